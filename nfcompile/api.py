@@ -1,0 +1,111 @@
+"""The two functions that do the work, with every option as a keyword."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nfcompile.compare import Tolerance, VerifyReport
+from nfcompile.compiler import Compiled, Options, compile_model
+from nfcompile.verifier import verify_files
+
+__all__ = ["compile", "verify"]
+
+
+def compile(  # noqa: A001
+    src: Any,
+    example_inputs: Any = None,
+    target: str = "ort-cpu",
+    *,
+    threads: int | None = None,
+    passes: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    input_shapes: Sequence[tuple[int, ...]] | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    samples: int = 3,
+    seed: int = 0,
+    op_libraries: Sequence[str] = (),
+) -> Compiled:
+    """Compiles a model so that its sparse layers run sparse, and verifies the result.
+
+    Args:
+        src: A torch module, an ExportedProgram, an ONNX model in memory, or a path or text: a
+            `.onnx` or `.pt2` file, or a reference `package.module:callable`, `path.py:callable`.
+        example_inputs: For a module what it is called with; for ONNX arrays by input name.
+        target: `ort-cpu` (our operators in ONNX Runtime) or `portable` (standard operators only).
+        threads: Threads per inference that costs are estimated for; all cores if None.
+        passes: Pipeline text; the target's default if None.
+        weights: State for a referenced module: `.safetensors` or a state_dict.
+        input_shapes: Shapes of random example inputs for a referenced module.
+        rtol: Relative tolerance; by default 1e-4, and 2e-2 for 16-bit floats.
+        atol: Absolute tolerance; by default 1e-5 of the output's largest element.
+        samples: Number of inputs to verify on.
+        seed: Seed of random inputs.
+        op_libraries: Libraries of the user's own operators, needed to run the model.
+
+    Returns:
+        The compiled model: `.save(path)`, `.decisions`, `.remarks`, `.report`, `.model`.
+
+    Raises:
+        InputError: If an argument breaks its rule.
+        UnsupportedModelError: If the model cannot be taken.
+        VerificationError: If the compiled model gives other results; that is our bug.
+        EngineMissingError: If a package that is needed is not installed.
+    """
+    options = Options(
+        target=target,
+        threads=threads,
+        passes=passes,
+        weights=None if weights is None else Path(weights),
+        input_shapes=input_shapes,
+        tolerance=Tolerance(rtol, atol),
+        samples=samples,
+        seed=seed,
+        op_libraries=op_libraries,
+    )
+    return compile_model(src, example_inputs, options)
+
+
+def verify(
+    reference: str | os.PathLike[str],
+    compiled: str | os.PathLike[str],
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    samples: int = 3,
+    seed: int = 0,
+    inputs: Mapping[str, np.ndarray] | None = None,
+    op_libraries: Sequence[str] = (),
+) -> VerifyReport:
+    """Runs two models in ONNX Runtime on the same inputs and compares every output.
+
+    Args:
+        reference: Path of the model that is right.
+        compiled: Path of the model to check.
+        rtol: Relative tolerance; by default 1e-4, and 2e-2 for 16-bit floats.
+        atol: Absolute tolerance; by default 1e-5 of the output's largest element.
+        samples: Number of random inputs.
+        seed: Their seed.
+        inputs: Inputs by name to use instead.
+        op_libraries: Libraries of the user's own operators, needed to run the models.
+
+    Returns:
+        A report that is true if all outputs passed.
+
+    Raises:
+        InputError: If an argument breaks its rule or there is no such file.
+        UnsupportedModelError: If one is no model, or does not run.
+        VerificationError: If the two have different inputs or outputs.
+    """
+    return verify_files(
+        Path(reference),
+        Path(compiled),
+        tolerance=Tolerance(rtol, atol),
+        samples=samples,
+        seed=seed,
+        inputs=inputs,
+        op_libraries=op_libraries,
+    )

@@ -1,0 +1,152 @@
+"""Times models side by side in one run.
+
+Machines are shared and clocks drift, so the models take turns: one call each per round, in an order
+that alternates. Only ratios within a run count.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from nfcompile.bench.statistics import summarize_samples
+from nfcompile.compare import Tolerance
+from nfcompile.compare import compare as compare_outputs
+from nfcompile.errors import InputError, VerificationError
+from nfcompile.frontend.onnx_file import read_model
+from nfcompile.runtime.ort import OrtEngine, OrtRunner
+from nfcompile.runtime.sampling import sample_inputs
+
+__all__ = ["Row", "compare"]
+
+_MIN_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model at one batch size.
+
+    Attributes:
+        model: File name, or the path where names are the same.
+        batch: Length of every open dimension of the inputs.
+        median_us: Median time of a call, microseconds.
+        p95_us: 95th percentile, microseconds.
+        spread: Interquartile range over the median.
+        ratio: Median of the first model over this one's: above 1 is faster.
+        samples_us: Every timing.
+    """
+
+    model: str
+    batch: int
+    median_us: float
+    p95_us: float
+    spread: float
+    ratio: float
+    samples_us: tuple[float, ...]
+
+
+def compare(
+    paths: Sequence[Path],
+    batches: Sequence[int],
+    *,
+    threads: int | None = None,
+    warmup_s: float = 0.2,
+    time_s: float = 1.0,
+    op_libraries: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda step: None,
+) -> list[Row]:
+    """Times every model at every batch size in ONNX Runtime.
+
+    Args:
+        paths: Models with the same inputs and outputs; the first is the baseline.
+        batches: Sizes of the open dimensions of the inputs.
+        threads: Threads of one inference; all cores if None.
+        warmup_s: Seconds of untimed rounds per batch size.
+        time_s: Seconds of timed calls per model and batch size.
+        op_libraries: Libraries of the user's own operators.
+        progress: Called with a few words at each step.
+
+    Raises:
+        InputError: If a size cannot be had because the model fixes it.
+        VerificationError: If outputs differ.
+    """
+    if not (warmup_s >= 0 and time_s > 0):
+        raise InputError(f"seconds must be positive, got warm-up {warmup_s} and time {time_s}")
+    engine = OrtEngine(op_libraries)
+    signature = read_model(paths[0])
+    progress("loading")
+    runners = [engine.load_for_timing(path, threads or 0) for path in paths]
+    names = _names(paths)
+    rows: list[Row] = []
+    for batch in batches:
+        _check_batch(signature, batch, paths[0])
+        inputs = sample_inputs(signature, batch, np.random.default_rng(batch))
+        progress(f"batch {batch}: comparing outputs")
+        _check_agreement(runners, names, inputs, batch)
+        progress(f"batch {batch}: timing")
+        samples = _time(runners, inputs, warmup_s, time_s)
+        timings = [summarize_samples(item) for item in samples]
+        rows += [
+            Row(name, batch, timing.median_us, timing.p95_us, timing.spread,
+                timings[0].median_us / timing.median_us, tuple(item))
+            for name, timing, item in zip(names, timings, samples, strict=True)
+        ]  # fmt: skip
+    return rows
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def _check_batch(signature: ir.Model, batch: int, path: Path) -> None:
+    shapes = [value.shape for value in signature.graph.inputs if value.shape is not None]
+    if any(not isinstance(dim, int) for shape in shapes for dim in shape):
+        return
+    fixed = {shape.numpy()[0] for shape in shapes if len(shape)}
+    if fixed and fixed != {batch}:
+        raise InputError(f"{path} fixes its batch to {min(fixed)}, got batch {batch}")
+
+
+def _check_agreement(
+    runners: Sequence[OrtRunner],
+    names: Sequence[str],
+    inputs: Mapping[str, np.ndarray],
+    batch: int,
+) -> None:
+    reference = runners[0].run(inputs)
+    for runner, name in zip(runners[1:], names[1:], strict=True):
+        report = compare_outputs([reference], [runner.run(inputs)], Tolerance())
+        for item in report.outputs:
+            if not item.passed:
+                raise VerificationError(
+                    f"{name} must agree with {names[0]} to be timed: output {item.name} differs at "
+                    f"batch {batch} in {item.mismatched} of {item.size} elements"
+                )
+
+
+def _time(
+    runners: Sequence[OrtRunner],
+    inputs: Mapping[str, np.ndarray],
+    warmup_s: float,
+    time_s: float,
+) -> list[list[float]]:
+    """Microseconds of each call, per runner."""
+    feeds = dict(inputs)
+    samples: list[list[float]] = [[] for _ in runners]
+    order = list(range(len(runners)))
+    start = time.perf_counter()
+    while time.perf_counter() - start < warmup_s:
+        for runner in runners:
+            runner.session.run(None, feeds)
+    start = time.perf_counter()
+    while time.perf_counter() - start < time_s * len(runners) or len(samples[0]) < _MIN_ROUNDS:
+        for index in order:
+            begin = time.perf_counter_ns()
+            runners[index].session.run(None, feeds)
+            samples[index].append((time.perf_counter_ns() - begin) / 1e3)
+        order.reverse()
+    return samples

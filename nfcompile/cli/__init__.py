@@ -1,0 +1,31 @@
+"""The command line: one module per verb; arguments in, exit code out, no logic.
+
+Exit codes: 0 done, 1 a check failed, 2 wrong usage, 3 a model that cannot be taken, 4 a runtime
+that is not installed, 130 interrupted.
+"""
+
+import typer
+
+from nfcompile.cli import bench, compile, env, explain, verify  # noqa: A004
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="nfcompile",
+    help="Compiles neural networks with sparse weights into ONNX models that run sparse.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("compile")(compile.compile_command)
+app.command("verify")(verify.verify_command)
+app.command("explain")(explain.explain_command)
+app.command("bench")(bench.bench_command)
+app.command("env")(env.env_command)
+
+
+def main() -> None:
+    """Entry point of the `nfcompile` command."""
+    app()

@@ -1,0 +1,186 @@
+"""`nfcompile compile`: a model in, a verified model that runs sparse out."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nfcompile.cli.options import (
+    Atol,
+    InputsFile,
+    Json,
+    OpLibraries,
+    Rtol,
+    Samples,
+    Seed,
+    Threads,
+    load_inputs,
+)
+from nfcompile.cli.output import (
+    guarded,
+    human_bytes,
+    progress,
+    show_table,
+    table,
+    talk,
+    write_json,
+)
+from nfcompile.errors import InputError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from nfcompile.compiler import Compiled
+
+__all__ = ["compile_command"]
+
+
+@guarded
+def compile_command(
+    src: Annotated[
+        str,
+        typer.Argument(
+            help="A .onnx or .pt2 file, or a reference package.module:callable or path.py:callable "
+            "that returns a torch module, or a module and its example inputs."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the model goes.")],
+    target: Annotated[str, typer.Option(help="ort-cpu or portable.")] = "ort-cpu",
+    threads: Threads = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="State for a reference: .safetensors or a state_dict.")
+    ] = None,
+    input_shape: Annotated[
+        list[str] | None,
+        typer.Option(help="Shape of an example input for a reference, such as 8,784."),
+    ] = None,
+    inputs: InputsFile = None,
+    passes: Annotated[
+        str | None,
+        typer.Option(
+            "-p", "--passes", help="Pipeline: name{option=value},…", show_default="by target"
+        ),
+    ] = None,
+    print_after: Annotated[
+        list[str] | None,
+        typer.Option(help="Print the graph to stderr after this pass, or after all."),
+    ] = None,
+    time_passes: Annotated[bool, typer.Option("--time-passes", help="Time each pass.")] = False,
+    rtol: Rtol = None,
+    atol: Atol = None,
+    samples: Samples = 3,
+    seed: Seed = 0,
+    op_library: OpLibraries = None,
+    json: Json = None,
+) -> None:
+    """Compile SRC, verify the result, and only then write OUTPUT."""
+    from nfcompile.compare import Tolerance
+    from nfcompile.compiler import Options, compile_model
+    from nfcompile.ir.publish import check_output
+
+    check_output(output, Path(src) if Path(src).is_file() else None)
+    timings: list[tuple[str, float]] = []
+    wanted = set(print_after or ())
+    _check_pass_names(wanted)
+
+    def after_pass(name: str, model: "ir.Model", seconds: float) -> None:
+        timings.append((name, seconds))
+        if wanted & {name, "all"}:
+            talk(f"// after {name}\n{model.graph}")
+
+    with progress() as step:
+        options = Options(
+            target=target,
+            threads=threads,
+            passes=passes,
+            weights=weights,
+            input_shapes=[_shape(text) for text in input_shape] if input_shape else None,
+            tolerance=Tolerance(rtol, atol),
+            samples=samples,
+            seed=seed,
+            op_libraries=op_library or (),
+            progress=step,
+            after_pass=after_pass,
+        )
+        compiled = compile_model(src, load_inputs(inputs), options)
+        step("writing")
+        compiled.save(output)
+    if json is not None:
+        write_json(_as_json(compiled, timings), json)
+    _show(compiled, output, stderr=json == "-")
+    if time_passes:
+        made = table("Passes", "pass", ">ms")
+        for name, seconds in timings:
+            made.add_row(name, f"{seconds * 1e3:.1f}")
+        show_table(made, stderr=True)
+
+
+def _check_pass_names(names: set[str]) -> None:
+    from nfcompile.ir.pipeline import closest
+    from nfcompile.passes import PASSES
+
+    for name in sorted(names - {"all", *PASSES}):
+        raise InputError(f"unknown pass {name!r}: {closest(name, [*PASSES, 'all'])}")
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 0:
+        raise InputError(f"input shape must be sizes with commas between, got {text!r}")
+    return shape
+
+
+def _show(compiled: "Compiled", output: Path, *, stderr: bool) -> None:
+    before, after = compiled.before, compiled.after
+    made = table("Model", "", ">before", ">after")
+    for name in sorted({*before.op_types, *after.op_types}):
+        counts = (str(ops.get(name, 0)) for ops in (before.op_types, after.op_types))
+        made.add_row(name, *counts)
+    made.add_section()
+    made.add_row("bytes of constants", human_bytes(before.nbytes), human_bytes(after.nbytes))
+    made.add_row("multiply-adds per row", f"{before.macs:,}", f"{after.macs:,}")
+    show_table(made, stderr=stderr)
+    show_table(decision_table(compiled.decisions), stderr=stderr)
+    for remark in compiled.remarks:
+        if remark.kind != "applied":
+            talk(f"{remark.kind}: {remark}")
+    for note in compiled.report.notes:
+        talk(f"note: {note}")
+    worst = max((item.max_rel for item in compiled.report.outputs), default=0.0)
+    talk(
+        f"verified on {compiled.report.samples} inputs, largest relative error {worst:.1e}; "
+        f"wrote {output} ({human_bytes(output.stat().st_size)})"
+    )
+
+
+def decision_table(decisions: Any) -> Any:
+    """The per-layer decisions as a table."""
+    made = table(
+        "Layers", "layer", "out x in", ">density", "pattern", "encoding", ">bytes", "reason"
+    )
+    for item in decisions:
+        made.add_row(
+            item.layer,
+            f"{item.shape[0]}x{item.shape[1]}",
+            f"{item.density:.3f}",
+            item.pattern,
+            item.encoding,
+            human_bytes(item.bytes_encoded),
+            item.reason,
+        )
+    return made
+
+
+def _as_json(compiled: "Compiled", timings: list[tuple[str, float]]) -> dict[str, Any]:
+    return {
+        "before": dataclasses.asdict(compiled.before),
+        "after": dataclasses.asdict(compiled.after),
+        "decisions": [dataclasses.asdict(item) for item in compiled.decisions],
+        "remarks": [dataclasses.asdict(item) for item in compiled.remarks],
+        "verification": dataclasses.asdict(compiled.report),
+        "pass_seconds": [{"pass": name, "seconds": seconds} for name, seconds in timings],
+    }

@@ -1,0 +1,69 @@
+"""`nfcompile explain`: why is each layer stored and run the way it is?"""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nfcompile.cli.options import Json
+from nfcompile.cli.output import guarded, human_bytes, show_table, table, talk, write_json
+from nfcompile.errors import UnsupportedModelError
+
+__all__ = ["explain_command"]
+
+
+@guarded
+def explain_command(
+    model: Annotated[Path, typer.Argument(help="A compiled model.")], json: Json = None
+) -> None:
+    """Show each layer's pattern, encoding, kernel and the reason."""
+    from nfcompile.frontend.onnx_file import read_model
+    from nfcompile.ir.remarks import decisions, remarks
+    from nfcompile.target import isa
+
+    read = read_model(model)
+    if "nfcompile.version" not in read.metadata_props:
+        raise UnsupportedModelError(f"{model} was not compiled by nfcompile: nothing to explain")
+    target = read.metadata_props["nfcompile.target"]
+    rows = [
+        {**dataclasses.asdict(item), "kernel": kernel_name(item.encoding, target, isa())}
+        for item in decisions(read)
+    ]
+    if json is not None:
+        said = [dataclasses.asdict(item) for item in remarks(read)]
+        write_json({"target": target, "layers": rows, "remarks": said}, json)
+    columns = (
+        "layer",
+        "out x in",
+        ">density",
+        "pattern",
+        "encoding",
+        "kernel",
+        ">bytes",
+        "reason",
+    )
+    made = table(f"{model.name} for {target}", *columns)
+    for row in rows:
+        made.add_row(
+            row["layer"],
+            f"{row['shape'][0]}x{row['shape'][1]}",
+            f"{row['density']:.3f}",
+            row["pattern"],
+            row["encoding"],
+            row["kernel"],
+            human_bytes(row["bytes_encoded"]),
+            row["reason"],
+        )
+    show_table(made, stderr=json == "-")
+    for remark in remarks(read):
+        talk(f"{remark.kind}: {remark}")
+
+
+def kernel_name(encoding: str, target: str, isa: str) -> str:
+    """What runs a layer: our kernel for this instruction set, or the runtime's own."""
+    if encoding == "dense":
+        return "runtime's MatMul"
+    if target == "portable":
+        return "runtime's batched MatMul"
+    return f"{encoding.replace('-', '_')}_f32_{isa}"

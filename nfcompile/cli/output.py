@@ -1,0 +1,106 @@
+"""What all verbs share: data to stdout, talk to stderr, one line per error, exit codes."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from nfcompile.errors import InputError, NfcompileError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["guarded", "human_bytes", "progress", "show_table", "table", "talk", "write_json"]
+
+F = TypeVar("F", bound=Callable[..., None])
+
+_INTERRUPTED = 130
+_PIPED_WIDTH = 160
+
+
+def guarded(command: F) -> F:
+    """Turns errors raised on purpose into one line on stderr and their exit code."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except NfcompileError as error:
+            talk(f"nfcompile: error: {error}")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            talk("nfcompile: interrupted, nothing written")
+            raise typer.Exit(_INTERRUPTED) from None
+
+    return run  # type: ignore[return-value]
+
+
+def talk(text: str) -> None:
+    """Prints a line to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(title: str, *columns: str) -> "Table":
+    """An empty table; columns whose name starts with `>` are right-aligned."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        right = column.startswith(">")
+        made.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+    return made
+
+
+def show_table(made: "Table", *, stderr: bool = False) -> None:
+    """Prints a table to stdout, or to stderr where stdout carries JSON."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    Console(file=stream, width=None if stream.isatty() else _PIPED_WIDTH).print(made)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Shows on stderr which step is under way; on a terminal with a spinner and the time."""
+    if not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda step: bar.update(task, description=step)
+
+
+def write_json(data: Any, where: str) -> None:
+    """Writes `data` as JSON to the file `where`, or to stdout for `-`.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
+    text = json.dumps(data, indent=2)
+    if where == "-":
+        print(text)
+        return
+    try:
+        Path(where).write_text(text + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write {where}: {error.strerror}") from error
+
+
+def human_bytes(count: int) -> str:
+    """`count` with a unit, such as `1.5 MB` (powers of 1000)."""
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.2f} GB"

@@ -1,0 +1,71 @@
+"""`nfcompile verify`: does a model compute what another one does?"""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nfcompile.cli.options import (
+    Atol,
+    InputsFile,
+    Json,
+    OpLibraries,
+    Rtol,
+    Samples,
+    Seed,
+    load_inputs,
+)
+from nfcompile.cli.output import guarded, progress, show_table, table, talk, write_json
+
+__all__ = ["verify_command"]
+
+
+@guarded
+def verify_command(
+    reference: Annotated[Path, typer.Argument(help="The model that is right.")],
+    compiled: Annotated[Path, typer.Argument(help="The model to check.")],
+    rtol: Rtol = None,
+    atol: Atol = None,
+    samples: Samples = 3,
+    seed: Seed = 0,
+    inputs: InputsFile = None,
+    op_library: OpLibraries = None,
+    json: Json = None,
+) -> None:
+    """Compare two models' outputs; exit 0 if they agree, else 1."""
+    from nfcompile.compare import Tolerance
+    from nfcompile.verifier import verify_files
+
+    with progress() as step:
+        step("comparing")
+        report = verify_files(
+            reference,
+            compiled,
+            tolerance=Tolerance(rtol, atol),
+            samples=samples,
+            seed=seed,
+            inputs=load_inputs(inputs),
+            op_libraries=op_library or (),
+        )
+    if json is not None:
+        write_json({**dataclasses.asdict(report), "passed": report.passed}, json)
+    made = table("Outputs", "output", ">max abs error", ">max rel error", ">out of bounds", "")
+    for item in report.outputs:
+        made.add_row(
+            item.name,
+            f"{item.max_abs:.3g}",
+            f"{item.max_rel:.3g}",
+            f"{item.mismatched} of {item.size}",
+            "ok" if item.passed else "differs",
+        )
+    show_table(made, stderr=json == "-")
+    for note in report.notes:
+        talk(f"note: {note}")
+    verdict = "PASSED" if report.passed else "FAILED"
+    if json == "-":
+        talk(verdict)
+    else:
+        print(verdict)
+    if not report.passed:
+        raise typer.Exit(1)

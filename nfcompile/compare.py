@@ -1,0 +1,171 @@
+"""Compares what two models compute, on the same inputs.
+
+An output passes where every element satisfies |got - ref| <= atol + rtol * |ref|; NaN equals NaN
+and infinities equal themselves. Integers and booleans must be equal.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nfcompile.errors import InputError
+
+__all__ = ["OutputError", "Tolerance", "VerifyReport", "compare", "sample_sizes"]
+
+Arrays = Mapping[str, np.ndarray]
+Run = Callable[[Arrays], Arrays]
+
+_RTOL = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-4}
+_RTOL_HALF = 2e-2
+_ATOL_OF_LARGEST = 1e-5
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far two outputs may differ.
+
+    Attributes:
+        rtol: Relative to the element; by default 1e-4, and 2e-2 for 16-bit floats.
+        atol: Absolute; by default 1e-5 of the output's largest element, so that it follows the
+            output's scale: summing in another order moves small elements by that much.
+
+    Raises:
+        InputError: If one is negative or not a number.
+    """
+
+    rtol: float | None = None
+    atol: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("rtol", self.rtol), ("atol", self.atol)):
+            if value is not None and not value >= 0:
+                raise InputError(f"{name} must be at least 0, got {value}")
+
+    def bounds(self, reference: np.ndarray) -> np.ndarray:
+        """The largest difference allowed at each element of `reference` (float64)."""
+        half = reference.dtype not in _RTOL
+        rtol = (_RTOL_HALF if half else _RTOL[reference.dtype]) if self.rtol is None else self.rtol
+        magnitude = np.abs(np.where(np.isfinite(reference), reference, 0).astype(np.float64))
+        atol = self.atol
+        if atol is None:
+            atol = (_RTOL_HALF if half else _ATOL_OF_LARGEST) * magnitude.max(initial=0.0)
+        return np.asarray(atol + rtol * magnitude)
+
+
+@dataclass(frozen=True)
+class OutputError:
+    """How one output differs, over all samples.
+
+    Attributes:
+        name: The output.
+        max_abs: Largest |got - ref|.
+        max_rel: Largest |got - ref| / |ref| among elements that are not tiny.
+        mismatched: Elements out of bounds.
+        size: Elements compared.
+        constant: Whether the reference was the same everywhere, so that agreement means little.
+    """
+
+    name: str
+    max_abs: float
+    max_rel: float
+    mismatched: int
+    size: int
+    constant: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether every element is within bounds."""
+        return self.mismatched == 0
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The comparison of two models.
+
+    Attributes:
+        outputs: One entry per output.
+        samples: Number of inputs compared on.
+        notes: What limits the comparison, in words.
+    """
+
+    outputs: tuple[OutputError, ...]
+    samples: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether all outputs passed."""
+        return all(output.passed for output in self.outputs)
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+
+def compare(
+    references: Sequence[Arrays], results: Sequence[Arrays], tolerance: Tolerance
+) -> VerifyReport:
+    """Compares outputs sample by sample.
+
+    Args:
+        references: Per sample, the outputs by name that are right.
+        results: Per sample, the outputs to check.
+        tolerance: How far they may differ.
+
+    Raises:
+        InputError: If there is nothing to compare.
+    """
+    if not references:
+        raise InputError("samples must be at least 1, got 0")
+    names = list(references[0])
+    pairs = [
+        (
+            name,
+            [(ref[name], got.get(name)) for ref, got in zip(references, results, strict=True)],
+        )
+        for name in names
+    ]
+    outputs = tuple(_output_error(name, pair, tolerance) for name, pair in pairs)
+    notes = tuple(
+        f"output {item.name} is constant on these inputs: its agreement means little"
+        for item in outputs
+        if item.constant
+    )
+    return VerifyReport(outputs, len(references), notes)
+
+
+def sample_sizes(samples: int) -> list[int]:
+    """Sizes of the open dimensions for each of `samples` samples: several, 1 among them."""
+    sizes = (3, 1, 16, 2, 7)
+    return [sizes[index % len(sizes)] for index in range(samples)]
+
+
+def _output_error(
+    name: str, pairs: list[tuple[np.ndarray, np.ndarray | None]], tolerance: Tolerance
+) -> OutputError:
+    max_abs = max_rel = 0.0
+    mismatched = size = 0
+    constant = True
+    for right, got in pairs:
+        reference = np.asarray(right)
+        size += reference.size
+        constant &= reference.size < 2 or bool((reference == reference.flat[0]).all())
+        if got is None or np.shape(got) != reference.shape:
+            mismatched += max(reference.size, 1)
+            max_abs = max_rel = float("inf")
+            continue
+        if reference.dtype.kind not in "fcV":
+            mismatched += int(np.count_nonzero(reference != got))
+            continue
+        bounds = tolerance.bounds(reference)
+        ref, out = reference.astype(np.float64), np.asarray(got).astype(np.float64)
+        same = (ref == out) | (np.isnan(ref) & np.isnan(out))
+        with np.errstate(invalid="ignore"):
+            error = np.where(same, 0.0, np.abs(out - ref))
+        error = np.where(np.isnan(error), np.inf, error)
+        mismatched += int(np.count_nonzero(error > bounds))
+        max_abs = max(max_abs, float(error.max(initial=0.0)))
+        floor = 1e-3 * np.abs(ref[np.isfinite(ref)]).max(initial=0.0)
+        large = np.isfinite(ref) & (np.abs(ref) > floor)
+        max_rel = max(max_rel, float((error[large] / np.abs(ref[large])).max(initial=0.0)))
+    return OutputError(name, max_abs, max_rel, mismatched, size, constant and size > 1)

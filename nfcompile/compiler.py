@@ -1,0 +1,199 @@
+"""The driver: front end, reference run, pipeline, write, verify."""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+import nfcompile
+from nfcompile.compare import Tolerance, VerifyReport, compare, sample_sizes
+from nfcompile.errors import InputError, NfcompileError, VerificationError
+from nfcompile.frontend.dispatch import load_source
+from nfcompile.ir.cut import foreign_nodes
+from nfcompile.ir.pipeline import parse_pipeline, run_pipeline
+from nfcompile.ir.protobuf import write_model
+from nfcompile.ir.publish import check_output, publish
+from nfcompile.ir.remarks import (
+    Decision,
+    Remark,
+    add_remark,
+    decisions,
+    remarks,
+    write_metadata,
+)
+from nfcompile.ir.schemas import DOMAIN, register_schemas
+from nfcompile.ir.source import Source
+from nfcompile.ir.summary import Summary, summarize
+from nfcompile.passes import PASSES, default_pipeline
+from nfcompile.runtime.reference import Reference
+from nfcompile.runtime.sampling import check_inputs, sample_inputs
+from nfcompile.target import Target
+
+__all__ = ["Compiled", "Options", "compile_model"]
+
+AfterPass = Callable[[str, ir.Model, float], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything about a compilation but the model.
+
+    Attributes:
+        target: `ort-cpu` or `portable`.
+        threads: Threads per inference that costs are estimated for; all cores if None.
+        passes: Pipeline text; the target's default if None.
+        weights: State for a referenced module: `.safetensors` or a state_dict.
+        input_shapes: Shapes of random example inputs for a referenced module.
+        tolerance: How far outputs may differ.
+        samples: Number of inputs to verify on.
+        seed: Seed of random inputs.
+        op_libraries: Libraries of the user's own operators, needed to run the model.
+        progress: Called with a few words at each step.
+        after_pass: Called with name, model and seconds after each pass.
+    """
+
+    target: str = "ort-cpu"
+    threads: int | None = None
+    passes: str | None = None
+    weights: Path | None = None
+    input_shapes: Sequence[tuple[int, ...]] | None = None
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    samples: int = 3
+    seed: int = 0
+    op_libraries: Sequence[str] = ()
+    progress: Callable[[str], None] = lambda step: None
+    after_pass: AfterPass | None = None
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled and verified model.
+
+    Attributes:
+        model: The graph, for reading; `save` writes the file that was verified.
+        source: What it was made from.
+        before: What the model was made of.
+        after: What it is made of now.
+        report: The comparison with the original.
+    """
+
+    model: ir.Model
+    source: Source
+    before: Summary
+    after: Summary
+    report: VerifyReport
+    _staging: "tempfile.TemporaryDirectory[str]"
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """How each linear layer is stored and run, with the reason."""
+        return decisions(self.model)
+
+    @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What passes did or refused to do, and why."""
+        return remarks(self.model)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the verified model to `path`, with external data beside it if it is over 2 GiB.
+
+        Raises:
+            InputError: If it cannot be written there; nothing is left behind then.
+        """
+        check_output(Path(path), self.source.path)
+        publish(Path(self._staging.name) / _STAGED, Path(path))
+
+
+_STAGED = "compiled.onnx"
+
+
+def compile_model(src: Any, example_inputs: Any = None, options: Options | None = None) -> Compiled:
+    """Compiles `src` and verifies the result against it. See `nfcompile.compile`."""
+    options = options or Options()
+    if options.samples < 1:
+        raise InputError(f"samples must be at least 1, got {options.samples}")
+    register_schemas()
+    target = Target.host(options.target, options.threads)
+    text = (
+        default_pipeline(target.name, target.threads) if options.passes is None else options.passes
+    )
+    passes = parse_pipeline(text, PASSES)
+
+    options.progress("reading the model")
+    source = load_source(
+        src, example_inputs, weights=options.weights, input_shapes=options.input_shapes
+    )
+    model = source.model
+    before = summarize(model)
+    for note in source.notes:
+        add_remark(model, Remark("frontend", "note", source.name, note))
+
+    staging = tempfile.TemporaryDirectory(prefix="nfcompile-")
+    options.progress("running the original")
+    reference = Reference(source, Path(staging.name), options.op_libraries)
+    inputs = _inputs(source, reference.model, options)
+    references = [reference.run(item) for item in inputs]
+    kept = [index for index, outputs in enumerate(references) if outputs is not None]
+    if not kept:
+        raise reference.error or NfcompileError(f"{source.name} does not run")
+
+    if _is_compiled(model):
+        add_remark(
+            model,
+            Remark("compiler", "note", source.name, "compiled by nfcompile already: left as is"),
+        )
+        passes = []
+    options.progress("compiling")
+    run_pipeline(model, passes, after=options.after_pass)
+    write_metadata(model, version=nfcompile.__version__, target=target.name)
+
+    options.progress("verifying")
+    staged = Path(staging.name) / _STAGED
+    _stage(model, staged)
+    runner = reference.load_compiled(model, staged)
+    results = [runner.run(inputs[index]) for index in kept]
+    report = compare([references[index] or {} for index in kept], results, options.tolerance)
+    if not report.passed:
+        raise VerificationError(_failure(source, report))
+    return Compiled(model, source, before, summarize(model), report, staging)
+
+
+def _stage(model: ir.Model, path: Path) -> None:
+    try:
+        write_model(model, path)
+    except OSError as error:
+        raise InputError(
+            f"cannot write to temporary folder {path.parent}: {error.strerror}; set TMPDIR"
+        ) from error
+
+
+def _inputs(source: Source, model: ir.Model, options: Options) -> list[Mapping[str, np.ndarray]]:
+    """The user's example inputs first, then random ones."""
+    inputs: list[Mapping[str, np.ndarray]] = []
+    if source.example_inputs is not None:
+        check_inputs(source.model, source.example_inputs)
+        if not foreign_nodes(source.model) or options.op_libraries:
+            inputs.append(source.example_inputs)
+    rng = np.random.default_rng(options.seed)
+    for size in sample_sizes(options.samples - len(inputs)):
+        inputs.append(sample_inputs(model, size, rng))
+    return inputs
+
+
+def _is_compiled(model: ir.Model) -> bool:
+    return any(
+        node.domain == DOMAIN and node.op_type != "CsrToDense"
+        for node in ir.traversal.RecursiveGraphIterator(model.graph)
+    )
+
+
+def _failure(source: Source, report: VerifyReport) -> str:
+    worst = max(report.outputs, key=lambda item: item.mismatched)
+    return (
+        f"{source.name} compiled gives other results, so nothing was written: output {worst.name} "
+        f"differs in {worst.mismatched} of {worst.size} elements, by up to {worst.max_abs:.3g}"
+    )

@@ -1,0 +1,1 @@
+"""What a layer costs on a target, and where each constant comes from."""

@@ -1,0 +1,43 @@
+"""Every exception that nfcompile raises on purpose; anything else is a bug and keeps its traceback.
+
+A message is one line: subject, rule, value, and what to do where that is not obvious.
+The command line prints it and exits with the class's `exit_code`.
+"""
+
+__all__ = [
+    "EngineMissingError",
+    "InputError",
+    "NfcompileError",
+    "UnsupportedModelError",
+    "VerificationError",
+]
+
+
+class NfcompileError(Exception):
+    """Base of all errors that are the caller's or the environment's, not ours."""
+
+    exit_code = 3
+
+
+class InputError(NfcompileError):
+    """An argument, option, path or encoding breaks its rule."""
+
+    exit_code = 2
+
+
+class UnsupportedModelError(NfcompileError):
+    """The model cannot be read, is not valid, or is one that we cannot take."""
+
+    exit_code = 3
+
+
+class VerificationError(NfcompileError):
+    """Two models that must agree do not."""
+
+    exit_code = 1
+
+
+class EngineMissingError(NfcompileError):
+    """A runtime, library or package that was asked for is not installed."""
+
+    exit_code = 4

@@ -1,0 +1,1 @@
+"""Everything that turns what a user has into a `Source`."""

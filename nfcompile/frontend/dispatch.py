@@ -1,0 +1,82 @@
+"""Picks the front end by what it is given."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nfcompile.errors import InputError
+from nfcompile.frontend.onnx_file import from_onnx_file, from_onnx_model
+from nfcompile.ir.source import Source
+
+__all__ = ["load_source"]
+
+
+def load_source(
+    src: Any,
+    example_inputs: Any = None,
+    *,
+    weights: Path | None = None,
+    input_shapes: Sequence[tuple[int, ...]] | None = None,
+) -> Source:
+    """Reads `src`, whatever it is.
+
+    Args:
+        src: A torch module, an ExportedProgram, an ONNX model in memory, or a path or text: a
+            `.onnx` or `.pt2` file, or a reference `package.module:callable`, `path.py:callable`.
+        example_inputs: For a module what it is called with; for ONNX arrays by input name.
+        weights: State for a referenced module.
+        input_shapes: Shapes of random example inputs, for a referenced module that has none.
+
+    Raises:
+        InputError: If it is none of these.
+        UnsupportedModelError: If it is a model that we cannot take.
+        EngineMissingError: If torch is needed and not installed.
+    """
+    if isinstance(src, (str, os.PathLike)):
+        return _from_path(os.fspath(src), example_inputs, weights, input_shapes)
+    if weights is not None or input_shapes is not None:
+        raise InputError("weights and input shapes go with a reference module:callable only")
+    kind = type(src).__module__.partition(".")[0]
+    if kind in ("onnx", "onnx_ir"):
+        return from_onnx_model(src, example_inputs)
+    if type(src).__name__ == "ExportedProgram":
+        from nfcompile.frontend.exported_program import from_exported_program
+
+        return from_exported_program(src, example_inputs)
+    if callable(src):
+        from nfcompile.frontend.torch_module import from_module
+
+        return from_module(src, example_inputs)
+    raise InputError(
+        f"cannot compile a {type(src).__name__}: give a torch module, an ExportedProgram, an ONNX "
+        "model or a path"
+    )
+
+
+def _from_path(
+    text: str,
+    example_inputs: Any,
+    weights: Path | None,
+    input_shapes: Sequence[tuple[int, ...]] | None,
+) -> Source:
+    suffix = Path(text).suffix.lower()
+    if ":" in text and not Path(text).exists() and suffix not in (".onnx", ".pt2"):
+        from nfcompile.frontend.python_reference import from_python_reference
+
+        return from_python_reference(
+            text, example_inputs, weights=weights, input_shapes=input_shapes
+        )
+    if weights is not None or input_shapes is not None:
+        raise InputError(f"weights and input shapes go with module:callable only, not with {text}")
+    if suffix == ".pt2":
+        from nfcompile.frontend.exported_program import from_pt2
+
+        return from_pt2(Path(text), example_inputs)
+    if suffix == ".onnx" or Path(text).is_file():
+        return from_onnx_file(Path(text), example_inputs)
+    if Path(text).exists():
+        raise InputError(f"not a file: {text}")
+    raise InputError(
+        f"no such file: {text} (give a .onnx or .pt2 file, or a reference module:callable)"
+    )

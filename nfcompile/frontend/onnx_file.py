@@ -1,0 +1,119 @@
+"""Reads `.onnx` files and models in memory, and checks that they are ones that we can take."""
+
+import os
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from nfcompile.errors import InputError, UnsupportedModelError
+from nfcompile.ir.protobuf import read_skeleton
+from nfcompile.ir.source import Arrays, Source
+
+__all__ = ["MIN_OPSET", "from_onnx_file", "from_onnx_model", "read_model"]
+
+MIN_OPSET = 11
+"""Oldest version of the standard operators that the passes know."""
+
+_SMALL = 1 << 16
+
+
+def from_onnx_file(path: Path, example_inputs: Arrays | None = None) -> Source:
+    """The model in the file at `path`.
+
+    Args:
+        path: A `.onnx` file of any size, with external data or without.
+        example_inputs: Arrays by input name for verification.
+
+    Raises:
+        InputError: If there is no such file or it may not be read.
+        UnsupportedModelError: If it is not a model, or one that we cannot take.
+    """
+    return Source(path.name, read_model(path), example_inputs, path=path.resolve())
+
+
+def read_model(path: Path) -> ir.Model:
+    """Reads a `.onnx` file; its large tensors stay in the file until they are asked for.
+
+    Args:
+        path: A `.onnx` file.
+
+    Raises:
+        InputError: If there is no such file or it may not be read.
+        UnsupportedModelError: If it is not a model, or one that we cannot take.
+    """
+    if not path.exists():
+        raise InputError(f"no such file: {path}")
+    if not path.is_file():
+        raise InputError(f"not a file: {path}")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"no permission to read {path}")
+    path = path.resolve()
+    model = _deserialize(read_skeleton(path), str(path))
+    ir.external_data.set_base_dir(model.graph, path.parent)
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for value in graph.initializers.values():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                value.const_value = _checked_external(value.const_value, path)
+    return model
+
+
+def from_onnx_model(
+    model: onnx.ModelProto | ir.Model, example_inputs: Arrays | None = None
+) -> Source:
+    """A model in memory; an `onnx_ir.Model` is copied, so the caller's is not changed.
+
+    Args:
+        model: The model.
+        example_inputs: Arrays by input name for verification.
+
+    Raises:
+        UnsupportedModelError: If it is one that we cannot take.
+    """
+    if isinstance(model, ir.Model):
+        return Source(model.graph.name or "model", model.clone(), example_inputs)
+    return Source(model.graph.name or "model", _deserialize(model, "the model"), example_inputs)
+
+
+def _deserialize(proto: onnx.ModelProto, subject: str) -> ir.Model:
+    if not proto.HasField("graph") or not proto.opset_import:
+        raise UnsupportedModelError(f"{subject} is not an ONNX model: it has no graph or no opset")
+    opset = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
+    version = opset.get("ai.onnx", MIN_OPSET)
+    if version < MIN_OPSET:
+        raise UnsupportedModelError(
+            f"{subject} uses opset {version}, the oldest we take is {MIN_OPSET}: "
+            "convert it with onnx.version_converter"
+        )
+    if proto.graph.sparse_initializer:
+        name = proto.graph.sparse_initializer[0].values.name
+        raise UnsupportedModelError(
+            f"{subject} has sparse_initializer {name}, which is not read yet: export it dense"
+        )
+    try:
+        return ir.from_proto(proto)
+    except Exception as error:  # onnx-ir raises many kinds on a malformed graph
+        raise UnsupportedModelError(
+            f"{subject} is not a valid ONNX model: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _checked_external(tensor: ir.ExternalTensor, model_path: Path) -> ir.TensorProtocol:
+    """`tensor` if its bytes are there, in memory if it is small."""
+    subject = f"external data of {tensor.name}"
+    folder = model_path.parent
+    path = (folder / tensor.location).resolve()
+    if not path.is_relative_to(folder):
+        raise UnsupportedModelError(
+            f"{subject} must lie in the model's folder {folder}, got {tensor.location}"
+        )
+    if not path.is_file():
+        raise UnsupportedModelError(f"{subject} is missing: no file {path}")
+    end = (tensor.offset or 0) + tensor.nbytes
+    if path.stat().st_size < end or (tensor.length or tensor.nbytes) < tensor.nbytes:
+        raise UnsupportedModelError(
+            f"{subject} is truncated: {path} must have {end} bytes, has {path.stat().st_size}"
+        )
+    if tensor.nbytes < _SMALL:
+        return ir.Tensor(tensor.numpy().copy(), name=tensor.name)
+    return tensor

@@ -1,0 +1,1 @@
+"""What we add to onnx-ir: encoded constants, the operators of our domain, the pass contract."""

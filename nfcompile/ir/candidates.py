@@ -1,0 +1,107 @@
+"""The encodings that a weight could have: patterns of its zeros, and what each would store."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nfcompile.sparse import (
+    BsrTensor,
+    CsrTensor,
+    Encoding,
+    count_blocks,
+    find_block_diagonal,
+)
+from nfcompile.sparse.encoding import narrowest_index_dtype
+
+__all__ = ["BLOCKSIZES", "Candidate", "dense_candidate", "sparse_candidates"]
+
+BLOCKSIZES = ((32, 32), (16, 16), (8, 8), (16, 4), (8, 4), (16, 1), (8, 1), (4, 4))
+"""Blocks that are looked for, largest first. Rows are what kernels vectorize over, hence (8, 1)."""
+
+_MAX_PADDING = 2.0
+"""A block form that stores more than this many values per non-zero is not a pattern."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An encoding that a weight could have, made only when chosen.
+
+    Attributes:
+        kind: The encoding's kind.
+        pattern: What it sees in the zeros, such as `blocks 16x16`.
+        shape: (out, in).
+        stored: Values it would store.
+        nbytes: Bytes it would take.
+        rows_per_index: Outputs that share one index; 1 for CSR.
+        regular: Whether the positions follow a rule, so that no index is read.
+        make: Builds it; None for dense.
+    """
+
+    kind: str
+    pattern: str
+    shape: tuple[int, int]
+    stored: int
+    nbytes: int
+    rows_per_index: int = 1
+    regular: bool = False
+    make: Callable[[], Encoding] | None = None
+
+
+def dense_candidate(shape: tuple[int, int]) -> Candidate:
+    """All values of an fp32 weight of `shape` (out, in)."""
+    size = shape[0] * shape[1]
+    return Candidate("dense", "dense", shape, size, 4 * size)
+
+
+def sparse_candidates(csr: CsrTensor) -> tuple[list[Candidate], str]:
+    """Every sparse encoding of `csr` worth costing, and why it is not block-diagonal (or "")."""
+    found = [
+        Candidate("csr", "unstructured", csr.shape, csr.stored, _nbytes(csr), make=lambda: csr)
+    ]
+    blocks = find_block_diagonal(csr)
+    if not isinstance(blocks, str):
+        count, height, width = blocks.values.shape
+        regular = bool(blocks.row_stride and blocks.col_stride)
+        pattern = f"block-diagonal {count} of {height}x{width}"
+        found.append(
+            Candidate(
+                blocks.kind,
+                pattern,
+                csr.shape,
+                blocks.stored,
+                _nbytes(blocks),
+                height,
+                regular,
+                make=lambda: blocks,
+            )
+        )
+    found += _block_candidates(csr)
+    return found, blocks if isinstance(blocks, str) else ""
+
+
+def _block_candidates(csr: CsrTensor) -> list[Candidate]:
+    found = []
+    for blocksize in BLOCKSIZES:
+        height, width = blocksize
+        if csr.shape[0] % height or csr.shape[1] % width or not csr.stored:
+            continue
+        stored = count_blocks(csr, blocksize) * height * width
+        if stored > _MAX_PADDING * csr.stored:
+            continue
+        index = narrowest_index_dtype(csr.shape[1] // width).itemsize
+        nbytes = 4 * stored + index * stored // (height * width) + 4 * csr.shape[0] // height
+        found.append(
+            Candidate(
+                "bsr",
+                f"blocks {height}x{width}",
+                csr.shape,
+                stored,
+                nbytes,
+                height,
+                make=lambda blocksize=blocksize: BsrTensor.from_csr(csr, blocksize),  # type: ignore[misc]
+            )
+        )
+    return found
+
+
+def _nbytes(encoding: Encoding) -> int:
+    return sum(array.nbytes for array in encoding.components().values())

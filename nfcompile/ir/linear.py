@@ -1,0 +1,93 @@
+"""Linear layers: the nodes whose weight can be sparse, seen the same way whatever their operator.
+
+Y = alpha * X W^T + beta * C        W: (out, in), rows are outputs
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+__all__ = ["Linear", "constant", "find_linears", "match_linear"]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One MatMul or Gemm with a constant matrix as its right operand.
+
+    Attributes:
+        node: The node.
+        x: Activations, shape (..., in).
+        weight: The constant.
+        transposed: Whether the constant is stored (in, out).
+        bias: Gemm's C, or None.
+        alpha: Factor of the product.
+        beta: Factor of the bias.
+    """
+
+    node: ir.Node
+    x: ir.Value
+    weight: ir.Value
+    transposed: bool
+    bias: ir.Value | None = None
+    alpha: float = 1.0
+    beta: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """What messages call the layer."""
+        return self.node.name or self.weight.name or self.node.op_type
+
+    @property
+    def out_in(self) -> tuple[int, int]:
+        """(out, in) of the weight."""
+        assert self.weight.const_value is not None
+        first, second = (int(size) for size in self.weight.const_value.shape.numpy())
+        return (second, first) if self.transposed else (first, second)
+
+
+def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
+    """The tensor of `value` if it can never change: an initializer that is not also an input."""
+    if value is None or not value.is_initializer() or value.is_graph_input():
+        return None
+    return value.const_value
+
+
+def match_linear(node: ir.Node) -> Linear | str | None:
+    """`node` as a linear layer; None if it is none, a reason if one cannot be made of it."""
+    if node.domain not in ("", "ai.onnx") or node.op_type not in ("MatMul", "Gemm"):
+        return None
+    x, weight = node.inputs[0], node.inputs[1]
+    if x is None or weight is None:
+        return None
+    if constant(weight) is None:
+        if weight.is_initializer():
+            return f"weight {weight.name} is also a graph input, so it may change at run time"
+        if constant(x) is not None and node.op_type == "MatMul":
+            return "the constant is the left operand"
+        return None
+    tensor = constant(weight)
+    assert tensor is not None
+    if len(tensor.shape) != 2:
+        return f"weight {weight.name} has {len(tensor.shape)} dimensions, not 2"
+    if node.op_type == "MatMul":
+        return Linear(node, x, weight, transposed=True)
+    if node.attributes.get_int("transA", 0):
+        return "transA is set"
+    return Linear(
+        node,
+        x,
+        weight,
+        transposed=not node.attributes.get_int("transB", 0),
+        bias=node.inputs[2] if len(node.inputs) > 2 else None,
+        alpha=node.attributes.get_float("alpha", 1.0),
+        beta=node.attributes.get_float("beta", 1.0),
+    )
+
+
+def find_linears(model: ir.Model) -> Iterator[Linear]:
+    """All linear layers of the model, subgraphs included, in topological order."""
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        match = match_linear(node)
+        if isinstance(match, Linear):
+            yield match

@@ -1,0 +1,73 @@
+"""Puts a finished model where the user wants it: whole, or not at all."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import onnx
+
+from nfcompile.errors import InputError
+
+__all__ = ["check_output", "data_path", "publish"]
+
+
+def data_path(path: Path) -> Path:
+    """Where the external data of the model at `path` lies, if it has any."""
+    return path.with_name(f"{path.name}.data")
+
+
+def check_output(path: Path, source: Path | None) -> None:
+    """Checks that a model can be written to `path`, before any work is done.
+
+    Args:
+        path: Where the model shall go.
+        source: The file that it is made from, if any.
+
+    Raises:
+        InputError: If the folder is missing or read-only, or the output is the input.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise InputError(f"output folder {folder} does not exist: create it first")
+    if path.is_dir():
+        raise InputError(f"output {path} is a folder: name a file")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"output folder {folder} must be writable")
+    if source is not None and path.exists() and path.samefile(source):
+        raise InputError(f"output {path} must differ from the input")
+
+
+def publish(staged: Path, path: Path) -> None:
+    """Copies the model at `staged`, with its external data if any, to `path`.
+
+    Files appear under their final names only when complete; what stood there stays until then.
+
+    Raises:
+        InputError: If they cannot be written.
+    """
+    folder = None
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        model = folder / path.name
+        shutil.copyfile(staged, model)
+        if data_path(staged).exists():
+            shutil.copyfile(data_path(staged), data_path(model))
+            _point_to(model, data_path(path).name)
+            data_path(model).replace(data_path(path))
+        model.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _point_to(model: Path, location: str) -> None:
+    """Lets all external data of the file `model` lie at `location`."""
+    proto = onnx.load(model, load_external_data=False)
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    model.write_bytes(proto.SerializeToString())

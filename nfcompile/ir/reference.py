@@ -1,0 +1,123 @@
+"""What the operators of our domain mean, in numpy: classes for `onnx.reference`.
+
+session = onnx.reference.ReferenceEvaluator(proto, new_ops=REFERENCE_OPS)
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import scipy.special
+from onnx.reference.op_run import OpRun
+
+from nfcompile.ir.schemas import DOMAIN, EPILOGUE_ATTRIBUTES
+from nfcompile.sparse import BlockDiagonalTensor, BsrTensor, CsrTensor
+from nfcompile.sparse.block_diagonal import strided_indices
+from nfcompile.sparse.encoding import Array
+
+__all__ = ["REFERENCE_OPS", "activate"]
+
+_ACTIVATIONS: dict[str, Callable[[Array, float, float], Array]] = {
+    "none": lambda t, a, b: t,
+    "relu": lambda t, a, b: np.maximum(t, 0),
+    "leaky_relu": lambda t, a, b: np.where(t < 0, a * t, t),
+    "clip": lambda t, a, b: np.minimum(np.maximum(t, a), b),
+    "gelu": lambda t, a, b: 0.5 * t * (1 + scipy.special.erf(t / math.sqrt(2))),
+    "gelu_tanh": lambda t, a, b: (
+        0.5 * t * (1 + np.tanh(math.sqrt(2 / math.pi) * (t + 0.044715 * t**3)))
+    ),
+    "silu": lambda t, a, b: t * scipy.special.expit(t),
+    "sigmoid": lambda t, a, b: scipy.special.expit(t),
+    "tanh": lambda t, a, b: np.tanh(t),
+    "hard_swish": lambda t, a, b: t * np.clip(t / 6 + 0.5, 0, 1),
+    "elu": lambda t, a, b: np.where(t < 0, a * np.expm1(np.minimum(t, 0)), t),
+}
+
+_DEFAULTS = {
+    attribute.name: onnx.helper.get_attribute_value(attribute.default_value)
+    for attribute in EPILOGUE_ATTRIBUTES
+}
+
+
+def activate(t: Array, activation: str, alpha: float = 0.0, beta: float = 0.0) -> Array:
+    """Applies the activation of the given name elementwise."""
+    return _ACTIVATIONS[activation](t, alpha, beta)
+
+
+def _finish(t: Array, bias: Array | None, residual: Array | None, epilogue: dict[str, Any]) -> Any:
+    epilogue = {**_DEFAULTS, **epilogue}
+    after = epilogue["residual_after_activation"]
+    t = t if bias is None else t + bias
+    t = t if residual is None or after else t + residual
+    name = epilogue["activation"]
+    name = name.decode() if isinstance(name, bytes) else name
+    t = activate(t, name, epilogue["activation_alpha"], epilogue["activation_beta"])
+    return t if residual is None or not after else t + residual
+
+
+class CsrMatMul(OpRun):
+    """See the schema of the same name."""
+
+    op_domain = DOMAIN
+
+    def _run(  # type: ignore[no-untyped-def]
+        self, x, values, indices, indptr, bias=None, residual=None, in_features=0, **epilogue
+    ):
+        weight = CsrTensor(values, indices, indptr, in_features).numpy()
+        return (_finish(x @ weight.T, bias, residual, epilogue).astype(x.dtype),)
+
+
+class BsrMatMul(OpRun):
+    """See the schema of the same name."""
+
+    op_domain = DOMAIN
+
+    def _run(  # type: ignore[no-untyped-def]
+        self, x, values, indices, indptr, bias=None, residual=None, in_features=0, **epilogue
+    ):
+        weight = BsrTensor(values, indices, indptr, in_features).numpy()
+        return (_finish(x @ weight.T, bias, residual, epilogue).astype(x.dtype),)
+
+
+class BlockDiagonalMatMul(OpRun):
+    """See the schema of the same name."""
+
+    op_domain = DOMAIN
+
+    def _run(  # type: ignore[no-untyped-def]
+        self,
+        x,
+        values,
+        rows=None,
+        cols=None,
+        bias=None,
+        residual=None,
+        in_features=0,
+        out_features=0,
+        row_stride=0,
+        col_stride=0,
+        **epilogue,
+    ):
+        blocks, height, width = values.shape
+        if row_stride:
+            rows = strided_indices(blocks, height, row_stride)
+        if col_stride:
+            cols = strided_indices(blocks, width, col_stride)
+        rows, cols = rows.reshape(blocks, height), cols.reshape(blocks, width)
+        weight = BlockDiagonalTensor(values, rows, cols, out_features, in_features).numpy()
+        return (_finish(x @ weight.T, bias, residual, epilogue).astype(x.dtype),)
+
+
+class CsrToDense(OpRun):
+    """See the schema of the same name."""
+
+    op_domain = DOMAIN
+
+    def _run(self, values, indices, indptr, shape=None):  # type: ignore[no-untyped-def]
+        return (CsrTensor(values, indices, indptr, shape[1]).numpy(),)
+
+
+REFERENCE_OPS = (CsrMatMul, BsrMatMul, BlockDiagonalMatMul, CsrToDense)
+"""Pass these to `onnx.reference.ReferenceEvaluator(..., new_ops=...)`."""

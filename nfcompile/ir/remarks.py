@@ -1,0 +1,124 @@
+"""Remarks: what a pass did or refused to do, and why; and the decision taken for each layer.
+
+Both travel in the model itself, as JSON in its metadata, so that `nfcompile explain` can tell them
+from the file alone.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx_ir as ir
+
+__all__ = [
+    "Decision",
+    "Kind",
+    "Remark",
+    "add_remark",
+    "decisions",
+    "remarks",
+    "set_decisions",
+    "write_metadata",
+]
+
+Kind = Literal["applied", "missed", "note"]
+
+_REMARKS = "nfcompile.remarks"
+_DECISIONS = "nfcompile.decisions"
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One sentence from a pass about one part of the model.
+
+    Attributes:
+        pass_name: The pass that says it.
+        kind: `applied`: rewritten; `missed`: refused, with the reason; `note`: worth knowing.
+        subject: A name from the user's model.
+        reason: Why, in a clause.
+    """
+
+    pass_name: str
+    kind: Kind
+    subject: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.reason} [{self.pass_name}]"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How one linear layer is stored and run.
+
+    Attributes:
+        layer: The layer's name in the user's model.
+        weight: The weight's name.
+        shape: (out, in).
+        density: Non-zeros over size, in [0, 1].
+        pattern: What the zeros look like, such as `unstructured` or `blocks 16x16`.
+        encoding: The chosen encoding, such as `csr`.
+        bytes_dense: Size of the dense weight.
+        bytes_encoded: Size of the chosen encoding.
+        estimates_us: Estimated microseconds by encoding at the decision's batch sizes, summed.
+        reason: Why this encoding.
+    """
+
+    layer: str
+    weight: str
+    shape: tuple[int, int]
+    density: float
+    pattern: str
+    encoding: str
+    bytes_dense: int
+    bytes_encoded: int
+    estimates_us: dict[str, float]
+    reason: str
+
+
+def add_remark(model: ir.Model, remark: Remark) -> None:
+    """Appends a remark to those of the model, once."""
+    known = model.meta.setdefault(_REMARKS, [])
+    if remark not in known:
+        known.append(remark)
+
+
+def remarks(model: ir.Model) -> tuple[Remark, ...]:
+    """All remarks of the model so far, or those read from its file."""
+    if _REMARKS not in model.meta:
+        stored = json.loads(model.metadata_props.get(_REMARKS, "[]"))
+        model.meta[_REMARKS] = [Remark(**item) for item in stored]
+    return tuple(model.meta[_REMARKS])
+
+
+def set_decisions(model: ir.Model, taken: list[Decision]) -> None:
+    """Records the decisions of the model, one per linear layer."""
+    model.meta[_DECISIONS] = taken
+
+
+def decisions(model: ir.Model) -> tuple[Decision, ...]:
+    """The decisions of the model, or those read from its file."""
+    if _DECISIONS not in model.meta:
+        stored = json.loads(model.metadata_props.get(_DECISIONS, "[]"))
+        model.meta[_DECISIONS] = [
+            Decision(**{**item, "shape": tuple(item["shape"])}) for item in stored
+        ]
+    return tuple(model.meta[_DECISIONS])
+
+
+def write_metadata(model: ir.Model, **extra: str) -> None:
+    """Moves remarks and decisions into the metadata that is saved with the model.
+
+    Args:
+        model: The compiled model.
+        **extra: Further entries; `target="ort-cpu"` becomes `nfcompile.target`.
+    """
+    model.metadata_props[_REMARKS] = _dump(remarks(model))
+    model.metadata_props[_DECISIONS] = _dump(decisions(model))
+    for key, value in extra.items():
+        model.metadata_props[f"nfcompile.{key}"] = value
+
+
+def _dump(items: tuple[Remark, ...] | tuple[Decision, ...]) -> str:
+    return json.dumps([dataclasses.asdict(item) for item in items], separators=(",", ":"))

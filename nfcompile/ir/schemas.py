@@ -1,0 +1,174 @@
+"""The operators of domain `nfcompile`, in one list.
+
+The checker, the reference semantics, the legalize passes and the C++ library are all held to it.
+
+    Y[..., o]   = epilogue(sum_i W[o, i] * X[..., i])
+    epilogue(t) = t + bias[o], + residual unless it comes after, activation, + residual if it does
+"""
+
+import onnx
+import onnx.defs
+from onnx.defs import OpSchema
+
+__all__ = [
+    "ACTIVATIONS",
+    "DOMAIN",
+    "EPILOGUE_ATTRIBUTES",
+    "MATMULS",
+    "SCHEMAS",
+    "VERSION",
+    "register_schemas",
+]
+
+DOMAIN = "nfcompile"
+VERSION = 1
+
+ACTIVATIONS = (
+    "none",
+    "relu",
+    "leaky_relu",
+    "clip",
+    "gelu",
+    "gelu_tanh",
+    "silu",
+    "sigmoid",
+    "tanh",
+    "hard_swish",
+    "elu",
+)
+"""Values of the attribute `activation`; `leaky_relu` and `elu` take `activation_alpha` as alpha,
+`clip` takes `activation_alpha` and `activation_beta` as its bounds."""
+
+_INDEX = ("U", ["tensor(uint8)", "tensor(uint16)", "tensor(int32)"], "Narrow index type")
+_POINTER = ("P", ["tensor(int32)", "tensor(int64)"], "Type of row starts")
+_FLOAT = ("T", ["tensor(float)"], "Type of activations and weights")
+
+
+def _input(name: str, kind: str, text: str, optional: bool = False) -> OpSchema.FormalParameter:
+    option = (
+        OpSchema.FormalParameterOption.Optional
+        if optional
+        else OpSchema.FormalParameterOption.Single
+    )
+    return OpSchema.FormalParameter(name, kind, text, param_option=option)
+
+
+def _integer(name: str, text: str, default: int | None = None) -> OpSchema.Attribute:
+    if default is None:
+        return OpSchema.Attribute(name, OpSchema.AttrType.INT, text, required=True)
+    return OpSchema.Attribute(name, onnx.helper.make_attribute(name, default), text)
+
+
+_X = _input("X", "T", "Activations of shape (..., in); leading dimensions are the batch, any size.")
+_EPILOGUE_INPUTS = [
+    _input("bias", "T", "Added to every output row, shape (out,).", optional=True),
+    _input("residual", "T", "Added elementwise, shape of Y.", optional=True),
+]
+EPILOGUE_ATTRIBUTES = [
+    OpSchema.Attribute(
+        "activation",
+        onnx.helper.make_attribute("activation", "none"),
+        f"One of {', '.join(ACTIVATIONS)}.",
+    ),
+    OpSchema.Attribute(
+        "activation_alpha",
+        onnx.helper.make_attribute("activation_alpha", 0.0),
+        "First parameter of the activation.",
+    ),
+    OpSchema.Attribute(
+        "activation_beta",
+        onnx.helper.make_attribute("activation_beta", 0.0),
+        "Second parameter of the activation.",
+    ),
+    _integer("residual_after_activation", "Where the residual is added: 1 after, 0 before.", 0),
+]
+
+
+def _matmul(
+    name: str,
+    doc: str,
+    weights: list[OpSchema.FormalParameter],
+    attributes: list[OpSchema.Attribute],
+    types: list[tuple[str, list[str], str]],
+) -> OpSchema:
+    return OpSchema(
+        name,
+        DOMAIN,
+        VERSION,
+        doc,
+        inputs=[_X, *weights, *_EPILOGUE_INPUTS],
+        outputs=[OpSchema.FormalParameter("Y", "T", "Shape (..., out).")],
+        type_constraints=[_FLOAT, *types],
+        attributes=[*attributes, *EPILOGUE_ATTRIBUTES],
+    )
+
+
+MATMULS: dict[str, OpSchema] = {
+    "csr": _matmul(
+        "CsrMatMul",
+        "W in compressed sparse rows.",
+        [
+            _input("values", "T", "Non-zeros, shape (nnz,). Constant."),
+            _input("indices", "U", "Column of each value, shape (nnz,). Constant."),
+            _input("indptr", "P", "Start of each row, shape (out + 1,). Constant."),
+        ],
+        [_integer("in_features", "Number of columns of W.")],
+        [_INDEX, _POINTER],
+    ),
+    "bsr": _matmul(
+        "BsrMatMul",
+        "W in block-sparse rows; out and in are multiples of R and C.",
+        [
+            _input("values", "T", "Blocks, shape (blocks, R, C). Constant."),
+            _input("indices", "U", "Block column of each block, shape (blocks,). Constant."),
+            _input("indptr", "P", "Start of each block row, shape (out / R + 1,). Constant."),
+        ],
+        [_integer("in_features", "Number of columns of W.")],
+        [_INDEX, _POINTER],
+    ),
+    "block-diagonal": _matmul(
+        "BlockDiagonalMatMul",
+        "W of dense blocks: block b, row r writes output rows[b*R + r] and column c reads input "
+        "cols[b*C + c]; -1 is padding. Without rows (cols) the index of entry e of block b is "
+        "(b // s) * (R * s) + e * s + b % s with s = row_stride (col_stride, and C for R).",
+        [
+            _input("values", "T", "Blocks, shape (B, R, C). Constant."),
+            _input("rows", "I", "Shape (B * R,). Constant.", optional=True),
+            _input("cols", "I", "Shape (B * C,). Constant.", optional=True),
+        ],
+        [
+            _integer("in_features", "Number of columns of W."),
+            _integer("out_features", "Number of rows of W."),
+            _integer("row_stride", "Stride of the rule for rows; 0 if rows are given.", 0),
+            _integer("col_stride", "Stride of the rule for cols; 0 if cols are given.", 0),
+        ],
+        [("I", ["tensor(int32)"], "Index type")],
+    ),
+}
+"""The matrix products by the encoding that they run."""
+
+_CSR_TO_DENSE = OpSchema(
+    "CsrToDense",
+    DOMAIN,
+    VERSION,
+    "The dense W of a weight kept by its non-zeros. Front ends emit it; the pass fold-masks turns "
+    "it into a constant, so that W never exists, and no runtime needs to have it.",
+    inputs=[
+        _input("values", "T", "Non-zeros, shape (nnz,)."),
+        _input("indices", "P", "Column of each value, shape (nnz,)."),
+        _input("indptr", "P", "Start of each row, shape (out + 1,)."),
+    ],
+    outputs=[OpSchema.FormalParameter("W", "T", "Shape (out, in).")],
+    type_constraints=[_FLOAT, _POINTER],
+    attributes=[OpSchema.Attribute("shape", OpSchema.AttrType.INTS, "[out, in]", required=True)],
+)
+
+SCHEMAS: tuple[OpSchema, ...] = (*MATMULS.values(), _CSR_TO_DENSE)
+"""Every operator of the domain."""
+
+
+def register_schemas() -> None:
+    """Makes ONNX's checker know the domain; does nothing the second time."""
+    for schema in SCHEMAS:
+        if not onnx.defs.has(schema.name, schema.domain):
+            onnx.defs.register_schema(schema)

@@ -1,0 +1,34 @@
+"""What a front end hands to the compiler."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+__all__ = ["Arrays", "Source"]
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model as it came, with every weight dense or stored by its non-zeros.
+
+    Attributes:
+        name: What messages call it: a file name or a class name.
+        model: The graph; the compiler rewrites it in place.
+        example_inputs: Input arrays by graph input name, if the user gave any.
+        run: Runs the original on inputs by name and returns outputs by name: the reference
+            that the compiled model is verified against. None: run `path` in ONNX Runtime.
+        path: The `.onnx` file that `model` was read from, if it was one.
+        notes: What the user should know of how the model was read, one line each.
+    """
+
+    name: str
+    model: ir.Model
+    example_inputs: Arrays | None = None
+    run: Callable[[Arrays], dict[str, np.ndarray]] | None = None
+    path: Path | None = None
+    notes: tuple[str, ...] = ()

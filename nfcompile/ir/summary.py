@@ -1,0 +1,49 @@
+"""What a model is made of: operators, bytes of constants, multiply-adds."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from nfcompile.ir.linear import find_linears
+from nfcompile.ir.schemas import DOMAIN, MATMULS
+
+__all__ = ["Summary", "summarize"]
+
+_VALUES_SLOT = 1
+_OPERATORS = {schema.name for schema in MATMULS.values()}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts over a whole model.
+
+    Attributes:
+        op_types: Nodes by operator, subgraphs included.
+        nbytes: Bytes of all constants.
+        macs: Multiply-adds of linear layers for one row of activations.
+    """
+
+    op_types: dict[str, int]
+    nbytes: int
+    macs: int
+
+
+def summarize(model: ir.Model) -> Summary:
+    """Counts the model as it stands."""
+    counts: Counter[str] = Counter()
+    macs = 0
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        counts[f"{node.domain}.{node.op_type}" if node.domain else node.op_type] += 1
+        if node.domain == DOMAIN and node.op_type in _OPERATORS:
+            values = node.inputs[_VALUES_SLOT]
+            assert values is not None and values.const_value is not None
+            macs += values.const_value.size
+    macs += sum(linear.out_in[0] * linear.out_in[1] for linear in find_linears(model))
+    nbytes = sum(
+        value.const_value.nbytes
+        for graph in (model.graph, *model.graph.subgraphs())
+        for value in graph.initializers.values()
+        if value.const_value is not None
+    )
+    return Summary(dict(sorted(counts.items())), nbytes, macs)

@@ -1,0 +1,130 @@
+"""ONNX Runtime on the CPU, with our library of kernels registered."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nfcompile.errors import EngineMissingError, InputError, UnsupportedModelError
+from nfcompile.runtime.op_library import op_library_path
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+__all__ = ["OrtEngine", "OrtRunner", "session"]
+
+
+def session(
+    path: str | os.PathLike[str], *, threads: int | None = None, **options: Any
+) -> "onnxruntime.InferenceSession":
+    """A plain `onnxruntime.InferenceSession` on the model at `path`, with our operators registered.
+
+    Args:
+        path: A compiled model, or any other `.onnx` file.
+        threads: Threads of one inference; all cores if None.
+        **options: Further attributes of `onnxruntime.SessionOptions` to set.
+
+    Raises:
+        EngineMissingError: If onnxruntime or the library of kernels is not installed.
+        InputError: If there is no such file.
+        UnsupportedModelError: If ONNX Runtime cannot load the model.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"no such file: {path}")
+    settings = _settings()
+    if threads is not None:
+        settings.intra_op_num_threads = threads
+    for name, value in options.items():
+        setattr(settings, name, value)
+    return _load(path, settings)
+
+
+class OrtRunner:
+    """One session."""
+
+    def __init__(self, session: "onnxruntime.InferenceSession") -> None:
+        self.session = session
+        self._outputs = [output.name for output in session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by name for inputs by name.
+
+        Raises:
+            UnsupportedModelError: If the model fails on these inputs.
+        """
+        try:
+            return dict(
+                zip(self._outputs, self.session.run(self._outputs, dict(inputs)), strict=True)
+            )
+        except Exception as error:  # onnxruntime raises classes of its own, by the status code
+            shapes = ", ".join(f"{name} {list(item.shape)}" for name, item in inputs.items())
+            raise UnsupportedModelError(
+                f"ONNX Runtime fails on inputs {shapes}: {_first_line(error)}"
+            ) from error
+
+
+class OrtEngine:
+    """ONNX Runtime, all graph optimizations on, as a deployed model would run."""
+
+    name = "ort"
+
+    def __init__(self, op_libraries: Sequence[str] = ()) -> None:
+        self._op_libraries = op_libraries
+
+    def load(self, path: Path, threads: int) -> OrtRunner:
+        """Loads the model at `path`; `threads` 0 takes all cores."""
+        settings = _settings()
+        settings.intra_op_num_threads = threads
+        return OrtRunner(_load(path, settings, self._op_libraries))
+
+    def load_for_timing(self, path: Path, threads: int) -> OrtRunner:
+        """As `load`, but idle sessions leave the cores alone, so that several can take turns."""
+        settings = _settings()
+        settings.intra_op_num_threads = threads
+        settings.add_session_config_entry("session.force_spinning_stop", "1")
+        return OrtRunner(_load(path, settings, self._op_libraries))
+
+    def load_reference(self, path: Path) -> OrtRunner:
+        """Loads a model to compare with, as written: nothing fused, and little memory taken."""
+        settings = _settings()
+        settings.graph_optimization_level = _import().GraphOptimizationLevel.ORT_DISABLE_ALL
+        settings.add_session_config_entry("session.disable_prepacking", "1")
+        settings.enable_cpu_mem_arena = False
+        return OrtRunner(_load(path, settings, self._op_libraries))
+
+
+def _settings() -> Any:
+    settings = _import().SessionOptions()
+    settings.log_severity_level = 3
+    return settings
+
+
+def _load(
+    path: str | os.PathLike[str], settings: Any, op_libraries: Sequence[str] = ()
+) -> "onnxruntime.InferenceSession":
+    ort = _import()
+    try:
+        for library in (op_library_path(), *op_libraries):
+            settings.register_custom_ops_library(library)
+        return ort.InferenceSession(os.fspath(path), settings, providers=["CPUExecutionProvider"])
+    except EngineMissingError:
+        raise
+    except Exception as error:  # see OrtRunner.run
+        raise UnsupportedModelError(
+            f"ONNX Runtime cannot load {path}: {_first_line(error)}"
+        ) from error
+
+
+def _import() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineMissingError("onnxruntime is not installed: pip install onnxruntime") from error
+    return onnxruntime
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

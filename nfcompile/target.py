@@ -1,0 +1,94 @@
+"""What a model is compiled for, and what this machine is."""
+
+import os
+import platform
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from nfcompile.errors import InputError
+
+__all__ = ["TARGETS", "Target", "caches", "cpu_flags", "cpu_name", "isa"]
+
+TARGETS = ("ort-cpu", "portable")
+"""`ort-cpu`: our operators in ONNX Runtime on a CPU; `portable`: standard operators only."""
+
+_ISA_FLAGS = {
+    "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"},
+    "avx2": {"avx2", "fma"},
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a compiled model will run.
+
+    Attributes:
+        name: One of `TARGETS`.
+        threads: Threads that one inference may use.
+        isa: Instruction set of the kernels: `avx512`, `avx2` or `scalar`.
+
+    Raises:
+        InputError: If the name is not known or `threads` is below 1.
+    """
+
+    name: str = "ort-cpu"
+    threads: int = 1
+    isa: str = "scalar"
+
+    def __post_init__(self) -> None:
+        if self.name not in TARGETS:
+            raise InputError(f"unknown target {self.name!r}: known: {', '.join(TARGETS)}")
+        if self.threads < 1:
+            raise InputError(f"threads must be at least 1, got {self.threads}")
+
+    @classmethod
+    def host(cls, name: str = "ort-cpu", threads: int | None = None) -> "Target":
+        """This machine, with all its cores unless `threads` is given."""
+        return cls(name, len(os.sched_getaffinity(0)) if threads is None else threads, isa())
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """Instruction set flags as the kernel names them; empty where it does not tell."""
+    return frozenset(_cpuinfo("flags").split())
+
+
+def cpu_name() -> str:
+    """Model name of the processor."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def isa() -> str:
+    """The best instruction set that kernels exist for here, lowered by NFCOMPILE_MAX_ISA."""
+    order = [*_ISA_FLAGS, "scalar"]
+    limit = os.environ.get("NFCOMPILE_MAX_ISA", order[0])
+    if limit not in order:
+        raise InputError(f"NFCOMPILE_MAX_ISA must be one of {', '.join(order)}, got {limit!r}")
+    allowed = order[order.index(limit) :]
+    return next(
+        (name for name in allowed if name == "scalar" or _ISA_FLAGS[name] <= cpu_flags()),
+        "scalar",
+    )
+
+
+def caches() -> dict[str, str]:
+    """Size of each cache of the first core by level, such as `{"L1d": "32K"}`."""
+    found = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind = _read(index / "level"), _read(index / "type")
+        if kind != "Instruction":
+            found[f"L{level}{'d' if kind == 'Data' else ''}"] = _read(index / "size")
+    return found
+
+
+def _read(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _cpuinfo(key: str) -> str:
+    for line in _read(Path("/proc/cpuinfo")).splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""

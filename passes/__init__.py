@@ -1,0 +1,60 @@
+"""The passes: one file each. Here they are listed, and the default pipelines spelled as text."""
+
+from collections.abc import Callable, Mapping
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from nfcompile.ir.pass_base import Pass
+from nfcompile.passes.canonicalize import CanonicalizePass
+from nfcompile.passes.encode_weights import EncodeWeightsPass
+from nfcompile.passes.fold_batch_norm import FoldBatchNormPass
+from nfcompile.passes.fold_masks import FoldMasksPass
+from nfcompile.passes.fuse_epilogue import FuseEpiloguePass
+from nfcompile.passes.legalize_ort_cpu import LegalizeOrtCpuPass
+from nfcompile.passes.legalize_portable import LegalizePortablePass
+
+__all__ = ["OWN_PASSES", "PASSES", "default_pipeline"]
+
+OWN_PASSES: tuple[type[Pass], ...] = (
+    CanonicalizePass,
+    EncodeWeightsPass,
+    FoldBatchNormPass,
+    FoldMasksPass,
+    FuseEpiloguePass,
+    LegalizeOrtCpuPass,
+    LegalizePortablePass,
+)
+"""The passes of this project."""
+
+PASSES: Mapping[str, Callable[..., ir.passes.PassBase]] = {
+    **{item.name: item for item in OWN_PASSES},
+    "common-subexpressions": common.CommonSubexpressionEliminationPass,
+    "deduplicate-initializers": common.DeduplicateHashedInitializersPass,
+    "identity-elimination": common.IdentityEliminationPass,
+    "infer-shapes": common.ShapeInferencePass,
+    "inline": common.InlinePass,
+    "lift-constants": common.LiftConstantsToInitializersPass,
+    "remove-unused": common.RemoveUnusedNodesPass,
+    "remove-unused-functions": common.RemoveUnusedFunctionsPass,
+}
+"""Every pass by its name in pipeline text: our own, and onnx-ir's common ones."""
+
+_FRONT = (
+    "inline,remove-unused-functions,lift-constants,identity-elimination,fold-masks,canonicalize,"
+    "fold-masks,remove-unused,infer-shapes,fold-batch-norm,identity-elimination"
+)
+_BACK = "identity-elimination,remove-unused"
+
+
+def default_pipeline(target: str, threads: int) -> str:
+    """The pipeline for a target, as text.
+
+    Args:
+        target: `ort-cpu` or `portable`.
+        threads: Threads per inference that costs are estimated for.
+    """
+    encode = f"encode-weights{{target={target},threads={threads}}}"
+    if target == "portable":
+        return f"{_FRONT},{encode},legalize-portable,canonicalize,{_BACK}"
+    return f"{_FRONT},{encode},legalize-ort-cpu,canonicalize,fuse-epilogue,{_BACK}"

@@ -1,0 +1,87 @@
+"""Brings linear layers to one form: the constant on the right.
+
+    MatMul(W, X)              ->  Transpose(MatMul(Transpose(X), W^T))     W constant, X a matrix
+    Transpose(Transpose(X))   ->  X                                        where the two cancel
+
+The first makes sparse weights that multiply from the left visible to the passes after it; it is
+applied only where most of W is zero: two transposes cost a dense product more than they give.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from nfcompile.ir.linear import constant
+from nfcompile.ir.pass_base import Pass
+from nfcompile.ir.rewrite import insert_before, replace_node
+
+__all__ = ["CanonicalizePass"]
+
+
+@dataclass(frozen=True)
+class CanonicalizePass(Pass):
+    """Moves sparse constants to the right of MatMul and cancels transposes.
+
+    Attributes:
+        max_density: Highest density at which a left constant is moved.
+    """
+
+    name: ClassVar[str] = "canonicalize"
+    max_density: float = 0.5
+
+    def run(self, model: ir.Model) -> int:
+        """Rewrites all nodes that match."""
+        count = 0
+        for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+            if node.domain != "":
+                continue
+            if node.op_type == "MatMul":
+                count += self._move_constant(model, node)
+            elif node.op_type == "Transpose":
+                count += _cancel(node)
+        return count
+
+    def _move_constant(self, model: ir.Model, node: ir.Node) -> int:
+        weight, x = node.inputs
+        tensor = constant(weight)
+        if tensor is None or weight is None or x is None or constant(x) is not None:
+            return 0
+        if len(tensor.shape) != 2 or tensor.dtype != ir.DataType.FLOAT:
+            return 0
+        dense = tensor.numpy()
+        density = np.count_nonzero(dense) / max(dense.size, 1)
+        if density > self.max_density:
+            return 0
+        if x.shape is None or len(x.shape) != 2:
+            self.remark(
+                model,
+                "missed",
+                node.name,
+                f"left constant {weight.name} times X of unknown rank",
+            )
+            return 0
+        turned = ir.node("Transpose", [x], {"perm": [1, 0]})
+        transposed = ir.node("Transpose", [weight], {"perm": [1, 0]})
+        product = ir.node("MatMul", [turned.outputs[0], transposed.outputs[0]], name=node.name)
+        insert_before(node, turned, transposed, product)
+        replace_node(node, ir.node("Transpose", product.outputs, {"perm": [1, 0]}))
+        self.remark(model, "applied", weight.name, "moved from the left of MatMul to the right")
+        return 1
+
+
+def _cancel(node: ir.Node) -> int:
+    """Removes `node` if it undoes the Transpose before it."""
+    source = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if source is None or source.op_type != "Transpose" or source.domain != "":
+        return 0
+    inner, outer = source.attributes.get("perm"), node.attributes.get("perm")
+    if inner is None or outer is None or node.outputs[0].is_graph_output():
+        return 0
+    if [inner.as_ints()[axis] for axis in outer.as_ints()] != list(range(len(outer.as_ints()))):
+        return 0
+    assert source.inputs[0] is not None and node.graph is not None
+    node.outputs[0].replace_all_uses_with(source.inputs[0])
+    node.graph.remove(node, safe=True)
+    return 1

@@ -1,0 +1,196 @@
+"""Chooses for each weight how its non-zeros are stored: dense, CSR, BSR or block-diagonal.
+
+    MatMul(X, W)  ->  MatMul(X, W: encoding)        the node stays, the constant's encoding changes
+
+The pattern of the zeros gives the candidates, the cost model their times at the batch sizes that
+count. A sparse encoding is taken only if it is estimated faster than dense at each of them: a layer
+must never get slower by being compiled.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from nfcompile.cost.choice import choose
+from nfcompile.cost.linear import DEFAULT_BATCHES
+from nfcompile.errors import UnsupportedModelError
+from nfcompile.ir.candidates import Candidate, dense_candidate, sparse_candidates
+from nfcompile.ir.encoded_tensor import EncodedTensor
+from nfcompile.ir.linear import Linear, find_linears, match_linear
+from nfcompile.ir.pass_base import Pass
+from nfcompile.ir.remarks import Decision, set_decisions
+from nfcompile.sparse import CsrTensor
+from nfcompile.target import Target
+
+__all__ = ["EncodeWeightsPass"]
+
+_MAX_DENSE_BYTES = 1 << 31
+
+
+@dataclass(frozen=True)
+class EncodeWeightsPass(Pass):
+    """Replaces the constants of linear layers by encoded ones where that is estimated faster.
+
+    Attributes:
+        target: Where the model will run: `ort-cpu` or `portable`.
+        threads: Threads per inference that costs are estimated for; 0 for all of this machine.
+        max_density: Weights with a larger share of non-zeros stay dense without a closer look.
+        force: Encoding to take wherever the pattern has it, whatever it costs; empty for none.
+    """
+
+    name: ClassVar[str] = "encode-weights"
+    target: str = "ort-cpu"
+    threads: int = 0
+    max_density: float = 0.7
+    force: str = ""
+
+    def run(self, model: ir.Model) -> int:
+        """Encodes each weight once, however many layers share it."""
+        target = Target.host(self.target, self.threads or None)
+        self._remark_unmatched(model)
+        taken: list[Decision] = []
+        chosen: dict[ir.Value, Decision] = {}
+        count = 0
+        for linear in list(find_linears(model)):
+            if linear.weight in chosen:
+                taken.append(_named(chosen[linear.weight], linear))
+                continue
+            if reason := self._refusal(linear):
+                self.remark(model, "missed", linear.name, reason)
+                continue
+            decision, encoded = self._decide(linear, target)
+            if encoded is not None:
+                linear.weight.const_value = encoded
+                count += 1
+            if decision.encoding == "dense":
+                self.remark(model, "missed", linear.name, f"stays dense: {decision.reason}")
+            chosen[linear.weight] = decision
+            taken.append(decision)
+        set_decisions(model, taken)
+        return count
+
+    def _remark_unmatched(self, model: ir.Model) -> None:
+        for node in ir.traversal.RecursiveGraphIterator(model.graph):
+            reason = match_linear(node)
+            if isinstance(reason, str):
+                self.remark(model, "missed", node.name, reason)
+
+    def _refusal(self, linear: Linear) -> str:
+        tensor = linear.weight.const_value
+        assert tensor is not None
+        if tensor.dtype != ir.DataType.FLOAT:
+            return f"stays dense: weight {linear.weight.name} is {tensor.dtype}, kernels take FLOAT"
+        if 0 in linear.out_in:
+            return f"stays dense: weight {linear.weight.name} is empty"
+        for use in linear.weight.uses():
+            other = match_linear(use.node)
+            if not isinstance(other, Linear) or use.idx != 1:
+                return (
+                    f"stays dense: weight {linear.weight.name} is also used by {use.node.op_type}"
+                )
+            if other.transposed != linear.transposed:
+                return f"stays dense: weight {linear.weight.name} is used both ways around"
+        return ""
+
+    def _decide(self, linear: Linear, target: Target) -> tuple[Decision, ir.TensorProtocol | None]:
+        dense = dense_candidate(linear.out_in)
+        weight = linear.weight.const_value
+        assert weight is not None
+        nonzeros = _count_nonzeros(linear, weight)
+        density = nonzeros / dense.stored
+        if density > self.max_density and not self.force:
+            reason = f"density {density:.2f} is above {self.max_density:g}"
+            return _decision(linear, density, dense, {}, reason), _dense_again(linear, weight)
+        csr = _to_csr(linear, weight)
+        candidates, not_diagonal = sparse_candidates(csr)
+        if self.target == "portable":
+            candidates = [item for item in candidates if item.kind == "block-diagonal"]
+            if not candidates:
+                reason = f"no standard operators are faster for this pattern ({not_diagonal})"
+                return _decision(linear, density, dense, {}, reason), _dense_again(linear, weight)
+        choice = choose(dense, candidates, _batches(linear), target, self.force)
+        decision = _decision(linear, density, choice.candidate, choice.estimates_us, choice.reason)
+        if choice.candidate.make is None:
+            return decision, _dense_again(linear, weight)
+        name = linear.weight.name
+        return decision, EncodedTensor(
+            choice.candidate.make(), transposed=linear.transposed, name=name
+        )
+
+
+def _dense_again(linear: Linear, weight: ir.TensorProtocol) -> ir.TensorProtocol | None:
+    """A dense constant for a weight that came by its non-zeros; None if it is dense already."""
+    if not isinstance(weight, EncodedTensor):
+        return None
+    if weight.nbytes > _MAX_DENSE_BYTES:
+        rows, columns = linear.out_in
+        raise UnsupportedModelError(
+            f"weight {linear.weight.name} of {rows}x{columns} would take {weight.nbytes >> 30} GiB "
+            "stored dense, and this target has no sparse form for it: use target ort-cpu"
+        )
+    return ir.Tensor(weight.numpy(), name=linear.weight.name)
+
+
+def _batches(linear: Linear) -> tuple[int, ...]:
+    """The layer's batch if the model fixes it, else the sizes that count by default."""
+    if linear.x.shape is None:
+        return DEFAULT_BATCHES
+    leading = linear.x.shape.dims[:-1]
+    sizes = [size for size in leading if isinstance(size, int)]
+    return (max(1, math.prod(sizes)),) if len(sizes) == len(leading) else DEFAULT_BATCHES
+
+
+def _count_nonzeros(linear: Linear, weight: ir.TensorProtocol) -> int:
+    if isinstance(weight, EncodedTensor):
+        values = weight.encoding.components()["values"]
+    else:
+        values = weight.numpy()
+    if not np.isfinite(values).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise UnsupportedModelError(
+            f"weight {linear.weight.name} must be finite, got {values[at]} at {list(at)}: "
+            "the checkpoint is damaged or training diverged"
+        )
+    return int(np.count_nonzero(values))
+
+
+def _to_csr(linear: Linear, weight: ir.TensorProtocol) -> CsrTensor:
+    """The weight as CSR of shape (out, in)."""
+    if isinstance(weight, EncodedTensor) and isinstance(weight.encoding, CsrTensor):
+        same_way = weight.transposed == linear.transposed
+        return weight.encoding if same_way else weight.encoding.transposed()
+    dense = weight.numpy()
+    csr = CsrTensor.from_dense(dense)
+    if isinstance(weight, ir.ExternalTensor):
+        weight.release()
+    return csr.transposed() if linear.transposed else csr
+
+
+def _decision(
+    linear: Linear,
+    density: float,
+    chosen: Candidate,
+    estimates: dict[str, float],
+    reason: str,
+) -> Decision:
+    size = chosen.shape[0] * chosen.shape[1]
+    return Decision(
+        layer=linear.name,
+        weight=linear.weight.name or "",
+        shape=chosen.shape,
+        density=round(density, 6),
+        pattern=chosen.pattern,
+        encoding=chosen.kind,
+        bytes_dense=4 * size,
+        bytes_encoded=chosen.nbytes,
+        estimates_us=estimates,
+        reason=reason,
+    )
+
+
+def _named(decision: Decision, linear: Linear) -> Decision:
+    """The same decision for another layer that shares the weight."""
+    return Decision(**{**decision.__dict__, "layer": linear.name})

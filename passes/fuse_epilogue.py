@@ -1,0 +1,167 @@
+"""Fuses what follows one of our products into it: bias, activation, residual.
+
+    Add(M(X), b)               ->  M(X; bias=b)                          b: one value per output
+    Add(M(X), R)               ->  M(X; residual=R)                      R: shape of the product
+    Relu(M(X))                 ->  M(X; activation=relu)                 and Gelu, SiLU, Clip, ...
+    Add(Relu(M(X)), R)         ->  M(X; activation=relu, residual=R, residual_after_activation=1)
+
+Each saves reading and writing the whole output once, which is most of the time of a sparse layer.
+It runs after legalization, since only our operators have an epilogue.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import onnx_ir as ir
+
+from nfcompile.ir.activations import match_activation
+from nfcompile.ir.linear import constant
+from nfcompile.ir.pass_base import Pass
+from nfcompile.ir.rewrite import add_constant, main_graph, single_use
+from nfcompile.ir.schemas import DOMAIN, MATMULS
+
+__all__ = ["FuseEpiloguePass"]
+
+_SLOTS = {schema.name: [item.name for item in schema.inputs] for schema in MATMULS.values()}
+
+
+@dataclass(frozen=True)
+class FuseEpiloguePass(Pass):
+    """Grows the epilogue of each product as far as it goes.
+
+    Attributes:
+        max_length: Most operations fused into one product.
+    """
+
+    name: ClassVar[str] = "fuse-epilogue"
+    max_length: int = 3
+
+    def run(self, model: ir.Model) -> int:
+        """Fuses into every product of our domain."""
+        count = 0
+        for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+            if node.domain != DOMAIN or node.op_type not in _SLOTS:
+                continue
+            fused: list[str] = []
+            while len(fused) < self.max_length:
+                step = _next_step(node, model.graph.opset_imports)
+                if isinstance(step, str):
+                    if step:
+                        self.remark(model, "missed", node.name, f"epilogue ends: {step}")
+                    break
+                step.apply()
+                fused.append(step.label)
+            if fused:
+                self.remark(model, "applied", node.name, f"fused {', '.join(fused)}")
+            count += len(fused)
+        return count
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One operation to fuse into a product.
+
+    Attributes:
+        product: The product that takes it in.
+        label: What remarks call it.
+        replaced: The nodes that it replaces, in order; the last gives its output.
+        inputs: Inputs to set, by formal name.
+        attributes: Attributes to set.
+    """
+
+    product: ir.Node
+    label: str
+    replaced: tuple[ir.Node, ...]
+    inputs: dict[str, ir.Value]
+    attributes: dict[str, Any]
+
+    def apply(self) -> None:
+        """Moves the product to where the operation ends; what it replaces becomes dead."""
+        product = self.product
+        for name, value in self.inputs.items():
+            slot = _slot(product, name)
+            product.resize_inputs(max(slot + 1, len(product.inputs)))
+            product.replace_input_with(slot, value)
+        for attribute in ir.convenience.convert_attributes(self.attributes):
+            product.attributes[attribute.name] = attribute
+        graph = product.graph
+        assert graph is not None
+        graph.remove(product)
+        graph.insert_after(self.replaced[-1], [product])
+        old, new = self.replaced[-1].outputs[0], product.outputs[0]
+        name = old.name or ""
+        old.name = None
+        new.name, new.shape, new.type = name, old.shape, old.type
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+        for node in reversed(self.replaced):
+            graph.remove(node, safe=True)
+
+
+def _next_step(product: ir.Node, opset_imports: dict[str, int]) -> _Step | str:
+    """What can be fused next, or the reason why not (empty if nothing elementwise follows)."""
+    value = product.outputs[0]
+    has_activation = product.attributes.get_string("activation", "none") != "none"
+    after = product.attributes.get_int("residual_after_activation", 0)
+    if not (has_activation or after) and (found := match_activation(value, opset_imports)):
+        attributes = {
+            "activation": found.name,
+            "activation_alpha": found.alpha,
+            "activation_beta": found.beta,
+        }
+        return _Step(product, found.name, found.nodes, {}, attributes)
+    follower = single_use(value)
+    if follower is None:
+        names = {use.node.op_type for use in value.uses()}
+        return "its output has other uses" if "Add" in names else ""
+    if follower.op_type != "Add" or follower.domain != "":
+        return ""
+    other = follower.inputs[1] if follower.inputs[0] is value else follower.inputs[0]
+    if other is None or other is value:
+        return ""
+    if bias := _as_bias(product, value, other):
+        return _Step(product, "bias", (follower,), {"bias": bias}, {})
+    if _input(product, "residual") is not None:
+        return "it has a residual already"
+    if reason := _not_same_shape(value, other):
+        return reason
+    attributes = {"residual_after_activation": int(has_activation)}
+    return _Step(product, "residual", (follower,), {"residual": other}, attributes)
+
+
+def _as_bias(product: ir.Node, value: ir.Value, other: ir.Value) -> ir.Value | None:
+    """`other` as a bias of shape (out,), if it is one and the epilogue still has room for it."""
+    taken = any(_input(product, name) is not None for name in ("bias", "residual"))
+    if taken or product.attributes.get_string("activation", "none") != "none":
+        return None
+    if (
+        value.shape is None
+        or other.shape is None
+        or len(other.shape) not in range(1, len(value.shape) + 1)
+    ):
+        return None
+    out_features = value.shape[-1]
+    if not isinstance(out_features, int) or other.shape[-1] != out_features:
+        return None
+    if len(other.shape) == 1:
+        return other
+    tensor = constant(other)
+    if tensor is None or tensor.size != out_features:
+        return None
+    return add_constant(main_graph(other), f"{other.name}.row", tensor.numpy().reshape(-1))
+
+
+def _not_same_shape(value: ir.Value, other: ir.Value) -> str:
+    if value.shape is None or other.shape is None:
+        return f"the shape of {value.name if value.shape is None else other.name} is not known"
+    if value.shape != other.shape or any(dim == ir.SymbolicDim(None) for dim in value.shape):
+        return f"{other.name} of shape {other.shape} is broadcast to {value.shape}"
+    return ""
+
+
+def _slot(product: ir.Node, name: str) -> int:
+    return _SLOTS[product.op_type].index(name)
+
+
+def _input(product: ir.Node, name: str) -> ir.Value | None:
+    slot = _slot(product, name)
+    return product.inputs[slot] if slot < len(product.inputs) else None

@@ -1,0 +1,111 @@
+"""Turns layers with encoded weights into operators of domain `nfcompile`, run by our library.
+
+    MatMul(X, W: CSR)                ->  nfcompile.CsrMatMul(X, values, indices, indptr)
+    Gemm(X, W: BSR, C; alpha, beta)  ->  nfcompile.BsrMatMul(X, alpha * values, ..., bias=beta * C)
+    MatMul(X, W: block-diagonal)     ->  nfcompile.BlockDiagonalMatMul(X, values, rows?, cols?)
+
+Components are plain initializers: any tool can read the file, and ONNX Runtime loads nothing dense.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from nfcompile.ir.encoded_tensor import EncodedTensor
+from nfcompile.ir.linear import Linear, constant, find_linears
+from nfcompile.ir.pass_base import Pass
+from nfcompile.ir.rewrite import add_constant, insert_before, main_graph, replace_node
+from nfcompile.ir.schemas import DOMAIN, MATMULS, VERSION
+from nfcompile.sparse import BlockDiagonalTensor, Encoding
+
+__all__ = ["LegalizeOrtCpuPass"]
+
+
+@dataclass(frozen=True)
+class LegalizeOrtCpuPass(Pass):
+    """Rewrites every layer whose weight is encoded."""
+
+    name: ClassVar[str] = "legalize-ort-cpu"
+
+    def run(self, model: ir.Model) -> int:
+        """Emits our operators and imports their domain."""
+        components: dict[tuple[ir.Value, float], list[ir.Value | None]] = {}
+        count = 0
+        for linear in list(find_linears(model)):
+            tensor = linear.weight.const_value
+            if not isinstance(tensor, EncodedTensor):
+                continue
+            key = (linear.weight, linear.alpha)
+            if key not in components:
+                components[key] = _add_components(linear, tensor.encoding)
+            _rewrite(linear, tensor.encoding, components[key])
+            count += 1
+        if count:
+            model.graph.opset_imports[DOMAIN] = VERSION
+        return count
+
+
+def _add_components(linear: Linear, encoding: Encoding) -> list[ir.Value | None]:
+    """The weight's arrays as initializers, in the order of the operator's inputs."""
+    graph = main_graph(linear.weight)
+    arrays = encoding.components()
+    values: list[ir.Value | None] = []
+    for formal in list(MATMULS[encoding.kind].inputs)[1:-2]:
+        array = arrays.get(formal.name)
+        if array is None:
+            values.append(None)
+            continue
+        if formal.name == "values" and linear.alpha != 1.0:
+            array = (array * np.float32(linear.alpha)).astype(array.dtype)
+        values.append(add_constant(graph, f"{linear.weight.name}.{formal.name}", array))
+    return values
+
+
+def _rewrite(linear: Linear, encoding: Encoding, components: list[ir.Value | None]) -> None:
+    out_features, in_features = encoding.shape
+    attributes: dict[str, Any] = {"in_features": in_features}
+    if isinstance(encoding, BlockDiagonalTensor):
+        attributes |= {
+            "out_features": out_features,
+            "row_stride": encoding.row_stride,
+            "col_stride": encoding.col_stride,
+        }
+    bias, remainder = _split_bias(linear, out_features)
+    inputs = [linear.x, *components] + ([bias] if bias is not None else [])
+    node = ir.node(MATMULS[encoding.kind].name, inputs, attributes, domain=DOMAIN, name=linear.name)
+    if remainder is None:
+        replace_node(linear.node, node)
+        return
+    insert_before(linear.node, node)
+    node.outputs[0].type = linear.node.outputs[0].type
+    node.outputs[0].shape = linear.node.outputs[0].shape
+    replace_node(linear.node, ir.node("Add", [node.outputs[0], remainder]))
+
+
+def _split_bias(linear: Linear, out_features: int) -> tuple[ir.Value | None, ir.Value | None]:
+    """Gemm's C as (bias of shape (out,), what has to be added by a node of its own)."""
+    if linear.bias is None or linear.beta == 0.0:
+        return None, None
+    bias = linear.bias
+    tensor = constant(bias)
+    if tensor is not None and tensor.size in (1, out_features) and _is_row(tensor, out_features):
+        row = np.broadcast_to(tensor.numpy().reshape(-1) * np.float32(linear.beta), out_features)
+        if linear.beta == 1.0 and tuple(tensor.shape.numpy()) == (out_features,):
+            return bias, None
+        return add_constant(main_graph(bias), f"{bias.name}.row", row.copy()), None
+    if linear.beta == 1.0:
+        if bias.shape is not None and bias.shape.dims == (out_features,):
+            return bias, None
+        return None, bias
+    factor = add_constant(main_graph(linear.weight), "beta", np.array(linear.beta, np.float32))
+    scaled = ir.node("Mul", [bias, factor])
+    insert_before(linear.node, scaled)
+    return None, scaled.outputs[0]
+
+
+def _is_row(tensor: ir.TensorProtocol, out_features: int) -> bool:
+    """Whether the constant broadcasts along the batch, not along the outputs."""
+    shape = tuple(tensor.shape.numpy())
+    return tensor.size == 1 or shape[-1] == out_features
