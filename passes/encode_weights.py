@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from nfcompile.cost.choice import choose
 from nfcompile.cost.linear import DEFAULT_BATCHES
-from nfcompile.errors import UnsupportedModelError
+from nfcompile.errors import InputError, UnsupportedModelError
 from nfcompile.ir.candidates import Candidate, dense_candidate, sparse_candidates
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.linear import Linear, find_linears, match_linear
@@ -28,6 +28,7 @@ from nfcompile.target import Target
 __all__ = ["EncodeWeightsPass"]
 
 _MAX_DENSE_BYTES = 1 << 31
+_KINDS = ("csr", "bsr", "block-diagonal")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class EncodeWeightsPass(Pass):
     threads: int = 0
     max_density: float = 0.7
     force: str = ""
+
+    def __post_init__(self) -> None:
+        if self.force not in ("", *_KINDS):
+            raise InputError(f"option force must be one of {', '.join(_KINDS)}, got {self.force!r}")
 
     def run(self, model: ir.Model) -> int:
         """Encodes each weight once, however many layers share it."""

@@ -144,9 +144,8 @@ class _Folder:
         return [leaf for item in node.inputs if item is not None for leaf in self._leaves(item)]
 
     def _name(self, value: ir.Value) -> str:
-        """The user's name of the weight: that of the largest constant, less what torch adds."""
-        floats = [leaf for leaf in self._leaves(value) if leaf.dtype != ir.DataType.BOOL]
-        largest = max(floats or self._leaves(value), key=_size, default=value)
+        """The user's name of the weight: its largest constant's, less what torch adds."""
+        largest = max(self._leaves(value), key=_weightiness, default=value)
         name = largest.name or "weight"
         for pattern, replacement in _TORCH_NAMES:
             name = re.sub(pattern, replacement, name)
@@ -165,9 +164,13 @@ _INPUT = ir.node("Input", [])
 """Stands for a graph input among blockers."""
 
 
-def _size(value: ir.Value) -> int:
+def _weightiness(value: ir.Value) -> tuple[int, bool]:
+    """Size, and whether the values are more than a mask's zeros and ones."""
     tensor = constant(value)
-    return tensor.size if tensor is not None else 0
+    if tensor is None:
+        return 0, False
+    sample = tensor.numpy().reshape(-1)[:4096]
+    return tensor.size, not np.isin(sample, (0, 1)).all()
 
 
 def _encoded(node: ir.Node, operands: list[ir.TensorProtocol | None]) -> ir.TensorProtocol | None:

@@ -7,12 +7,26 @@ import onnx
 import onnx.parser
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
+from onnx_ir.passes.common import CheckerPass
 
+from nfcompile.ir.pipeline import parse_pipeline
 from nfcompile.ir.reference import REFERENCE_OPS
+from nfcompile.ir.remarks import remarks
 from nfcompile.ir.schemas import register_schemas
+from nfcompile.passes import PASSES
 from nfcompile.sparse.block_diagonal import strided_indices
 
-__all__ = ["blocky", "butterfly_factor", "evaluate", "model_proto", "op_types", "unstructured"]
+__all__ = [
+    "blocky",
+    "butterfly_factor",
+    "evaluate",
+    "model",
+    "model_proto",
+    "op_types",
+    "run_passes",
+    "said",
+    "unstructured",
+]
 
 HEADER = '<ir_version: 9, opset_import: ["": {opset}]>\n'
 
@@ -62,3 +76,15 @@ def butterfly_factor(rng: np.random.Generator, n: int, radix: int, stride: int) 
     for members in strided_indices(n // radix, radix, stride):
         weight[np.ix_(members, members)] = rng.standard_normal((radix, radix))
     return weight
+
+
+def run_passes(source: ir.Model, text: str) -> int:
+    """Runs a pipeline, checks the model, and says how many passes changed something."""
+    changes = sum(bool(step(source).modified) for _, step in parse_pipeline(text, PASSES))
+    CheckerPass()(source)
+    return changes
+
+
+def said(source: ir.Model, kind: str) -> list[str]:
+    """Remarks of a kind as text."""
+    return [str(remark) for remark in remarks(source) if remark.kind == kind]

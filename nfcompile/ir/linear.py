@@ -13,25 +13,38 @@ __all__ = ["Linear", "constant", "find_linears", "match_linear"]
 
 @dataclass(frozen=True)
 class Linear:
-    """One MatMul or Gemm with a constant matrix as its right operand.
+    """One MatMul or Gemm with a constant matrix as its right operand: a view of its node.
 
     Attributes:
         node: The node.
-        x: Activations, shape (..., in).
-        weight: The constant.
         transposed: Whether the constant is stored (in, out).
-        bias: Gemm's C, or None.
         alpha: Factor of the product.
         beta: Factor of the bias.
     """
 
     node: ir.Node
-    x: ir.Value
-    weight: ir.Value
     transposed: bool
-    bias: ir.Value | None = None
     alpha: float = 1.0
     beta: float = 1.0
+
+    @property
+    def x(self) -> ir.Value:
+        """Activations, shape (..., in)."""
+        value = self.node.inputs[0]
+        assert value is not None
+        return value
+
+    @property
+    def weight(self) -> ir.Value:
+        """The constant."""
+        value = self.node.inputs[1]
+        assert value is not None
+        return value
+
+    @property
+    def bias(self) -> ir.Value | None:
+        """Gemm's C, or None."""
+        return self.node.inputs[2] if len(self.node.inputs) > 2 else None
 
     @property
     def name(self) -> str:
@@ -71,15 +84,12 @@ def match_linear(node: ir.Node) -> Linear | str | None:
     if len(tensor.shape) != 2:
         return f"weight {weight.name} has {len(tensor.shape)} dimensions, not 2"
     if node.op_type == "MatMul":
-        return Linear(node, x, weight, transposed=True)
+        return Linear(node, transposed=True)
     if node.attributes.get_int("transA", 0):
         return "transA is set"
     return Linear(
         node,
-        x,
-        weight,
         transposed=not node.attributes.get_int("transB", 0),
-        bias=node.inputs[2] if len(node.inputs) > 2 else None,
         alpha=node.attributes.get_float("alpha", 1.0),
         beta=node.attributes.get_float("beta", 1.0),
     )

@@ -59,8 +59,9 @@ def parse_pipeline(text: str, registry: Mapping[str, Factory]) -> list[NamedPass
 
 
 def _make(name: str, factory: Factory, text: str) -> ir.passes.PassBase:
-    fields: dict[str, dataclasses.Field[Any]] = getattr(factory, "__dataclass_fields__", {})
-    fields = {name: field for name, field in fields.items() if field.init}
+    own: Any = factory
+    known = dataclasses.fields(own) if dataclasses.is_dataclass(own) else ()
+    fields = {field.name: field for field in known}
     options: dict[str, Any] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         key, equals, value = item.partition("=")

@@ -1,0 +1,51 @@
+"""Constants move to the right, and transposes cancel."""
+
+import numpy as np
+from support import evaluate, model, op_types, run_passes, said, unstructured
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((6, 5)).astype(np.float32)
+LEFT = "agraph (float[6,b] x) => (float[8,b] y) { y = MatMul(w, x) }"
+
+
+def test_a_sparse_constant_on_the_left_moves_to_the_right() -> None:
+    source = model(LEFT, w=unstructured(RNG, (8, 6), 0.2))
+    expected = evaluate(source, x=X)[0]
+    assert run_passes(source, "canonicalize,fold-masks,remove-unused") == 3
+    assert op_types(source) == ["Transpose", "MatMul", "Transpose"]
+    assert source.graph[1].inputs[1].const_value.numpy().shape == (6, 8)
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-6)
+    assert "moved from the left" in said(source, "applied")[0]
+
+
+def test_a_dense_constant_on_the_left_is_left_alone() -> None:
+    source = model(LEFT, w=RNG.standard_normal((8, 6)).astype(np.float32))
+    assert run_passes(source, "canonicalize") == 0
+    assert op_types(source) == ["MatMul"]
+
+
+def test_says_why_a_product_of_unknown_rank_is_left_alone() -> None:
+    source = model(
+        "agraph (float[b,n] v, int64[k] s) => (float[8,m] y) { x = Reshape(v, s)\n y = MatMul(w, x) }",
+        w=unstructured(RNG, (8, 6), 0.2),
+    )
+    assert run_passes(source, "canonicalize") == 0
+    assert "of unknown rank" in said(source, "missed")[0]
+
+
+def test_transposes_that_undo_each_other_go() -> None:
+    source = model(
+        "agraph (float[a,b,c] x) => (float[a,b,c] y) { t = Transpose<perm=[1,2,0]>(x)\n"
+        " u = Transpose<perm=[2,0,1]>(t)\n y = Relu(u) }"
+    )
+    assert run_passes(source, "canonicalize,remove-unused") == 2
+    assert op_types(source) == ["Relu"]
+
+
+def test_transposes_that_do_not_cancel_stay_and_a_second_run_finds_nothing() -> None:
+    source = model(
+        "agraph (float[a,b,c] x) => (float[c,a,b] y) { t = Transpose<perm=[1,2,0]>(x)\n"
+        " u = Transpose<perm=[1,2,0]>(t)\n y = Relu(u) }"
+    )
+    assert run_passes(source, "canonicalize") == 0
+    assert op_types(source) == ["Transpose", "Transpose", "Relu"]

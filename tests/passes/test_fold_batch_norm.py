@@ -1,0 +1,96 @@
+"""Batch normalization folds into the layer before it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support import evaluate, model, op_types, run_passes, said, unstructured
+
+from nfcompile.ir.encoded_tensor import EncodedTensor
+from nfcompile.sparse import CsrTensor
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((5, 6)).astype(np.float32)
+NORM: dict[str, Any] = {
+    "scale": RNG.standard_normal(8).astype(np.float32),
+    "shift": RNG.standard_normal(8).astype(np.float32),
+    "mean": RNG.standard_normal(8).astype(np.float32),
+    "var": RNG.random(8).astype(np.float32) + 0.5,
+}
+BIAS = RNG.standard_normal(8).astype(np.float32)
+HEAD = "agraph (float[b,6] x) => (float[b,8] y)"
+BN = "y = BatchNormalization<epsilon=0.01>(h, scale, shift, mean, var)"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{{ h = Gemm<transB=1>(x, w, bias)\n {BN} }}",
+        f"{{ h = Gemm<transB=1, alpha=0.5, beta=3.0>(x, w, bias)\n {BN} }}",
+        f"{{ h = Gemm<transB=1>(x, w)\n {BN} }}",
+        f"{{ h = MatMul(x, wt)\n {BN} }}",
+        f"{{ g = MatMul(x, wt)\n h = Add(g, bias)\n {BN} }}",
+        f"{{ g = MatMul(x, wt)\n h = Add(bias, g)\n {BN} }}",
+    ],
+)
+def test_the_normalization_goes_and_zeros_stay_zeros(body: str) -> None:
+    weight = unstructured(RNG, (8, 6), 0.4)
+    source = model(f"{HEAD} {body}", w=weight, wt=weight.T.copy(), bias=BIAS, **NORM)
+    expected = evaluate(source, x=X)[0]
+    passes = "infer-shapes,fold-batch-norm,identity-elimination,remove-unused"
+    assert run_passes(source, passes) >= 2
+    assert "BatchNormalization" not in op_types(source)
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+    folded = source.graph[0].inputs[1].const_value.numpy()
+    assert np.count_nonzero(folded) == np.count_nonzero(weight)
+    assert run_passes(source, "fold-batch-norm") == 0
+
+
+def test_a_weight_kept_by_its_non_zeros_is_scaled_as_such() -> None:
+    weight = unstructured(RNG, (8, 6), 0.4)
+    source = model(f"{HEAD} {{ h = MatMul(x, w)\n {BN} }}", w=weight.T.copy(), **NORM)
+    expected = evaluate(source, x=X)[0]
+    value = source.graph.initializers["w"]
+    value.const_value = EncodedTensor(CsrTensor.from_dense(weight), transposed=True, name="w")
+    run_passes(source, "infer-shapes,fold-batch-norm,remove-unused")
+    assert isinstance(source.graph[0].inputs[1].const_value, EncodedTensor)
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (f"{{ h = Gemm<transB=1>(x, w)\n {BN}\n z = Gemm<transB=1>(x, w) }}", "has other uses"),
+        (
+            "{ h = Gemm<transB=1>(x, w)\n m = Relu(x)\n r = ReduceMean<keepdims=0>(m)\n"
+            " q = Expand(r, eight)\n y = BatchNormalization(h, scale, shift, q, var) }",
+            "statistics of its batch normalization are not constant",
+        ),
+    ],
+)
+def test_says_why_a_normalization_stays(body: str, words: str) -> None:
+    source = model(f"{HEAD} {body}", w=unstructured(RNG, (8, 6), 0.4), eight=np.array([8]), **NORM)
+    assert run_passes(source, "infer-shapes,fold-batch-norm") <= 1
+    assert "BatchNormalization" in op_types(source)
+    assert words in said(source, "missed")[0]
+
+
+def test_a_product_of_rank_three_is_left_alone_since_its_axis_is_another() -> None:
+    source = model(
+        f"agraph (float[b,8,6] x) => (float[b,8,8] y) {{ h = MatMul(x, w)\n {BN} }}",
+        w=unstructured(RNG, (6, 8), 0.4),
+        **NORM,
+    )
+    run_passes(source, "infer-shapes,fold-batch-norm")
+    assert op_types(source) == ["MatMul", "BatchNormalization"]
+    assert "over another axis" in said(source, "missed")[0]
+
+
+def test_a_product_that_others_read_is_left_alone() -> None:
+    source = model(
+        f"{HEAD} {{ h = Gemm<transB=1>(x, w)\n n = BatchNormalization(h, scale, shift, mean, var)\n"
+        " y = Add(n, h) }",
+        w=unstructured(RNG, (8, 6), 0.4),
+        **NORM,
+    )
+    assert run_passes(source, "fold-batch-norm") == 0

@@ -1,0 +1,149 @@
+"""Bias, activation and residual join the product before them."""
+
+import numpy as np
+import pytest
+from support import evaluate, model, op_types, run_passes, said, unstructured
+
+RNG = np.random.default_rng(0)
+N = 32
+W = unstructured(RNG, (N, N), 0.2)
+X = RNG.standard_normal((3, N)).astype(np.float32)
+SCALARS = {
+    name: np.float32(value)
+    for name, value in {
+        "half": 0.5, "one": 1, "root2": 2**0.5, "iroot2": 2**-0.5, "three": 3, "zero": 0,
+        "six": 6, "c0": 0.044715, "c1": (2 / np.pi) ** 0.5,
+    }.items()
+}  # fmt: skip
+ERF = "d = Div(h, root2)\n e = Erf(d)\n a = Add(e, one)\n"
+ACTIVATIONS = {
+    "relu": "y = Relu(h)",
+    "leaky_relu": "y = LeakyRelu<alpha=0.2>(h)",
+    "elu": "y = Elu<alpha=0.7>(h)",
+    "clip": "y = Clip(h, zero, six)",
+    "clip below": "y = Clip(h, zero)",
+    "clip above": "y = Clip(h, , six)",
+    "sigmoid": "y = Sigmoid(h)",
+    "tanh": "y = Tanh(h)",
+    "hard_swish": "y = HardSwish(h)",
+    "hard_swish spelled out": "s = HardSigmoid<alpha=0.16666667, beta=0.5>(h)\n y = Mul(h, s)",
+    "silu": "s = Sigmoid(h)\n y = Mul(h, s)",
+    "silu turned": "s = Sigmoid(h)\n y = Mul(s, h)",
+    "gelu half last": f"{ERF} m = Mul(h, a)\n y = Mul(m, half)",
+    "gelu half first": f"g = Mul(h, half)\n {ERF} y = Mul(g, a)",
+    "gelu half inside": f"{ERF} m = Mul(a, half)\n y = Mul(h, m)",
+    "gelu product": "d = Mul(h, iroot2)\n e = Erf(d)\n a = Add(one, e)\n m = Mul(a, h)\n y = Mul(half, m)",
+    "gelu_tanh": "p = Pow(h, three)\n q = Mul(p, c0)\n r = Add(h, q)\n s = Mul(r, c1)\n t = Tanh(s)\n"
+    " a = Add(t, one)\n m = Mul(h, a)\n y = Mul(m, half)",
+}
+FUSE = (
+    "infer-shapes,encode-weights{threads=1,force=csr},legalize-ort-cpu,fuse-epilogue,remove-unused"
+)
+
+
+def fused(body: str, signature: str = "", **constants: np.ndarray) -> tuple[object, np.ndarray]:
+    head = f"agraph (float[b,{N}] x{signature}) => (float[b,{N}] y)"
+    used = {
+        k: v
+        for k, v in SCALARS.items()
+        if k in body.replace(",", " ").replace(")", " ").split() or f"({k}" in body
+    }
+    source = model(f"{head} {{ h = MatMul(x, w)\n {body} }}", w=W, **used, **constants)
+    return source, evaluate(source, x=X, **({"r": X + 1} if signature else {}))[0]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_is_recognized_however_it_is_spelled(name: str) -> None:
+    source, expected = fused(ACTIVATIONS[name])
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrMatMul"]
+    assert source.graph[0].attributes["activation"].as_string() == name.split(maxsplit=1)[0]
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+    assert f"fused {name.split(maxsplit=1)[0]}" in said(source, "applied")[-1]
+    assert run_passes(source, "fuse-epilogue") == 0
+
+
+@pytest.mark.parametrize("body", ["y = Add(h, bias)", "y = Add(bias, h)", "y = Add(h, row)"])
+def test_a_bias_is_fused(body: str) -> None:
+    bias = RNG.standard_normal(N).astype(np.float32)
+    source, expected = fused(body, bias=bias, row=bias[None])
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrMatMul"]
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("body", "after"),
+    [
+        ("y = Add(h, r)", 0),
+        ("s = Add(r, h)\n y = Relu(s)", 0),
+        ("s = Relu(h)\n y = Add(s, r)", 1),
+        ("b = Add(h, bias)\n s = Relu(b)\n y = Add(r, s)", 1),
+        ("b = Add(h, bias)\n q = Sqrt(r)\n s = Add(b, q)\n y = Relu(s)", 0),
+    ],
+)
+def test_a_residual_is_fused_before_or_after_the_activation(body: str, after: int) -> None:
+    bias = RNG.standard_normal(N).astype(np.float32)
+    source, _ = fused(body, signature=f", float[b,{N}] r", bias=bias)
+    r = np.abs(X) + 1
+    expected = evaluate(source, x=X, r=r)[0]
+    run_passes(source, FUSE)
+    product = source.graph[-1]
+    assert product.op_type == "CsrMatMul"
+    assert set(op_types(source)) <= {"CsrMatMul", "Sqrt"}
+    assert product.attributes["residual_after_activation"].as_int() == after
+    np.testing.assert_allclose(evaluate(source, x=X, r=r)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_two_products_that_are_added_become_one_the_residual_of_the_other() -> None:
+    source = model(
+        f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
+        " { g = MatMul(x, v)\n h = MatMul(x, w)\n y = Add(g, h) }",
+        w=W,
+        v=W[::-1].copy(),
+    )
+    expected = evaluate(source, x=X)[0]
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrMatMul", "CsrMatMul"]
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("body", "kept", "words"),
+    [
+        ("s = Relu(h)\n y = Add(s, h)", ["Relu", "Add"], "its output has other uses"),
+        ("y = Add(h, col)", ["Add"], "is broadcast"),
+        ("y = Mul(h, bias)", ["Mul"], ""),
+        ("y = Selu(h)", ["Selu"], ""),
+    ],
+)
+def test_what_cannot_be_fused_stays_with_a_reason(body: str, kept: list[str], words: str) -> None:
+    constants = {
+        "bias": RNG.standard_normal(N).astype(np.float32),
+        "col": np.ones((3, 1), np.float32),
+    }
+    source, expected = fused(body, **{k: v for k, v in constants.items() if k in body})
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrMatMul", *kept]
+    missed = said(source, "missed")
+    assert words in " ".join(missed)
+    assert bool(missed) == bool(words)
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_product_that_is_a_graph_output_keeps_its_value() -> None:
+    source = model(
+        f"agraph (float[b,{N}] x) => (float[b,{N}] h, float[b,{N}] y) {{ h = MatMul(x, w)\n y = Relu(h) }}",
+        w=W,
+    )
+    expected = evaluate(source, x=X)
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrMatMul", "Relu"]
+    for got, want in zip(evaluate(source, x=X), expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_the_length_is_limited_by_the_option() -> None:
+    source, _ = fused("b = Add(h, bias)\n y = Relu(b)", bias=np.ones(N, np.float32))
+    run_passes(source, FUSE.replace("fuse-epilogue", "fuse-epilogue{max_length=1}"))
+    assert op_types(source) == ["CsrMatMul", "Relu"]
