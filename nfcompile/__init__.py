@@ -7,9 +7,9 @@ outputs = nfcompile.session("model.onnx").run(None, inputs)
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["__version__", "compile", "op_library_path", "session", "verify"]
+from nfcompile.version import __version__
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "compile", "op_library_path", "session", "verify"]
 
 if TYPE_CHECKING:
     from nfcompile.api import compile, verify  # noqa: A004

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-import nfcompile
 from nfcompile.compare import Tolerance, VerifyReport, compare, sample_sizes
 from nfcompile.errors import InputError, NfcompileError, VerificationError
 from nfcompile.frontend.dispatch import load_source
@@ -32,6 +31,7 @@ from nfcompile.passes import PASSES, default_pipeline
 from nfcompile.runtime.reference import Reference
 from nfcompile.runtime.sampling import check_inputs, sample_inputs
 from nfcompile.target import Target
+from nfcompile.version import __version__
 
 __all__ = ["Compiled", "Options", "compile_model"]
 
@@ -149,7 +149,7 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
         passes = []
     options.progress("compiling")
     run_pipeline(model, passes, after=options.after_pass)
-    write_metadata(model, version=nfcompile.__version__, target=target.name)
+    write_metadata(model, version=__version__, target=target.name)
 
     options.progress("verifying")
     staged = Path(staging.name) / _STAGED

@@ -167,10 +167,9 @@ def _to_csr(linear: Linear, weight: ir.TensorProtocol) -> CsrTensor:
     if isinstance(weight, EncodedTensor) and isinstance(weight.encoding, CsrTensor):
         same_way = weight.transposed == linear.transposed
         return weight.encoding if same_way else weight.encoding.transposed()
-    dense = weight.numpy()
-    csr = CsrTensor.from_dense(dense)
+    csr = CsrTensor.from_dense(weight.numpy())
     if isinstance(weight, ir.ExternalTensor):
-        weight.release()
+        weight.release()  # lets go of the mapped pages
     return csr.transposed() if linear.transposed else csr
 
 

@@ -6,6 +6,7 @@ difference anywhere still shows at the next output.
 """
 
 import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass
 
 from nfcompile.ir.schemas import DOMAIN
 
@@ -48,6 +49,7 @@ def cut_foreign(model: ir.Model) -> ir.Model:
     copy = model.clone()
     graph = copy.graph
     for position, node in enumerate(foreign_nodes(copy)):
+        ShapeInferencePass()(copy)  # up to this node; past it only once its results are known
         for index, item in enumerate(node.inputs):
             if item is not None and not item.is_initializer():
                 graph.outputs.append(_tap(graph, item, f"cut.{position}.operand{index}"))

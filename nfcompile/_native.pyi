@@ -1,0 +1,127 @@
+"""The kernels of libnfcompile_ops, for tests, calibration and benchmarks.
+
+The operator library lies beside this module: `Path(_native.__file__).parent / "libnfcompile_ops.so"`.
+Every function raises ValueError with one line on malformed weights or shapes.
+"""
+
+from typing import Any, TypeAlias, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Floats: TypeAlias = NDArray[np.float32]
+_Integers: TypeAlias = NDArray[np.integer[Any]]
+
+class Kernel(TypedDict):
+    family: str
+    isa: str
+    description: str
+
+class Product:
+    """Packed weights: y = epilogue(x @ W.T)."""
+
+    @property
+    def in_features(self) -> int: ...
+    @property
+    def out_features(self) -> int: ...
+    @property
+    def description(self) -> str: ...
+    def tasks(self, batch: int, *, threads: int = 1) -> int: ...
+    def run(
+        self,
+        x: _Floats,
+        y: _Floats,
+        *,
+        bias: _Floats | None = None,
+        residual: _Floats | None = None,
+        activation: str = "none",
+        activation_alpha: float = 0.0,
+        activation_beta: float = 0.0,
+        residual_after_activation: bool = False,
+        threads: int = 1,
+    ) -> None: ...
+    def __call__(
+        self,
+        x: _Floats,
+        *,
+        bias: _Floats | None = None,
+        residual: _Floats | None = None,
+        activation: str = "none",
+        activation_alpha: float = 0.0,
+        activation_beta: float = 0.0,
+        residual_after_activation: bool = False,
+        threads: int = 1,
+    ) -> _Floats: ...
+
+def isas() -> list[str]: ...
+def test_isas() -> list[str]: ...
+def selected_isa() -> str: ...
+def kernels() -> list[Kernel]: ...
+def pack_csr(
+    values: _Floats, indices: _Integers, indptr: _Integers, in_features: int, *, isa: str = ""
+) -> Product: ...
+def pack_bsr(
+    values: _Floats, indices: _Integers, indptr: _Integers, in_features: int, *, isa: str = ""
+) -> Product: ...
+def pack_block_diagonal(
+    values: _Floats,
+    rows: _Integers | None,
+    cols: _Integers | None,
+    in_features: int,
+    out_features: int,
+    *,
+    row_stride: int = 0,
+    col_stride: int = 0,
+    isa: str = "",
+) -> Product: ...
+def csr_matmul(
+    x: _Floats,
+    values: _Floats,
+    indices: _Integers,
+    indptr: _Integers,
+    in_features: int,
+    *,
+    isa: str = "",
+    bias: _Floats | None = None,
+    residual: _Floats | None = None,
+    activation: str = "none",
+    activation_alpha: float = 0.0,
+    activation_beta: float = 0.0,
+    residual_after_activation: bool = False,
+    threads: int = 1,
+) -> _Floats: ...
+def bsr_matmul(
+    x: _Floats,
+    values: _Floats,
+    indices: _Integers,
+    indptr: _Integers,
+    in_features: int,
+    *,
+    isa: str = "",
+    bias: _Floats | None = None,
+    residual: _Floats | None = None,
+    activation: str = "none",
+    activation_alpha: float = 0.0,
+    activation_beta: float = 0.0,
+    residual_after_activation: bool = False,
+    threads: int = 1,
+) -> _Floats: ...
+def block_diagonal_matmul(
+    x: _Floats,
+    values: _Floats,
+    rows: _Integers | None,
+    cols: _Integers | None,
+    in_features: int,
+    out_features: int,
+    *,
+    row_stride: int = 0,
+    col_stride: int = 0,
+    isa: str = "",
+    bias: _Floats | None = None,
+    residual: _Floats | None = None,
+    activation: str = "none",
+    activation_alpha: float = 0.0,
+    activation_beta: float = 0.0,
+    residual_after_activation: bool = False,
+    threads: int = 1,
+) -> _Floats: ...

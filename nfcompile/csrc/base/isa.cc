@@ -1,0 +1,89 @@
+#include "base/isa.h"
+
+#include <cstdlib>
+
+#include "base/text.h"
+
+namespace nfcompile {
+namespace {
+
+bool HasAvx2() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return false;
+#endif
+}
+
+bool HasAvx512() {
+#if defined(__x86_64__)
+  return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+std::string_view IsaName(Isa isa) {
+  switch (isa) {
+    case Isa::kScalar:
+      return "scalar";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kAvx512Emulated:
+      return "avx512-emulated";
+  }
+  return "unknown";
+}
+
+std::vector<Isa> UsableIsas() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+#endif
+  std::vector<Isa> isas;
+  if (HasAvx512()) isas.push_back(Isa::kAvx512);
+  if (HasAvx2()) isas.push_back(Isa::kAvx2);
+  isas.push_back(Isa::kScalar);
+  return isas;
+}
+
+std::vector<Isa> TestIsas() {
+  std::vector<Isa> isas = UsableIsas();
+  if (HasAvx2()) isas.push_back(Isa::kAvx512Emulated);
+  return isas;
+}
+
+Isa SelectIsa() {
+  const char* text = std::getenv("NFCOMPILE_MAX_ISA");
+  Isa max_isa = Isa::kAvx512;
+  if (text != nullptr && *text != '\0') {
+    const std::string_view name = text;
+    if (name == "scalar") {
+      max_isa = Isa::kScalar;
+    } else if (name == "avx2") {
+      max_isa = Isa::kAvx2;
+    } else if (name != "avx512") {
+      Refuse("NFCOMPILE_MAX_ISA must be one of scalar, avx2, avx512, got ", name);
+    }
+  }
+  for (const Isa isa : UsableIsas()) {
+    if (isa <= max_isa) return isa;
+  }
+  return Isa::kScalar;
+}
+
+Isa IsaFromName(std::string_view name) {
+  if (name.empty()) return SelectIsa();
+  std::string usable;
+  for (const Isa isa : TestIsas()) {
+    if (IsaName(isa) == name) return isa;
+    usable += Cat(usable.empty() ? "" : ", ", IsaName(isa));
+  }
+  Refuse("isa must be one of ", usable, " on this machine, got ", name);
+}
+
+}  // namespace nfcompile

@@ -1,0 +1,37 @@
+// Instruction sets that kernels are compiled for, and which of them this machine can run.
+#ifndef NFCOMPILE_BASE_ISA_H_
+#define NFCOMPILE_BASE_ISA_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nfcompile {
+
+enum class Isa {
+  kScalar,
+  kAvx2,            // AVX2 and FMA
+  kAvx512,          // AVX-512 F, VL, BW and DQ
+  kAvx512Emulated,  // the 16-wide code compiled for AVX2: for tests, never selected
+};
+
+std::string_view IsaName(Isa isa);
+
+// Instruction sets of this machine (processor and operating system), best first; the
+// environment does not matter here.
+std::vector<Isa> UsableIsas();
+
+// As UsableIsas, with the emulated ones.
+std::vector<Isa> TestIsas();
+
+// The best usable instruction set not above the environment's NFCOMPILE_MAX_ISA. Throws
+// std::invalid_argument where that variable holds an unknown name.
+Isa SelectIsa();
+
+// The instruction set of that name; "" selects. Throws std::invalid_argument where the name is
+// unknown or this machine cannot run it.
+Isa IsaFromName(std::string_view name);
+
+}  // namespace nfcompile
+
+#endif  // NFCOMPILE_BASE_ISA_H_

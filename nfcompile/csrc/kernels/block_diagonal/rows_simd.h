@@ -1,0 +1,113 @@
+// Block-diagonal products with output rows in the lanes (BlockLayout::kRows): the tile of
+// panel_simd.h over the columns of one group.
+#ifndef NFCOMPILE_KERNELS_BLOCK_DIAGONAL_ROWS_SIMD_H_
+#define NFCOMPILE_KERNELS_BLOCK_DIAGONAL_ROWS_SIMD_H_
+
+#include "kernels/block_diagonal/block_diagonal_kernel.h"
+#include "kernels/epilogue_simd.h"
+#include "kernels/panel_simd.h"
+
+namespace nfcompile::NFCOMPILE_ISA {
+namespace {
+
+// Where a tile reads: x[m * stride + c * kPeriod + ...], in place or gathered.
+struct TileInput {
+  const float* x;
+  int64_t stride;
+};
+
+// Scatters `lanes` outputs of batch row m, with the epilogue: y[m, index[lane]].
+__attribute__((noinline)) void FinishAndScatter(const Operands& operands, int64_t out,
+                                                int64_t m, const int32_t* index, int lanes,
+                                                Floats acc) {
+  float sums[kWidth];
+  float biases[kWidth] = {};
+  float residuals[kWidth] = {};
+  const Epilogue& epilogue = operands.epilogue;
+  for (int l = 0; l < lanes; ++l) {
+    if (index[l] < 0) continue;
+    if (epilogue.bias != nullptr) biases[l] = epilogue.bias[index[l]];
+    if (epilogue.residual != nullptr) residuals[l] = epilogue.residual[m * out + index[l]];
+  }
+  Store(sums, Finish(epilogue, acc, Load(biases), Load(residuals)));
+  float* y = operands.y + m * out;
+  for (int l = 0; l < lanes; ++l) {
+    if (index[l] >= 0) y[index[l]] = sums[l];
+  }
+}
+
+// One strip of kVectors vectors for kRows batch rows from m on.
+template <int kVectors, int kRows, int kPeriod>
+void RowsTile(const BlockDiagonalWeights& weights, const Operands& operands, const float* w,
+              TileInput input, int64_t m, int64_t group, int64_t first_vector) {
+  const int32_t start = 0;
+  const int64_t group_rows = weights.block_rows * kPeriod;
+  Floats acc[kRows][kVectors];
+  AddPanel<kVectors, kRows, kPeriod>(w, &start, 1, weights.block_columns, input.x, input.stride,
+                                     acc);
+  for (int v = 0; v < kVectors; ++v) {
+    const int64_t row = (first_vector + v) * kWidth;
+    const int lanes = group_rows - row < kWidth ? static_cast<int>(group_rows - row) : kWidth;
+    if (weights.rows.data() != nullptr) {
+      const int32_t* index = weights.rows.data() + group * group_rows + row;
+      for (int r = 0; r < kRows; ++r) {
+        FinishAndScatter(operands, weights.out_features, m + r, index, lanes, acc[r][v]);
+      }
+      continue;
+    }
+    const int64_t o = group * group_rows + row;
+    const Floats bias = LoadBias(operands.epilogue, o, lanes);
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t index = (m + r) * weights.out_features + o;
+      FinishAndStore(operands.epilogue, acc[r][v], bias, operands.y, index, lanes);
+    }
+  }
+}
+
+// Copies the columns of a group into the workspace, [m][c]; padding reads as zero.
+NFCOMPILE_INLINE TileInput GatherRowsInput(const BlockDiagonalWeights& weights,
+                                           const Operands& operands, int64_t m, int count,
+                                           int64_t group, float* workspace) {
+  const int64_t columns = weights.block_columns;
+  const int32_t* index = weights.cols.data() + group * columns;
+  for (int r = 0; r < count; ++r) {
+    const float* x = operands.x + (m + r) * weights.in_features;
+    float* to = workspace + r * columns;
+    for (int64_t c = 0; c < columns; ++c) to[c] = index[c] < 0 ? 0.0f : x[index[c]];
+  }
+  return {workspace, columns};
+}
+
+template <int kPeriod>
+void RunRows(const BlockDiagonalWeights& weights, const Operands& operands, Range batch,
+             Range groups, float* workspace) {
+  const int64_t group_floats = weights.vectors * weights.block_columns * kWidth;
+  const int64_t group_columns = weights.block_columns * kPeriod;
+  for (int64_t g = groups.begin; g < groups.end; ++g) {
+    ForEachTile<kPanelRows>(batch.size(), [&](int64_t tile, int count) {
+      const int64_t m = batch.begin + tile;
+      TileInput input{operands.x + m * weights.in_features + g * group_columns,
+                      weights.in_features};
+      if (weights.cols.data() != nullptr) {
+        input = GatherRowsInput(weights, operands, m, count, g, workspace);
+      }
+      const float* w = weights.values.data() + g * group_floats;
+      for (int64_t v = 0; v < weights.vectors; v += kPanelVectors) {
+        const int64_t left = weights.vectors - v;
+        const int vectors = left < kPanelVectors ? static_cast<int>(left) : kPanelVectors;
+        WithConstant<kPanelVectors>(vectors, [&](auto n) {
+          WithConstant<kPanelRows>(count, [&](auto r) {
+            RowsTile<decltype(n)::kValue, decltype(r)::kValue, kPeriod>(weights, operands, w,
+                                                                        input, m, g, v);
+          });
+        });
+        w += vectors * weights.block_columns * kWidth;
+      }
+    });
+  }
+}
+
+}  // namespace
+}  // namespace nfcompile::NFCOMPILE_ISA
+
+#endif  // NFCOMPILE_KERNELS_BLOCK_DIAGONAL_ROWS_SIMD_H_

@@ -1,0 +1,16 @@
+// bsr_f32_avx512_emulated: the 16-lane code compiled for AVX2, for tests.
+#define NFCOMPILE_ISA avx512_emulated
+#define NFCOMPILE_WIDTH 16
+#include "kernels/bsr/bsr_simd.h"
+
+namespace nfcompile {
+
+const BsrKernel bsr_f32_avx512_emulated = {
+    .name = "bsr_f32_avx512_emulated",
+    .isa = Isa::kAvx512Emulated,
+    .width = avx512_emulated::kWidth,
+    .strip_vectors = avx512_emulated::kPanelVectors,
+    .matrix = avx512_emulated::BsrTimesMatrix,
+};
+
+}  // namespace nfcompile

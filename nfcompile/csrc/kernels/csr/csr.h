@@ -1,0 +1,34 @@
+// CSR: unstructured sparse weights.
+//
+//   y[m, o] = epilogue(sum over p in indptr[o] .. indptr[o+1] of values[p] x[m, indices[p]])
+//
+// Indices of a row need not be sorted, and duplicates add up.
+#ifndef NFCOMPILE_KERNELS_CSR_CSR_H_
+#define NFCOMPILE_KERNELS_CSR_CSR_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "base/index_array.h"
+#include "base/isa.h"
+#include "kernels/matmul.h"
+
+namespace nfcompile {
+
+// Weights as a model stores them; not owned.
+struct CsrView {
+  const float* values = nullptr;
+  int64_t nnz = 0;
+  IndexArray indices;
+  IndexArray indptr;
+  int64_t in_features = 0;
+
+  int64_t out_features() const { return indptr.size() - 1; }
+};
+
+// Validates, packs and picks the kernel. Throws std::invalid_argument on malformed weights.
+std::unique_ptr<MatMul> MakeCsrMatMul(const CsrView& weights, Isa isa);
+
+}  // namespace nfcompile
+
+#endif  // NFCOMPILE_KERNELS_CSR_CSR_H_

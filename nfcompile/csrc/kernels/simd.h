@@ -1,0 +1,118 @@
+// Vectors of kWidth floats in the compiler's own notation, for the kernels of ONE instruction
+// set. Only a `<family>_f32_<isa>.cc` file includes this, after it has defined
+//
+//   NFCOMPILE_ISA    the name of its namespace, for example avx2
+//   NFCOMPILE_WIDTH  floats in a vector: 4, 8 or 16
+//
+// Everything here and in the other *_simd.h files sits in an anonymous namespace: an inline
+// function with external linkage, compiled for AVX-512, is a weak symbol that the linker may
+// hand to every caller. For the same reason these files include no C++ library header with
+// code in it.
+#ifndef NFCOMPILE_KERNELS_SIMD_H_
+#define NFCOMPILE_KERNELS_SIMD_H_
+
+#include <cstdint>
+#include <utility>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define NFCOMPILE_INLINE inline __attribute__((always_inline))
+
+namespace nfcompile::NFCOMPILE_ISA {
+namespace {
+
+constexpr int kWidth = NFCOMPILE_WIDTH;
+
+typedef float Floats __attribute__((vector_size(4 * kWidth)));
+typedef int32_t Ints __attribute__((vector_size(4 * kWidth)));
+typedef float UnalignedFloats __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
+
+using Lanes = std::make_integer_sequence<int, kWidth>;
+
+NFCOMPILE_INLINE Floats Load(const float* p) {
+  return *reinterpret_cast<const UnalignedFloats*>(p);
+}
+
+NFCOMPILE_INLINE void Store(float* p, Floats v) { *reinterpret_cast<UnalignedFloats*>(p) = v; }
+
+template <typename Rule, int... kLane>
+NFCOMPILE_INLINE Floats FloatsOf(Rule rule, std::integer_sequence<int, kLane...>) {
+  return Floats{rule(kLane)...};
+}
+
+template <typename Rule, int... kLane>
+NFCOMPILE_INLINE Ints IntsOf(Rule rule, std::integer_sequence<int, kLane...>) {
+  return Ints{rule(kLane)...};
+}
+
+NFCOMPILE_INLINE Floats Splat(float value) {
+  return FloatsOf([=](int) { return value; }, Lanes());
+}
+
+// The first `count` lanes from memory, zero in the others; touches nothing beyond.
+NFCOMPILE_INLINE Floats LoadPart(const float* p, int count) {
+  float lanes[kWidth] __attribute__((aligned(64))) = {};
+  for (int i = 0; i < count; ++i) lanes[i] = p[i];
+  return Load(lanes);
+}
+
+NFCOMPILE_INLINE void StorePart(float* p, Floats v, int count) {
+  float lanes[kWidth] __attribute__((aligned(64)));
+  Store(lanes, v);
+  for (int i = 0; i < count; ++i) p[i] = lanes[i];
+}
+
+NFCOMPILE_INLINE Floats Select(Ints mask, Floats yes, Floats no) { return mask ? yes : no; }
+
+// NaN passes, as every comparison with it is false.
+NFCOMPILE_INLINE Floats AtLeast(Floats v, Floats low) { return Select(v < low, low, v); }
+NFCOMPILE_INLINE Floats AtMost(Floats v, Floats high) { return Select(v > high, high, v); }
+
+// Lane l of the result is p[l % kPeriod]: one load that broadcasts kPeriod floats.
+template <int kPeriod>
+NFCOMPILE_INLINE Floats LoadRepeated(const float* p) {
+  if constexpr (kPeriod == 1) {
+    return Splat(*p);
+  } else if constexpr (kPeriod == 2) {
+    double pair;
+    __builtin_memcpy(&pair, p, sizeof(pair));
+    typedef double Doubles __attribute__((vector_size(4 * kWidth)));
+    const auto repeat = [&]<int... kLane>(std::integer_sequence<int, kLane...>) {
+      return Doubles{((void)kLane, pair)...};
+    };
+    return reinterpret_cast<Floats>(repeat(std::make_integer_sequence<int, kWidth / 2>()));
+  } else {
+    typedef float Part __attribute__((vector_size(4 * kPeriod), aligned(4), may_alias));
+    typedef float Whole __attribute__((vector_size(4 * kPeriod)));
+    const Whole part = *reinterpret_cast<const Part*>(p);
+    const auto repeat = [&]<int... kLane>(std::integer_sequence<int, kLane...>) {
+      return __builtin_shufflevector(part, part, (kLane % kPeriod)...);
+    };
+    return repeat(Lanes());
+  }
+}
+
+// Lane l of the result is p[index[l]].
+template <typename Index>
+NFCOMPILE_INLINE Floats Gather(const float* p, const Index* index) {
+#if defined(__AVX512F__)
+  if constexpr (kWidth == 16) {
+    __m512i lanes;
+    if constexpr (sizeof(Index) == 2) {
+      lanes = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)));
+    } else {
+      lanes = _mm512_loadu_si512(index);
+    }
+    return reinterpret_cast<Floats>(_mm512_i32gather_ps(lanes, p, 4));
+  }
+#endif
+  // Below AVX-512, scalar loads beat the gather instruction (Zen 3: 2x).
+  return FloatsOf([=](int lane) { return p[index[lane]]; }, Lanes());
+}
+
+}  // namespace
+}  // namespace nfcompile::NFCOMPILE_ISA
+
+#endif  // NFCOMPILE_KERNELS_SIMD_H_

@@ -1,0 +1,37 @@
+// One node of a session: packed weights, and what a run does with them.
+#ifndef NFCOMPILE_ORT_KERNEL_H_
+#define NFCOMPILE_ORT_KERNEL_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "kernels/epilogue.h"
+#include "kernels/matmul.h"
+#include "ort/api.h"
+
+namespace nfcompile::ort {
+
+class Kernel {
+ public:
+  Kernel(const Api& api, std::string subject, std::unique_ptr<MatMul> matmul,
+         const Epilogue& epilogue)
+      : api_(api), subject_(std::move(subject)), matmul_(std::move(matmul)), epilogue_(epilogue) {}
+
+  // Safe to call from several threads at once: a run changes nothing here.
+  OrtStatus* Compute(OrtKernelContext* context) const noexcept;
+
+ private:
+  void Run(OrtKernelContext* context) const;
+  const float* OptionalInput(const OrtKernelContext* context, size_t index, const char* name,
+                             const std::vector<int64_t>& dims) const;
+
+  const Api api_;
+  const std::string subject_;
+  const std::unique_ptr<MatMul> matmul_;
+  const Epilogue epilogue_;
+};
+
+}  // namespace nfcompile::ort
+
+#endif  // NFCOMPILE_ORT_KERNEL_H_

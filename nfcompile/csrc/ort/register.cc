@@ -1,0 +1,59 @@
+// The one exported function: adds domain `nfcompile` to a session's options.
+#include <list>
+#include <mutex>
+
+#include "ort/operator.h"
+
+namespace nfcompile::ort {
+namespace {
+
+// A domain and its operators must outlive every session that uses them, so they live as long
+// as the process: one per onnxruntime in it.
+struct Domain {
+  explicit Domain(const Api& api)
+      : csr(api, Family::kCsr),
+        bsr(api, Family::kBsr),
+        block_diagonal(api, Family::kBlockDiagonal) {
+    api.Call<CreateCustomOpDomain>("nfcompile", &domain);
+    for (const Operator* op : {&csr, &bsr, &block_diagonal}) {
+      api.Call<CustomOpDomainAdd>(domain, static_cast<const OrtCustomOp*>(op));
+    }
+  }
+
+  Operator csr;
+  Operator bsr;
+  Operator block_diagonal;
+  OrtCustomOpDomain* domain = nullptr;
+};
+
+OrtCustomOpDomain* DomainFor(const Api& api) {
+  static std::mutex mutex;
+  static auto& domains = *new std::list<Domain>();  // never destroyed: exit order is unknown
+  const std::lock_guard lock(mutex);
+  for (const Domain& domain : domains) {
+    if (domain.csr.api().table() == api.table()) return domain.domain;
+  }
+  return domains.emplace_back(api).domain;
+}
+
+OrtStatus* Register(OrtSessionOptions* options, const OrtApiBase* base) {
+  const OrtApi* table = base->GetApi(kApiVersion);
+  if (table == nullptr) {
+    // Version 1 of the table has what a status needs.
+    const OrtApi* oldest = base->GetApi(1);
+    if (oldest == nullptr) return nullptr;
+    return Api(oldest).Status(
+        kFail, "libnfcompile_ops needs onnxruntime 1.17 or newer (C API version 17)");
+  }
+  const Api api(table);
+  return Guard(api, "libnfcompile_ops",
+               [&] { api.Call<AddCustomOpDomain>(options, DomainFor(api)); });
+}
+
+}  // namespace
+}  // namespace nfcompile::ort
+
+extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(
+    OrtSessionOptions* options, const OrtApiBase* base) {
+  return nfcompile::ort::Register(options, base);
+}

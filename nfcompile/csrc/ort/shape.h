@@ -1,0 +1,13 @@
+// Shape inference: Y has X's shape, with the last dimension replaced by the output features.
+#ifndef NFCOMPILE_ORT_SHAPE_H_
+#define NFCOMPILE_ORT_SHAPE_H_
+
+#include "ort/operator.h"
+
+namespace nfcompile::ort {
+
+void InferOutputShape(const Operator& op, OrtShapeInferContext* context);
+
+}  // namespace nfcompile::ort
+
+#endif  // NFCOMPILE_ORT_SHAPE_H_

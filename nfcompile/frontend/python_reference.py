@@ -1,0 +1,140 @@
+"""Models named by the code that makes them: `package.module:callable`, `path.py:callable`.
+
+This runs the user's code, and only because the user named it.
+"""
+
+import nfcompile.frontend.require_torch  # noqa: F401  isort: skip
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nfcompile.errors import InputError, NfcompileError, UnsupportedModelError
+from nfcompile.frontend.torch_module import from_module
+from nfcompile.frontend.weights import load_weights
+from nfcompile.ir.source import Source
+
+__all__ = ["from_python_reference"]
+
+
+def from_python_reference(
+    reference: str,
+    example_inputs: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
+    *,
+    weights: Path | None = None,
+    input_shapes: Sequence[tuple[int, ...]] | None = None,
+) -> Source:
+    """Calls the code that makes a module and exports what it returns.
+
+    Args:
+        reference: `package.module:callable` or `path.py:callable`. The callable takes no
+            arguments and returns a module or `(module, example_inputs)`.
+        example_inputs: Used instead of those that the callable returns.
+        weights: A `.safetensors` file or saved state dict to load into the module.
+        input_shapes: Shapes of float inputs, with the batch, to draw examples of instead.
+
+    Raises:
+        InputError: If the reference, the weights or the inputs are not what they must be.
+        UnsupportedModelError: If the code fails or torch cannot export the module.
+    """
+    with _search_path(reference):
+        made = _call(_resolve(reference), reference)
+    module, returned = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(
+            f"{reference} must return a torch module or (module, example_inputs), "
+            f"got {type(module).__name__}"
+        )
+    if weights is not None:
+        load_weights(module, weights, reference)
+    if example_inputs is None and input_shapes:
+        example_inputs = _drawn(input_shapes)
+    if example_inputs is None:
+        example_inputs = returned
+    if example_inputs is None:
+        raise InputError(
+            f"{reference} returns no example inputs: return (module, example_inputs) "
+            "or give the input shapes"
+        )
+    return from_module(module, example_inputs, name=reference.rpartition(":")[2])
+
+
+def _drawn(shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
+
+
+@contextmanager
+def _search_path(reference: str) -> Iterator[None]:
+    """Lets the code import its neighbours: the file's folder, or the working directory."""
+    source = reference.rpartition(":")[0]
+    folder = Path(source).resolve().parent if source.endswith(".py") else Path.cwd()
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+
+
+def _resolve(reference: str) -> Any:
+    source, colon, attribute = reference.rpartition(":")
+    if not colon or not source or not attribute:
+        raise InputError(
+            f"a model's code must be package.module:callable or path.py:callable, got {reference!r}"
+        )
+    found: Any = _import(source)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise InputError(f"{source} has no attribute {attribute}")
+        found = getattr(found, part)
+    return found
+
+
+def _import(source: str) -> ModuleType:
+    is_file = source.endswith(".py") or os.sep in source
+    if is_file and not Path(source).is_file():
+        raise InputError(f"no such file: {source}")
+    try:
+        return _import_file(Path(source)) if is_file else importlib.import_module(source)
+    except NfcompileError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f"cannot import {source}: {_one_line(error)}") from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = f"_nfcompile_reference_{path.stem}"  # a file may be called like a package
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} must be a Python file")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _call(factory: Any, reference: str) -> Any:
+    if isinstance(factory, torch.nn.Module):
+        return factory
+    if not callable(factory):
+        raise InputError(f"{reference} must be callable, got {type(factory).__name__}")
+    try:
+        return factory()
+    except NfcompileError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UnsupportedModelError(f"{reference} raised {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,82 @@
+"""A dense layer's replacement: a cascade of sparse factors with a fixed topology."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from nfcompile.nn.sparse_linear import SparseLinear
+from nfcompile.topology import Topology
+
+__all__ = ["SparseCascade"]
+
+
+class SparseCascade(nn.Module):
+    """`y = f(sum_b W_bL ... W_b1 x + x + b)`: branches of sparse factors, then one bias.
+
+    There is neither bias nor non-linearity between factors. The identity `x` is added where
+    the topology has a skip. Each branch stays apart, so each factor keeps its own structure.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        bias: bool = True,
+        activation: Callable[[Tensor], Tensor] | None = None,
+        *,
+        gain: float | None = None,
+    ) -> None:
+        """Makes the cascade.
+
+        The variance of the signal is kept through every factor, and the sum of p branches is
+        divided by p, so with equal fan-ins the effective dense weight has variance
+        `gain^2 / n`, whatever the depth. A skip adds the variance of the input itself: in a
+        stack of D such layers give each a gain of `1 / sqrt(D)`.
+
+        Args:
+            topology: Which connections exist.
+            bias: Whether to add one bias after the last factors.
+            activation: Applied last, if any.
+            gain: Factor on the standard deviation of the effective weight. By default
+                sqrt(2) before a ReLU without a skip, and 1 otherwise.
+        """
+        super().__init__()
+        self.topology = topology
+        self.activation = activation
+        branches = topology.branches()
+        if gain is None:
+            gain = math.sqrt(2) if _is_relu(activation) and not topology.skip else 1.0
+        last_gain = gain / math.sqrt(len(branches))
+        self.branches = nn.ModuleList()
+        for masks in branches:
+            gains = [1.0] * (len(masks) - 1) + [last_gain]
+            self.branches.append(
+                nn.Sequential(
+                    *(
+                        SparseLinear(mask.shape[1], mask.shape[0], mask, bias=False, gain=g)
+                        for mask, g in zip(masks, gains, strict=True)
+                    )
+                )
+            )
+        self.bias = nn.Parameter(torch.zeros(topology.n)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps `[..., n]` to `[..., n]`."""
+        y: Tensor = self.branches[0](x)
+        for branch in self.branches[1:]:
+            y = y + branch(x)
+        if self.topology.skip:
+            y = y + x
+        if self.bias is not None:
+            y = y + self.bias
+        return y if self.activation is None else self.activation(y)
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return f"{self.topology}, edges={self.topology.edges}, bias={self.bias is not None}"
+
+
+def _is_relu(activation: object) -> bool:
+    relus = (torch.relu, nn.functional.relu, torch.relu_)
+    return isinstance(activation, nn.ReLU) or any(activation is relu for relu in relus)

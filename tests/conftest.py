@@ -1,0 +1,37 @@
+"""Fixtures that several folders share."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from support import blocky, butterfly_factor, model_proto, unstructured
+
+N = 256
+
+
+@pytest.fixture(scope="session")
+def mlp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network file: one layer of each pattern, and a dense one."""
+    rng = np.random.default_rng(0)
+    text = f"""agraph (float[batch,{N}] x) => (float[batch,16] y) {{
+        a = Gemm<transB=1>(x, w0, b0)
+        r = Relu(a)
+        c = MatMul(r, w1)
+        d = Add(c, b1)
+        s = Sigmoid(d)
+        e = Mul(d, s)
+        f = Gemm<transB=1>(e, w2, b2)
+        g = Add(f, e)
+        y = Gemm<transB=1>(g, w3)
+    }}"""
+    weights = {
+        "w0": unstructured(rng, (N, N), 0.05) / 4,
+        "w1": blocky(rng, (N, N), 16, 0.1).T.copy() / 4,
+        "w2": butterfly_factor(rng, N, 16, 16) / 4,
+        "w3": rng.standard_normal((16, N)).astype(np.float32) / 16,
+    }
+    biases = {f"b{i}": rng.standard_normal(N).astype(np.float32) for i in range(3)}
+    path = tmp_path_factory.mktemp("mlp") / "mlp.onnx"
+    onnx.save(model_proto(text, **weights, **biases), path)
+    return path

@@ -1,0 +1,91 @@
+"""The measured networks have the zeros that they are said to have."""
+
+import pytest
+import torch
+
+from nfcompile.errors import InputError
+from nfcompile.models import mlp as models
+from nfcompile.nn import SparseCascade
+from nfcompile.topology import ParallelButterfly
+
+
+def linears(module):
+    return [m for m in module.modules() if isinstance(m, torch.nn.Linear)]
+
+
+def test_the_density_of_each_layer_is_the_one_asked_for():
+    for linear in linears(models.mlp([64, 96, 32], density=0.25)):
+        assert (linear.weight != 0).float().mean().item() == pytest.approx(0.25, abs=1e-3)
+
+
+def test_blocks_are_kept_or_dropped_whole():
+    module = models.mlp([64, 96, 32], density=0.25, block=16)
+    for linear in linears(module):
+        rows, columns = linear.weight.shape
+        tiles = (linear.weight != 0).view(rows // 16, 16, columns // 16, 16).float().mean((1, 3))
+        assert set(tiles.unique().tolist()) == {0.0, 1.0}
+        assert tiles.mean().item() == pytest.approx(0.25, abs=0.05)
+
+
+def test_the_kept_weights_are_the_largest():
+    linear = linears(models.mlp([32, 32], density=0.3, seed=4))[0]
+    drawn = torch.randn((32, 32), generator=torch.Generator().manual_seed(4)).abs()
+    kept = linear.weight != 0
+    assert drawn[kept].min() > drawn[~kept].max()
+
+
+def test_a_seed_gives_the_same_network_and_another_one_another():
+    first, again, other = (models.mlp([32, 32], 0.3, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first[0].weight, again[0].weight)
+    assert not torch.equal(first[0].weight, other[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([32, 32], 0.0), "density must be above 0 and at most 1, got 0.0"),
+        (([32, 32], 1.5), "got 1.5"),
+        (([32, 40], 0.5, 16), r"block 16 must divide every width, got \[32, 40\]"),
+    ],
+)
+def test_impossible_networks_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        models.mlp(*arguments)
+
+
+def test_a_butterfly_classifier_is_cascades_between_padding_and_a_dense_head():
+    topology = ParallelButterfly(64, 4, 2)
+    module = models.butterfly_mlp(40, 10, depth=3, topology=topology)
+    cascades = [m for m in module if isinstance(m, SparseCascade)]
+    assert [c.topology for c in cascades] == [topology] * 3
+    assert module(torch.randn(5, 40)).shape == (5, 10)
+    weights = 3 * (topology.edges + 64) + 64 * 10 + 10
+    assert sum(p.numel() for p in module.parameters()) == weights
+
+
+def test_a_butterfly_classifier_takes_a_topology_as_text_and_refuses_wider_inputs():
+    module = models.butterfly_mlp(64, 64, depth=1, topology="butterfly(n=64, radix=8)")
+    assert len(module) == 1
+    with pytest.raises(InputError, match="in_features must be at most n=64, got 65"):
+        models.butterfly_mlp(65, 10, depth=1, topology="butterfly(n=64, radix=8)")
+
+
+def test_a_seeded_classifier_leaves_the_generator_alone():
+    state = torch.get_rng_state()
+    first, again = (
+        models.butterfly_mlp(16, 16, 1, "butterfly(n=16, radix=4)", seed=3) for _ in range(2)
+    )
+    assert torch.equal(torch.get_rng_state(), state)
+    x = torch.randn(2, 16)
+    assert torch.equal(first(x), again(x))
+
+
+@pytest.mark.parametrize(
+    "factory", [models.block_mlp, models.unstructured_mlp, models.butterfly_cascade]
+)
+def test_named_networks_come_with_inputs_that_fit_and_a_signal_that_survives(factory):
+    module, x = factory()
+    with torch.no_grad():
+        y = module(x)
+    assert y.shape == x.shape
+    assert 0.05 < y.square().mean().item() < 20

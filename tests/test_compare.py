@@ -1,0 +1,106 @@
+"""How outputs are compared."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from nfcompile.compare import Tolerance, VerifyReport, compare, sample_sizes
+from nfcompile.errors import InputError
+
+REF = np.linspace(-3, 5, 40, dtype=np.float32)
+
+
+def check(ref: np.ndarray, got: np.ndarray, **tolerance: float) -> VerifyReport:
+    return compare([{"y": ref}], [{"y": got}], Tolerance(**tolerance))
+
+
+def test_equal_outputs_pass() -> None:
+    report = check(REF, REF.copy())
+    assert report.passed
+    assert bool(report)
+    assert report.outputs[0].max_abs == 0
+
+
+@pytest.mark.parametrize("error", [1e-2, np.nan, np.inf])
+def test_one_wrong_element_fails_and_is_counted(error: float) -> None:
+    got = REF.copy()
+    got[7] += error
+    report = check(REF, got)
+    assert not report
+    assert report.outputs[0].mismatched == 1
+    assert report.outputs[0].size == 40
+
+
+def test_the_default_tolerance_follows_the_scale_of_the_output() -> None:
+    for scale in (1e-6, 1.0, 1e6):
+        ref = (REF * scale).astype(np.float32)
+        assert check(ref, ref + np.float32(2e-5 * scale)).passed
+        assert not check(ref, ref + np.float32(2e-3 * scale)).passed
+
+
+def test_given_tolerances_are_taken_as_they_are() -> None:
+    assert check(REF, REF + np.float32(0.05), atol=0.1, rtol=0).passed
+    assert not check(REF, REF + np.float32(0.05), atol=0.01, rtol=0).passed
+    assert check(REF, REF * np.float32(1.05), atol=0, rtol=0.1).passed
+
+
+def test_nan_equals_nan_and_infinity_its_own_sign_only() -> None:
+    ref = np.array([np.nan, np.inf, -np.inf, 1], np.float32)
+    assert check(ref, ref.copy()).passed
+    assert check(ref, -ref).outputs[0].mismatched == 3
+
+
+def test_a_missing_output_or_another_shape_fails() -> None:
+    assert not compare([{"y": REF}], [{"z": REF}], Tolerance())
+    assert not check(REF, REF[:-1])
+    assert not check(REF[:0], REF)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.bool_, np.uint8])
+def test_integers_must_be_equal(dtype: type) -> None:
+    ref = np.array([0, 1, 1, 0], dtype)
+    assert check(ref, ref.copy()).passed
+    assert check(ref, 1 - ref.astype(np.int8)).outputs[0].mismatched == 4
+
+
+def test_strings_must_be_equal() -> None:
+    ref = np.array(["a", "b"], object)
+    assert check(ref, ref.copy()).passed
+    assert not check(ref, np.array(["a", "c"], object))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_precision_has_bounds_of_its_own(dtype: type) -> None:
+    ref = REF.astype(dtype)
+    assert check(ref, (REF * 1.005).astype(dtype)).passed
+    assert not check(ref, (REF * 1.1).astype(dtype)).passed
+
+
+def test_a_constant_reference_is_noted() -> None:
+    report = check(np.zeros(9, np.float32), np.zeros(9, np.float32))
+    assert report.passed
+    assert "output y is constant on these inputs" in report.notes[0]
+
+
+def test_all_samples_count() -> None:
+    wrong = REF + 1
+    report = compare([{"y": REF}, {"y": REF}], [{"y": REF}, {"y": wrong}], Tolerance())
+    assert report.outputs[0].mismatched == 40
+    assert report.outputs[0].size == 80
+
+
+@pytest.mark.parametrize("bad", [{"rtol": -1.0}, {"atol": float("nan")}])
+def test_bad_tolerances_are_told(bad: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="must be at least 0"):
+        Tolerance(**bad)
+
+
+def test_nothing_to_compare_is_an_error() -> None:
+    with pytest.raises(InputError, match="samples must be at least 1"):
+        compare([], [], Tolerance())
+
+
+def test_sample_sizes_vary_and_include_one() -> None:
+    assert 1 in sample_sizes(3)
+    assert len(set(sample_sizes(3))) == 3
+    assert len(sample_sizes(12)) == 12

@@ -1,0 +1,101 @@
+"""Parallel butterflies: p paths per pair, and branches that are not copies of each other."""
+
+import numpy as np
+import pytest
+
+from nfcompile.errors import InputError
+from nfcompile.topology import Butterfly, ParallelButterfly
+
+CASES = [(16, 2, 2), (16, 4, 2), (64, 4, 3), (48, 4, 2), (32, 4, 5), (16, 4, 1), (64, 4, 7)]
+
+
+def product(masks):
+    paths = masks[0].toarray()
+    for mask in masks[1:]:
+        paths = mask.toarray() @ paths
+    return paths
+
+
+@pytest.mark.parametrize(("n", "radix", "parallel"), CASES)
+def test_the_joined_factors_have_exactly_p_paths_per_pair(n, radix, parallel):
+    topology = ParallelButterfly(n, radix, parallel)
+    np.testing.assert_array_equal(product(topology.factors()), np.full((n, n), parallel))
+
+
+@pytest.mark.parametrize(("n", "radix", "parallel"), CASES)
+def test_each_branch_is_a_butterfly_with_one_path_per_pair(n, radix, parallel):
+    branches = ParallelButterfly(n, radix, parallel).branches()
+    assert len(branches) == parallel
+    for branch in branches:
+        np.testing.assert_array_equal(product(branch), np.ones((n, n)))
+
+
+@pytest.mark.parametrize(("n", "radix", "parallel"), CASES)
+def test_edges_are_p_times_n_times_the_radices(n, radix, parallel):
+    topology = ParallelButterfly(n, radix, parallel)
+    assert topology.edges == parallel * n * sum(topology.radices)
+    assert topology.edges == sum(mask.nnz for mask in topology.factors())
+    assert topology.edges == sum(mask.nnz for branch in topology.branches() for mask in branch)
+
+
+def test_branches_mix_their_digits_in_different_orders():
+    branches = ParallelButterfly(64, 4, 6).branches()
+    orders = {tuple(mask.indices.tobytes() for mask in branch) for branch in branches}
+    assert len(orders) == 6
+    assert len({branch[0].indices.tobytes() for branch in branches[:3]}) == 3
+
+
+@pytest.mark.parametrize(("radix", "rank"), [(2, 160), (4, 224)])
+def test_two_branches_reach_the_rank_that_their_weights_allow(radix, rank):
+    # The rank of d(product)/d(weights) at a generic point is the number of entries of the
+    # product that can be prescribed at once. Its bound is E minus the intermediate widths.
+    topology = ParallelButterfly(16, radix, 2)
+    widths = 2 * 16 * (len(topology.radices) - 1)
+    assert topology.edges - widths == rank
+    rng = np.random.default_rng(0)
+    factors = [mask.toarray() * rng.standard_normal(mask.shape) for mask in topology.factors()]
+    columns = []
+    for position, factor in enumerate(factors):
+        before = np.eye(16)
+        for other in factors[:position]:
+            before = other @ before
+        after = np.eye(factor.shape[0])
+        for other in factors[position + 1 :]:
+            after = other @ after
+        rows, cols = np.nonzero(factor)
+        columns += [
+            np.outer(after[:, row], before[col]).ravel()
+            for row, col in zip(rows, cols, strict=True)
+        ]
+    assert np.linalg.matrix_rank(np.array(columns)) == rank
+
+
+def test_one_branch_is_the_plain_butterfly():
+    for ours, plain in zip(
+        ParallelButterfly(48, 4, 1).factors(), Butterfly(48, 4).factors(), strict=True
+    ):
+        np.testing.assert_array_equal(ours.toarray(), plain.toarray())
+
+
+def test_branches_of_a_single_dense_factor_are_refused():
+    with pytest.raises(InputError, match="has one dense factor"):
+        ParallelButterfly(16, 16, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((16, 4, 0, True), "parallel must be an integer of at least 1, got 0"),
+        ((16, 4, 2, 1), "skip must be true or false, got 1"),
+        ((17, 4, 2, True), "n=17 must be a power of radix=4"),
+    ],
+)
+def test_bad_parameters_are_refused_by_name(arguments, message):
+    with pytest.raises(InputError, match=message):
+        ParallelButterfly(*arguments)
+
+
+@pytest.mark.timeout(30)
+def test_width_65536_is_built_in_seconds():
+    topology = ParallelButterfly(65536, 16, 2, skip=True)
+    assert sum(mask.nnz for mask in topology.factors()) == topology.edges == 2 * 65536 * 64
