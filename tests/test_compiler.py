@@ -122,7 +122,8 @@ def test_operators_that_nobody_here_knows_pass_through(tmp_path: Path) -> None:
 
 def test_a_difference_before_an_unknown_operator_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     proto = model_proto(
-        f"agraph (float[b,{N}] x) => (float[b,{N}] y) {{ h = MatMul(x, w)\n y = my.domain.Mystery(h) }}",
+        f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
+        " { h = MatMul(x, w)\n y = my.domain.Mystery(h) }",
         w=SPARSE,
     )
     proto.opset_import.append(onnx.helper.make_opsetid("my.domain", 1))

@@ -50,7 +50,8 @@ def table(title: str, *columns: str) -> "Table":
     from rich import box
     from rich.table import Table
 
-    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    style = box.SIMPLE_HEAD
+    made = Table(title=title, title_justify="left", box=style, pad_edge=False, show_edge=False)
     for column in columns:
         right = column.startswith(">")
         made.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")

@@ -1,53 +1,82 @@
-"""Measured constants of the cost model, with where each comes from.
+"""Measured constants of the cost model: `calibration.json`, with where each set comes from.
 
-All from `python benchmarks/calibrate.py`, which prints this table for the machine it runs on.
+`python benchmarks/calibrate.py` measures one set on the machine it runs on and writes it there. A
+set belongs to an instruction set; where there is none for this one, the nearest below is taken.
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-from nfcompile.ir.candidates import Candidate
-from nfcompile.target import Target
+import numpy as np
 
-__all__ = ["Constants", "constants"]
+__all__ = ["BATCHES", "SIZES", "Constants", "constants", "provenance"]
+
+BATCHES = (1, 16, 64, 256)
+"""Batch sizes at which constants are measured."""
+
+SIZES = (256, 2048)
+"""Widths at which constants are measured: in L2, and beyond it."""
+
+_FALLBACK = {"avx512": "avx2", "avx2": "avx2", "scalar": "scalar"}
 
 
 @dataclass(frozen=True)
 class Constants:
-    """What one encoding costs on one thread.
+    """What one way of running a layer costs on one thread.
 
     Attributes:
-        ns_single: Nanoseconds per stored value and row of the batch, batch 1.
-        ns_batched: The same at batch 64 and more.
-        bytes_per_ns: Bandwidth at which weights stream in.
-        ns_per_io: Nanoseconds per activation read or written.
+        ns_per_mac: Nanoseconds per stored value and batch row, by [size, batch].
+        ns_per_io: Nanoseconds per activation read or written and batch row, by [size, batch].
         overhead_us: Microseconds of any call.
     """
 
-    ns_single: float
-    ns_batched: float
-    bytes_per_ns: float
-    ns_per_io: float = 0.0
-    overhead_us: float = 2.0
+    ns_per_mac: np.ndarray
+    ns_per_io: np.ndarray
+    overhead_us: float
 
-    def ns_per_mac(self, batch: int) -> float:
-        """Between the two measured ends, falling as 1/batch."""
-        return self.ns_batched + (self.ns_single - self.ns_batched) / batch
+    def estimate_us(self, shape: tuple[int, int], stored: int, batch: int) -> float:
+        """Microseconds of one call on one thread, between the measured points.
 
-
-def constants(candidate: Candidate, target: Target) -> Constants:
-    """The constants of `candidate` on `target`."""
-    if target.name == "portable" and candidate.kind != "dense":
-        return _PORTABLE
-    if candidate.kind == "bsr" and candidate.rows_per_index < 8:
-        return _CSR
-    if candidate.kind == "block-diagonal" and not candidate.regular:
-        return _PERMUTED
-    return {"dense": _DENSE, "csr": _CSR, "bsr": _BSR, "block-diagonal": _STRIDED}[candidate.kind]
+        Args:
+            shape: (out, in).
+            stored: Values stored.
+            batch: Rows of the activations.
+        """
+        size = (shape[0] * shape[1]) ** 0.5
+        mac = _between(self.ns_per_mac, size, batch)
+        moved = _between(self.ns_per_io, size, batch)
+        return self.overhead_us + batch * (stored * mac + sum(shape) * moved) / 1e3
 
 
-_DENSE = Constants(0.2, 0.022, 20.0)
-_CSR = Constants(0.4, 0.05, 16.0, 0.2)
-_BSR = Constants(0.1, 0.03, 16.0)
-_STRIDED = Constants(0.1, 0.04, 16.0, 0.05)
-_PERMUTED = Constants(0.2, 0.06, 16.0, 0.4)
-_PORTABLE = Constants(0.3, 0.05, 10.0, 0.5, 10.0)
+@cache
+def _sets() -> dict[str, dict[str, object]]:
+    text = Path(__file__).with_name("calibration.json").read_text()
+    loaded: dict[str, dict[str, object]] = json.loads(text)
+    return loaded
+
+
+@cache
+def constants(isa: str) -> Mapping[str, Constants]:
+    """Constants by way of running a layer, such as `csr`, for an instruction set."""
+    measured = _sets()[_FALLBACK[isa]]["constants"]
+    assert isinstance(measured, dict)
+    return {
+        name: Constants(
+            np.asarray(entry["ns_per_mac"]), np.asarray(entry["ns_per_io"]), entry["overhead_us"]
+        )
+        for name, entry in measured.items()
+    }
+
+
+def provenance(isa: str) -> object:
+    """Which machine, versions, date and command the constants for `isa` come from."""
+    return _sets()[_FALLBACK[isa]]["provenance"]
+
+
+def _between(table: np.ndarray, size: float, batch: int) -> float:
+    """The table's value at (size, batch), linear in their logarithms and flat beyond the ends."""
+    by_size = [np.interp(np.log2(max(batch, 1)), np.log2(BATCHES), row) for row in table]
+    return float(np.interp(np.log2(max(size, 1)), np.log2(SIZES), by_size))

@@ -1,19 +1,21 @@
-"""What a linear layer costs: microseconds per call, from a few measured constants.
+"""What a linear layer costs: microseconds per call, from measured constants.
 
-    time(batch) = overhead + max(batch * stored * ns_per_mac, nbytes / bytes_per_ns)
-                + batch * (in + out) * ns_per_io
+    time(batch) = overhead + batch * (stored * ns_per_mac + (in + out) * ns_per_io) / threads
 
-The constants live in `calibration.py`, each with where it was measured.
+Both constants depend on batch and size (see `calibration.py`): small batches are bound by reading
+the weight, large ones by arithmetic.
 """
 
 from nfcompile.cost.calibration import constants
 from nfcompile.ir.candidates import Candidate
 from nfcompile.target import Target
 
-__all__ = ["DEFAULT_BATCHES", "estimate_us"]
+__all__ = ["DEFAULT_BATCHES", "estimate_us", "way_of_running"]
 
 DEFAULT_BATCHES = (1, 16, 64, 256)
 """Batch sizes that count where the model's batch is dynamic."""
+
+_VECTOR_ROWS = 8
 
 
 def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
@@ -22,11 +24,19 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
     Args:
         candidate: Encoding and shape of the weight.
         batch: Rows of the activations.
-        target: Where it runs; threads share the work.
+        target: Where it runs; threads are taken to share the work evenly.
     """
-    costs = constants(candidate, target)
-    out_features, in_features = candidate.shape
-    macs = costs.ns_per_mac(batch) * batch * candidate.stored
-    traffic = candidate.nbytes / costs.bytes_per_ns
-    moved = costs.ns_per_io * batch * (in_features + out_features)
-    return costs.overhead_us + (max(macs, traffic) + moved) / target.threads / 1e3
+    costs = constants(target.isa)[way_of_running(candidate, target)]
+    single = costs.estimate_us(candidate.shape, candidate.stored, batch)
+    return costs.overhead_us + (single - costs.overhead_us) / target.threads
+
+
+def way_of_running(candidate: Candidate, target: Target) -> str:
+    """The entry of the calibration that this candidate falls under."""
+    if candidate.kind == "block-diagonal":
+        if target.name == "portable":
+            return "portable"
+        return "block-diagonal" if candidate.regular else "block-diagonal permuted"
+    if candidate.kind == "bsr":
+        return "bsr" if candidate.rows_per_index % _VECTOR_ROWS == 0 else "bsr narrow"
+    return candidate.kind

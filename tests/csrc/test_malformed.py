@@ -105,12 +105,12 @@ def test_operands_of_another_shape_are_refused() -> None:
         product.run(x, y, bias=np.ones(3, np.float32))
     with pytest.raises(ValueError, match="residual must have shape"):
         product.run(x, y, residual=np.ones((2, 3), np.float32))
-    with pytest.raises(ValueError, match="activation must be one of none, relu,.*got swish"):
+    with pytest.raises(ValueError, match=r"activation must be one of none, relu,.*got swish"):
         product.run(x, y, activation="swish")
 
 
 def test_an_unknown_instruction_set_is_refused() -> None:
-    with pytest.raises(ValueError, match="isa must be one of .*scalar.*, got sse9"):
+    with pytest.raises(ValueError, match=r"isa must be one of .*scalar.*, got sse9"):
         _native.pack_csr(**CSR, isa="sse9")
 
 

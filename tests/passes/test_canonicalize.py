@@ -26,7 +26,8 @@ def test_a_dense_constant_on_the_left_is_left_alone() -> None:
 
 def test_says_why_a_product_of_unknown_rank_is_left_alone() -> None:
     source = model(
-        "agraph (float[b,n] v, int64[k] s) => (float[8,m] y) { x = Reshape(v, s)\n y = MatMul(w, x) }",
+        "agraph (float[b,n] v, int64[k] s) => (float[8,m] y)"
+        " { x = Reshape(v, s)\n y = MatMul(w, x) }",
         w=unstructured(RNG, (8, 6), 0.2),
     )
     assert run_passes(source, "canonicalize") == 0

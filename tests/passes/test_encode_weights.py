@@ -83,7 +83,10 @@ def test_an_encoding_can_be_forced(kind: str) -> None:
 
 
 def test_a_shared_weight_is_encoded_once_and_decided_for_each_layer() -> None:
-    text = f"agraph (float[b,{N}] x) => (float[b,{N}] y) {{ h = Gemm<transB=1>(x, w)\n y = Gemm<transB=1>(h, w) }}"
+    text = (
+        f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
+        " { h = Gemm<transB=1>(x, w)\n y = Gemm<transB=1>(h, w) }"
+    )
     source = model(text, w=PATTERNS["csr"])
     assert run_passes(source, "encode-weights{threads=1}") == 1
     assert [item.encoding for item in decisions(source)] == ["csr", "csr"]
@@ -98,7 +101,8 @@ def test_a_shared_weight_is_encoded_once_and_decided_for_each_layer() -> None:
             "weight w is also used by Gather",
         ),
         (
-            f"agraph (float[b,{N}] x) => (float[b,{N}] y) {{ h = Gemm<transB=1>(x, w)\n y = MatMul(h, w) }}",
+            f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
+            " { h = Gemm<transB=1>(x, w)\n y = MatMul(h, w) }",
             "weight w is used both ways around",
         ),
         (

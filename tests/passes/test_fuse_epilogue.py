@@ -32,9 +32,10 @@ ACTIVATIONS = {
     "gelu half last": f"{ERF} m = Mul(h, a)\n y = Mul(m, half)",
     "gelu half first": f"g = Mul(h, half)\n {ERF} y = Mul(g, a)",
     "gelu half inside": f"{ERF} m = Mul(a, half)\n y = Mul(h, m)",
-    "gelu product": "d = Mul(h, iroot2)\n e = Erf(d)\n a = Add(one, e)\n m = Mul(a, h)\n y = Mul(half, m)",
-    "gelu_tanh": "p = Pow(h, three)\n q = Mul(p, c0)\n r = Add(h, q)\n s = Mul(r, c1)\n t = Tanh(s)\n"
-    " a = Add(t, one)\n m = Mul(h, a)\n y = Mul(m, half)",
+    "gelu product": "d = Mul(h, iroot2)\n e = Erf(d)\n a = Add(one, e)\n m = Mul(a, h)\n"
+    " y = Mul(half, m)",
+    "gelu_tanh": "p = Pow(h, three)\n q = Mul(p, c0)\n r = Add(h, q)\n s = Mul(r, c1)\n"
+    " t = Tanh(s)\n a = Add(t, one)\n m = Mul(h, a)\n y = Mul(m, half)",
 }
 FUSE = (
     "infer-shapes,encode-weights{threads=1,force=csr},legalize-ort-cpu,fuse-epilogue,remove-unused"
@@ -133,7 +134,8 @@ def test_what_cannot_be_fused_stays_with_a_reason(body: str, kept: list[str], wo
 
 def test_a_product_that_is_a_graph_output_keeps_its_value() -> None:
     source = model(
-        f"agraph (float[b,{N}] x) => (float[b,{N}] h, float[b,{N}] y) {{ h = MatMul(x, w)\n y = Relu(h) }}",
+        f"agraph (float[b,{N}] x) => (float[b,{N}] h, float[b,{N}] y)"
+        " { h = MatMul(x, w)\n y = Relu(h) }",
         w=W,
     )
     expected = evaluate(source, x=X)

@@ -9,6 +9,7 @@
 #ifndef NFCOMPILE_KERNELS_PANEL_SIMD_H_
 #define NFCOMPILE_KERNELS_PANEL_SIMD_H_
 
+#include "base/partition.h"
 #include "kernels/simd.h"
 
 namespace nfcompile::NFCOMPILE_ISA {
@@ -68,24 +69,13 @@ NFCOMPILE_INLINE void AddPanel(const float* w, const int32_t* starts, int64_t bl
   }
 }
 
-// Cuts `count` batch rows into tiles as even as can be, and calls tile(m, rows).
-template <int kMaxRows, typename Tile>
-NFCOMPILE_INLINE void ForEachTile(int64_t count, Tile tile) {
-  int64_t tiles = (count + kMaxRows - 1) / kMaxRows;
-  for (int64_t m = 0; m < count; --tiles) {
-    const auto rows = static_cast<int>((count - m + tiles - 1) / tiles);
-    tile(m, rows);
-    m += rows;
-  }
-}
-
-// A number known to the compiler, for overloads: Constant<3>().
+// A number known to the compiler: Constant<3>::kValue.
 template <int kNumber>
 struct Constant {
   static constexpr int kValue = kNumber;
 };
 
-// Calls body(Constant<n>) for n = number, 1 <= number <= kMax.
+// Calls body(Constant<n>()) for n = number, 1 <= number <= kMax.
 template <int kMax, typename Body>
 NFCOMPILE_INLINE void WithConstant(int number, Body body) {
   if constexpr (kMax > 1) {
@@ -95,6 +85,18 @@ NFCOMPILE_INLINE void WithConstant(int number, Body body) {
     }
   }
   body(Constant<kMax>());
+}
+
+// Cuts the batch into tiles of at most kMaxRows rows, as even as can be, and calls
+// tile(m, Constant<rows>()).
+template <int kMaxRows, typename Tile>
+NFCOMPILE_INLINE void ForEachTile(Range batch, Tile tile) {
+  int64_t tiles = (batch.size() + kMaxRows - 1) / kMaxRows;
+  for (int64_t m = batch.begin; m < batch.end; --tiles) {
+    const auto rows = static_cast<int>((batch.end - m + tiles - 1) / tiles);
+    WithConstant<kMaxRows>(rows, [&](auto constant) { tile(m, constant); });
+    m += rows;
+  }
 }
 
 }  // namespace

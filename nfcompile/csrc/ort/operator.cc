@@ -44,7 +44,8 @@ OrtStatus* InferShape(const OrtCustomOp* op, OrtShapeInferContext* context) {
 
 }  // namespace
 
-Operator::Operator(const Api& api, Family family) : OrtCustomOp{}, api_(api), family_(family) {
+Operator::Operator(const Api& api, Family family, bool infer_shapes)
+    : OrtCustomOp{}, api_(api), family_(family) {
   version = kApiVersion;
   GetName = [](const OrtCustomOp* op) { return From(op).name(); };
   GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
@@ -62,7 +63,7 @@ Operator::Operator(const Api& api, Family family) : OrtCustomOp{}, api_(api), fa
   GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 0; };
   CreateKernelV2 = MakeKernel;
   KernelComputeV2 = Compute;
-  InferOutputShapeFn = InferShape;
+  if (infer_shapes) InferOutputShapeFn = InferShape;
   GetStartVersion = [](const OrtCustomOp*) { return 1; };
   GetEndVersion = [](const OrtCustomOp*) { return 1; };
 }

@@ -17,7 +17,8 @@ namespace nfcompile::ort {
 // Lives as long as the domain that it is added to.
 class Operator : public OrtCustomOp {
  public:
-  Operator(const Api& api, Family family);
+  // `infer_shapes`: whether this onnxruntime can ask for the output's shape (see register.cc).
+  Operator(const Api& api, Family family, bool infer_shapes);
 
   const Api& api() const { return api_; }
   Family family() const { return family_; }

@@ -1,4 +1,5 @@
 // The one exported function: adds domain `nfcompile` to a session's options.
+#include <cstdio>
 #include <list>
 #include <mutex>
 
@@ -10,10 +11,10 @@ namespace {
 // A domain and its operators must outlive every session that uses them, so they live as long
 // as the process: one per onnxruntime in it.
 struct Domain {
-  explicit Domain(const Api& api)
-      : csr(api, Family::kCsr),
-        bsr(api, Family::kBsr),
-        block_diagonal(api, Family::kBlockDiagonal) {
+  Domain(const Api& api, bool infer_shapes)
+      : csr(api, Family::kCsr, infer_shapes),
+        bsr(api, Family::kBsr, infer_shapes),
+        block_diagonal(api, Family::kBlockDiagonal, infer_shapes) {
     api.Call<CreateCustomOpDomain>("nfcompile", &domain);
     for (const Operator* op : {&csr, &bsr, &block_diagonal}) {
       api.Call<CustomOpDomainAdd>(domain, static_cast<const OrtCustomOp*>(op));
@@ -26,14 +27,25 @@ struct Domain {
   OrtCustomOpDomain* domain = nullptr;
 };
 
-OrtCustomOpDomain* DomainFor(const Api& api) {
+// Up to 1.23, onnxruntime crashes before it calls an InferOutputShapeFn of a node that leaves
+// out an optional input in the middle, such as the bias before a residual
+// (github.com/microsoft/onnxruntime/pull/26199). Shapes are then known at run time only.
+bool CanInferShapes(const OrtApiBase* base) {
+  constexpr int kFirstMinor = 24;
+  int major = 0;
+  int minor = 0;
+  if (std::sscanf(base->GetVersionString(), "%d.%d", &major, &minor) != 2) return false;
+  return major > 1 || minor >= kFirstMinor;
+}
+
+OrtCustomOpDomain* DomainFor(const Api& api, bool infer_shapes) {
   static std::mutex mutex;
   static auto& domains = *new std::list<Domain>();  // never destroyed: exit order is unknown
   const std::lock_guard lock(mutex);
   for (const Domain& domain : domains) {
     if (domain.csr.api().table() == api.table()) return domain.domain;
   }
-  return domains.emplace_back(api).domain;
+  return domains.emplace_back(api, infer_shapes).domain;
 }
 
 OrtStatus* Register(OrtSessionOptions* options, const OrtApiBase* base) {
@@ -47,7 +59,7 @@ OrtStatus* Register(OrtSessionOptions* options, const OrtApiBase* base) {
   }
   const Api api(table);
   return Guard(api, "libnfcompile_ops",
-               [&] { api.Call<AddCustomOpDomain>(options, DomainFor(api)); });
+               [&] { api.Call<AddCustomOpDomain>(options, DomainFor(api, CanInferShapes(base))); });
 }
 
 }  // namespace

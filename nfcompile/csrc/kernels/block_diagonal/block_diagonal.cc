@@ -33,6 +33,18 @@ const char* LayoutName(BlockLayout layout) {
   return "";
 }
 
+const char* InputName(BlockInput input) {
+  switch (input) {
+    case BlockInput::kInPlace:
+      return "in place";
+    case BlockInput::kTransposed:
+      return "transposed";
+    case BlockInput::kGathered:
+      return "gathered";
+  }
+  return "";
+}
+
 class SimdBlockDiagonalMatMul final : public MatMul {
  public:
   SimdBlockDiagonalMatMul(const BlockDiagonalView& view, const BlockIndex& rows,
@@ -41,7 +53,7 @@ class SimdBlockDiagonalMatMul final : public MatMul {
         kernel_(kernel),
         weights_(PackBlockDiagonal(view, rows, cols, kernel.width, kernel.strip_vectors)),
         description_(Cat(kernel.name, ", ", LayoutName(weights_.layout), ", columns ",
-                         weights_.cols.data() == nullptr ? "in place" : "gathered", ", rows ",
+                         InputName(weights_.input), ", rows ",
                          weights_.rows.data() == nullptr ? "in place" : "scattered")) {}
 
   const char* description() const override { return description_.c_str(); }

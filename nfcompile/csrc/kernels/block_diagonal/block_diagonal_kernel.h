@@ -25,6 +25,13 @@ enum class BlockLayout {
   kShuffle,
 };
 
+// How the columns of x get to the lanes.
+enum class BlockInput {
+  kInPlace,
+  kTransposed,  // W blocks at a time, by transposes in registers
+  kGathered,    // by a list
+};
+
 // One side (rows or columns) with the rule made explicit.
 struct BlockIndex {
   int64_t stride = 0;          // of the rule, 0 where the list follows none
@@ -41,8 +48,9 @@ struct BlockDiagonalWeights {
   int64_t groups = 0;
   int64_t period = 1;      // kRows: interleaved blocks
   int64_t vectors = 0;     // kRows: vectors of output rows in a group
-  int64_t row_stride = 0;  // kBlocks: of the rule
+  int64_t row_stride = 0;  // of the rule, where the side follows one
   int64_t col_stride = 0;
+  BlockInput input = BlockInput::kInPlace;
   AlignedArray<float> values;  // by group; then [strip][c][lane], [r][c][lane] or [c][lane]
   // Lists, null where the side is read or written in place:
   // kRows [group][row or column], kBlocks [group][row or column][lane].
@@ -52,7 +60,7 @@ struct BlockDiagonalWeights {
 };
 
 // One entry of the table. Computes the groups `groups` for batch rows `batch`. The workspace
-// has room for kMaxBatchRows rows of one group's columns.
+// has room for the columns of `width` blocks in kBlockMaxBatchRows rows of the batch.
 struct BlockDiagonalKernel {
   const char* name;
   Isa isa;

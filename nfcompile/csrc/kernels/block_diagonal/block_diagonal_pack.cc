@@ -19,6 +19,8 @@ class Packer {
     w_.blocks = view_.blocks;
     w_.block_rows = view_.block_rows;
     w_.block_columns = view_.block_columns;
+    w_.row_stride = rows_.stride;
+    w_.col_stride = cols_.stride;
     Choose();
     switch (w_.layout) {
       case BlockLayout::kRows:
@@ -100,8 +102,15 @@ class Packer {
         }
       }
     }
-    if (w_.period == 1 && rows_.stride != 1) w_.rows = Copy(rows_.index);
-    if (w_.period == 1 && cols_.stride != 1) w_.cols = Copy(cols_.index);
+    if (w_.period > 1) return;
+    if (rows_.stride != 1) w_.rows = Copy(rows_.index);
+    if (cols_.stride == 1) return;
+    if (BlocksInPlace(cols_) && view_.block_columns % width_ == 0) {
+      w_.input = BlockInput::kTransposed;
+    } else {
+      w_.input = BlockInput::kGathered;
+      w_.cols = Copy(cols_.index);
+    }
   }
 
   void PackBlocks() {
@@ -115,10 +124,14 @@ class Packer {
         }
       }
     }
-    w_.row_stride = rows_.stride;
-    w_.col_stride = cols_.stride;
     if (!BlocksInPlace(rows_)) w_.rows = LaneList(rows_.index, view_.block_rows);
-    if (!BlocksInPlace(cols_)) w_.cols = LaneList(cols_.index, view_.block_columns);
+    if (BlocksInPlace(cols_)) return;
+    if (cols_.stride == 1 && view_.blocks % width_ == 0) {
+      w_.input = BlockInput::kTransposed;
+    } else {
+      w_.input = BlockInput::kGathered;
+      w_.cols = LaneList(cols_.index, view_.block_columns);
+    }
   }
 
   AlignedArray<int32_t> LaneList(const std::vector<int32_t>& index, int64_t extent) const {

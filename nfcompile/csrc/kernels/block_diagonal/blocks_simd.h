@@ -12,11 +12,13 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-constexpr int kBlocksRows = 4;      // batch rows of a tile
-constexpr int kBlocksElements = 4;  // rows e of a tile
+// Rows e of a tile; with few rows of the batch more of them hide the latency of the multiply-add.
+template <int kRows>
+constexpr int kElementsFor = kRows <= 2 ? 4 : 2;
+
 // With this many rows a block's columns are read often enough to copy them together first:
 // at power-of-two strides they would all fall into a few sets of the cache.
-constexpr int64_t kMinRowsToStage = 3 * kBlocksElements;
+constexpr int64_t kMinRowsToStage = 8;
 
 // Where a tile reads: x[m * row_stride + c * column_stride + lane].
 struct LaneInput {
@@ -37,14 +39,14 @@ NFCOMPILE_INLINE void BlocksTile(const BlockDiagonalWeights& weights, const Oper
   Floats acc[kElements][kRows] = {};
   for (int64_t c = 0; c < columns; ++c) {
     Floats x[kRows];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       x[r] = Load(input.x + r * input.row_stride + c * input.column_stride);
     }
 #pragma GCC unroll 4
     for (int i = 0; i < kElements; ++i) {
       const Floats weight = Load(w + (i * columns + c) * kWidth);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) acc[i][r] += weight * x[r];
     }
   }
@@ -62,7 +64,7 @@ NFCOMPILE_INLINE void BlocksTile(const BlockDiagonalWeights& weights, const Oper
     const int64_t stride = weights.row_stride;
     const int64_t o = FirstOfRun(b, weights.block_rows, stride) + (e + i) * stride;
     const Floats bias = LoadBias(operands.epilogue, o, kWidth);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const int64_t index = (m + r) * weights.out_features + o;
       FinishAndStore(operands.epilogue, acc[i][r], bias, operands.y, index, kWidth);
@@ -74,61 +76,57 @@ NFCOMPILE_INLINE void BlocksTile(const BlockDiagonalWeights& weights, const Oper
 NFCOMPILE_INLINE LaneInput BlocksInput(const BlockDiagonalWeights& weights,
                                        const Operands& operands, int64_t m, int count,
                                        int64_t group, float* workspace) {
+  const int64_t in = weights.in_features;
   const int64_t columns = weights.block_columns;
   const int64_t stride = weights.col_stride;
-  const LaneInput staged{workspace, columns * kWidth, kWidth};
-  if (weights.cols.data() == nullptr) {
-    const int64_t first = FirstOfRun(group * kWidth, columns, stride);
-    const float* x = operands.x + m * weights.in_features + first;
-    if (weights.block_rows < kMinRowsToStage) return {x, weights.in_features, stride};
-    for (int r = 0; r < count; ++r) {
-      for (int64_t c = 0; c < columns; ++c) {
-        Store(workspace + (r * columns + c) * kWidth,
-              Load(x + r * weights.in_features + c * stride));
-      }
-    }
-    return staged;
+  const float* x = operands.x + m * in;
+  if (weights.input == BlockInput::kInPlace) {
+    x += FirstOfRun(group * kWidth, columns, stride);
+    if (weights.block_rows < kMinRowsToStage) return {x, in, stride};
   }
-  const int32_t* index = weights.cols.data() + group * columns * kWidth;
   for (int r = 0; r < count; ++r) {
-    const float* x = operands.x + (m + r) * weights.in_features;
+    const float* from = x + r * in;
     float* to = workspace + r * columns * kWidth;
-    for (int64_t i = 0; i < columns * kWidth; ++i) to[i] = index[i] < 0 ? 0.0f : x[index[i]];
+    if (weights.input == BlockInput::kInPlace) {
+      for (int64_t c = 0; c < columns; ++c) Store(to + c * kWidth, Load(from + c * stride));
+    } else if (weights.input == BlockInput::kTransposed) {
+      TransposeStrip(from + group * kWidth * columns, columns, kWidth, columns, to, kWidth);
+    } else {
+      const int32_t* index = weights.cols.data() + group * columns * kWidth;
+      for (int64_t i = 0; i < columns * kWidth; ++i) to[i] = index[i] < 0 ? 0.0f : from[index[i]];
+    }
   }
-  return staged;
+  return {workspace, columns * kWidth, kWidth};
 }
 
 template <int kRows>
 void RunBlocksTile(const BlockDiagonalWeights& weights, const Operands& operands, int64_t m,
-                   int64_t group, float* workspace) {
-  const LaneInput input = BlocksInput(weights, operands, m, kRows, group, workspace);
+                   Range groups, float* workspace) {
+  constexpr int kElements = kElementsFor<kRows>;
   const int64_t element_floats = weights.block_columns * kWidth;
-  const float* w = weights.values.data() + group * weights.block_rows * element_floats;
-  int64_t e = 0;
-  for (; e + kBlocksElements <= weights.block_rows; e += kBlocksElements) {
-    BlocksTile<kBlocksElements, kRows>(weights, operands, w, input, m, group, e);
-    w += kBlocksElements * element_floats;
-  }
-  for (; e + 2 <= weights.block_rows; e += 2) {
-    BlocksTile<2, kRows>(weights, operands, w, input, m, group, e);
-    w += 2 * element_floats;
-  }
-  if (e < weights.block_rows) {
-    BlocksTile<1, kRows>(weights, operands, w, input, m, group, e);
+  const float* w = weights.values.data() + groups.begin * weights.block_rows * element_floats;
+  for (int64_t g = groups.begin; g < groups.end; ++g) {
+    const LaneInput input = BlocksInput(weights, operands, m, kRows, g, workspace);
+    int64_t e = 0;
+    for (; e + kElements <= weights.block_rows; e += kElements) {
+      BlocksTile<kElements, kRows>(weights, operands, w, input, m, g, e);
+      w += kElements * element_floats;
+    }
+    for (; e < weights.block_rows; ++e) {
+      BlocksTile<1, kRows>(weights, operands, w, input, m, g, e);
+      w += element_floats;
+    }
   }
 }
 
 void RunBlocks(const BlockDiagonalWeights& weights, const Operands& operands, Range batch,
                Range groups, float* workspace) {
-  // The widest tile of 4 elements x 4 rows needs more than 16 registers.
-  constexpr int kRows = kWidth == 16 ? kBlocksRows : kBlocksRows - 1;
-  for (int64_t g = groups.begin; g < groups.end; ++g) {
-    ForEachTile<kRows>(batch.size(), [&](int64_t tile, int count) {
-      WithConstant<kRows>(count, [&](auto r) {
-        RunBlocksTile<decltype(r)::kValue>(weights, operands, batch.begin + tile, g, workspace);
-      });
+  const int64_t group_floats = weights.block_rows * weights.block_columns * kWidth;
+  ForEachChunk(groups, group_floats, [&](Range chunk) {
+    ForEachTile<kPanelRows>(batch, [&](int64_t m, auto count) {
+      RunBlocksTile<decltype(count)::kValue>(weights, operands, m, chunk, workspace);
     });
-  }
+  });
 }
 
 }  // namespace

@@ -6,9 +6,23 @@
 #include "kernels/block_diagonal/block_diagonal_kernel.h"
 #include "kernels/epilogue_simd.h"
 #include "kernels/panel_simd.h"
+#include "kernels/transpose_simd.h"
 
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
+
+// Cuts groups into chunks whose weights stay in the first-level cache while the rows of the
+// batch pass by, and calls body(chunk).
+template <typename Body>
+NFCOMPILE_INLINE void ForEachChunk(Range groups, int64_t group_floats, Body body) {
+  constexpr int64_t kChunkFloats = 4 << 10;
+  const int64_t fitting = kChunkFloats / group_floats;
+  // Whole vectors of groups, for those that are transposed together.
+  const int64_t step = (fitting / kWidth + 1) * kWidth;
+  for (int64_t g = groups.begin; g < groups.end; g += step) {
+    body(Range{g, g + step < groups.end ? g + step : groups.end});
+  }
+}
 
 // Where a tile reads: x[m * stride + c * kPeriod + ...], in place or gathered.
 struct TileInput {
@@ -64,7 +78,7 @@ void RowsTile(const BlockDiagonalWeights& weights, const Operands& operands, con
   }
 }
 
-// Copies the columns of a group into the workspace, [m][c]; padding reads as zero.
+// Copies the columns of one group into the workspace, [m][c]; padding reads as zero.
 NFCOMPILE_INLINE TileInput GatherRowsInput(const BlockDiagonalWeights& weights,
                                            const Operands& operands, int64_t m, int count,
                                            int64_t group, float* workspace) {
@@ -78,33 +92,62 @@ NFCOMPILE_INLINE TileInput GatherRowsInput(const BlockDiagonalWeights& weights,
   return {workspace, columns};
 }
 
+// Copies the columns of groups `run`, neighbours in memory, into the workspace, [m][group][c].
+NFCOMPILE_INLINE void TransposeRowsInput(const BlockDiagonalWeights& weights,
+                                         const Operands& operands, int64_t m, int count, Range run,
+                                         float* workspace) {
+  const int64_t columns = weights.block_columns;
+  const int64_t stride = weights.col_stride;
+  const int64_t first = run.begin / stride * (columns * stride) + run.begin % stride;
+  for (int r = 0; r < count; ++r) {
+    const float* x = operands.x + (m + r) * weights.in_features + first;
+    float* to = workspace + r * kWidth * columns;
+    for (int64_t c = 0; c < columns; c += kWidth) {
+      TransposeStrip(x + c * stride, stride, kWidth, run.size(), to + c, columns);
+    }
+  }
+}
+
+template <int kRows, int kPeriod>
+void RunRowsTile(const BlockDiagonalWeights& weights, const Operands& operands, int64_t m,
+                 Range groups, float* workspace) {
+  const int64_t columns = weights.block_columns;
+  const float* w = weights.values.data() + groups.begin * weights.vectors * columns * kWidth;
+  Range run{groups.begin, groups.begin};  // of the groups that are transposed
+  for (int64_t g = groups.begin; g < groups.end; ++g) {
+    TileInput input{operands.x + m * weights.in_features + g * columns * kPeriod,
+                    weights.in_features};
+    if (weights.input == BlockInput::kGathered) {
+      input = GatherRowsInput(weights, operands, m, kRows, g, workspace);
+    } else if (weights.input == BlockInput::kTransposed) {
+      if (g == run.end) {
+        const int64_t end = (g / kWidth + 1) * kWidth;
+        run = {g, end < groups.end ? end : groups.end};
+        TransposeRowsInput(weights, operands, m, kRows, run, workspace);
+      }
+      input = {workspace + (g - run.begin) * columns, kWidth * columns};
+    }
+    for (int64_t v = 0; v < weights.vectors; v += kPanelVectors) {
+      if (weights.vectors - v >= kPanelVectors) {
+        RowsTile<kPanelVectors, kRows, kPeriod>(weights, operands, w, input, m, g, v);
+        w += kPanelVectors * columns * kWidth;
+      } else {
+        RowsTile<1, kRows, kPeriod>(weights, operands, w, input, m, g, v);
+        w += columns * kWidth;
+      }
+    }
+  }
+}
+
 template <int kPeriod>
 void RunRows(const BlockDiagonalWeights& weights, const Operands& operands, Range batch,
              Range groups, float* workspace) {
-  const int64_t group_floats = weights.vectors * weights.block_columns * kWidth;
-  const int64_t group_columns = weights.block_columns * kPeriod;
-  for (int64_t g = groups.begin; g < groups.end; ++g) {
-    ForEachTile<kPanelRows>(batch.size(), [&](int64_t tile, int count) {
-      const int64_t m = batch.begin + tile;
-      TileInput input{operands.x + m * weights.in_features + g * group_columns,
-                      weights.in_features};
-      if (weights.cols.data() != nullptr) {
-        input = GatherRowsInput(weights, operands, m, count, g, workspace);
-      }
-      const float* w = weights.values.data() + g * group_floats;
-      for (int64_t v = 0; v < weights.vectors; v += kPanelVectors) {
-        const int64_t left = weights.vectors - v;
-        const int vectors = left < kPanelVectors ? static_cast<int>(left) : kPanelVectors;
-        WithConstant<kPanelVectors>(vectors, [&](auto n) {
-          WithConstant<kPanelRows>(count, [&](auto r) {
-            RowsTile<decltype(n)::kValue, decltype(r)::kValue, kPeriod>(weights, operands, w,
-                                                                        input, m, g, v);
-          });
-        });
-        w += vectors * weights.block_columns * kWidth;
-      }
+  static_assert(kPanelVectors == 2);
+  ForEachChunk(groups, weights.vectors * weights.block_columns * kWidth, [&](Range chunk) {
+    ForEachTile<kPanelRows>(batch, [&](int64_t m, auto count) {
+      RunRowsTile<decltype(count)::kValue, kPeriod>(weights, operands, m, chunk, workspace);
     });
-  }
+  });
 }
 
 }  // namespace

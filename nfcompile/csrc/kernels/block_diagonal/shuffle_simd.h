@@ -7,6 +7,7 @@
 #define NFCOMPILE_KERNELS_BLOCK_DIAGONAL_SHUFFLE_SIMD_H_
 
 #include "kernels/block_diagonal/block_diagonal_kernel.h"
+#include "kernels/block_diagonal/rows_simd.h"
 #include "kernels/epilogue_simd.h"
 #include "kernels/panel_simd.h"
 
@@ -15,30 +16,42 @@ namespace {
 
 constexpr int kMaxShuffles = kWidth / 2;  // a run has at most half a vector's columns
 
-template <int kColumns>
-void RunShuffle(const BlockDiagonalWeights& weights, const Operands& operands, Range batch,
-                Range groups) {
+template <int kColumns, int kRows>
+void RunShuffleTile(const BlockDiagonalWeights& weights, const Operands& operands, int64_t m,
+                    Range groups) {
   typedef int32_t UnalignedInts __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
   Ints mask[kColumns];
+#pragma GCC unroll 8
   for (int c = 0; c < kColumns; ++c) {
     mask[c] = *reinterpret_cast<const UnalignedInts*>(weights.shuffle.data() + c * kWidth);
   }
-  for (int64_t g = groups.begin; g < groups.end; ++g) {
-    Floats w[kColumns];
-    for (int c = 0; c < kColumns; ++c) {
-      w[c] = Load(weights.values.data() + (g * kColumns + c) * kWidth);
-    }
+  const float* w = weights.values.data() + groups.begin * kColumns * kWidth;
+  for (int64_t g = groups.begin; g < groups.end; ++g, w += kColumns * kWidth) {
     const int64_t o = g * kWidth;
     const Floats bias = LoadBias(operands.epilogue, o, kWidth);
-    for (int64_t m = batch.begin; m < batch.end; ++m) {
-      const Floats x = Load(operands.x + m * weights.in_features + o);
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const Floats x = Load(operands.x + (m + r) * weights.in_features + o);
       Floats acc = Splat(0.0f);
 #pragma GCC unroll 8
-      for (int c = 0; c < kColumns; ++c) acc += w[c] * __builtin_shuffle(x, mask[c]);
-      const int64_t index = m * weights.out_features + o;
+      for (int c = 0; c < kColumns; ++c) {
+        acc += Load(w + c * kWidth) * __builtin_shuffle(x, mask[c]);
+      }
+      const int64_t index = (m + r) * weights.out_features + o;
       FinishAndStore(operands.epilogue, acc, bias, operands.y, index, kWidth);
     }
   }
+}
+
+template <int kColumns>
+void RunShuffle(const BlockDiagonalWeights& weights, const Operands& operands, Range batch,
+                Range groups) {
+  constexpr int kMaxRows = 4;
+  ForEachChunk(groups, kColumns * kWidth, [&](Range chunk) {
+    ForEachTile<kMaxRows>(batch, [&](int64_t m, auto count) {
+      RunShuffleTile<kColumns, decltype(count)::kValue>(weights, operands, m, chunk);
+    });
+  });
 }
 
 }  // namespace

@@ -44,12 +44,10 @@ void BsrTimesMatrix(const BsrWeights& weights, const Operands& operands, Range b
       const int vectors = left < kPanelVectors ? static_cast<int>(left) : kPanelVectors;
       const int64_t rows_left = weights.block_rows - first * kWidth;
       const int64_t outputs = rows_left < vectors * kWidth ? rows_left : vectors * kWidth;
-      ForEachTile<kPanelRows>(batch.size(), [&](int64_t m, int count) {
+      ForEachTile<kPanelRows>(batch, [&](int64_t m, auto count) {
         WithConstant<kPanelVectors>(vectors, [&](auto v) {
-          WithConstant<kPanelRows>(count, [&](auto r) {
-            BsrTile<decltype(v)::kValue, decltype(r)::kValue>(weights, operands, i, w,
-                                                              batch.begin + m, o, outputs);
-          });
+          BsrTile<decltype(v)::kValue, decltype(count)::kValue>(weights, operands, i, w, m, o,
+                                                                outputs);
         });
       });
       w += blocks * vectors * block_floats;
