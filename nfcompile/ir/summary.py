@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from nfcompile.ir.linear import find_linears
+from nfcompile.ir.linear import constant
 from nfcompile.ir.schemas import DOMAIN, MATMULS
 
 __all__ = ["Summary", "summarize"]
 
-_VALUES_SLOT = 1
-_OPERATORS = {schema.name for schema in MATMULS.values()}
+_PRODUCTS = {("", "MatMul"), ("", "Gemm"), *((DOMAIN, schema.name) for schema in MATMULS.values())}
+"""Operators whose second input is the weight, or what is stored of it."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,8 @@ def summarize(model: ir.Model) -> Summary:
     macs = 0
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         counts[f"{node.domain}.{node.op_type}" if node.domain else node.op_type] += 1
-        if node.domain == DOMAIN and node.op_type in _OPERATORS:
-            values = node.inputs[_VALUES_SLOT]
-            assert values is not None and values.const_value is not None
-            macs += values.const_value.size
-    macs += sum(linear.out_in[0] * linear.out_in[1] for linear in find_linears(model))
+        if (node.domain, node.op_type) in _PRODUCTS and (tensor := constant(node.inputs[1])):
+            macs += tensor.size
     nbytes = sum(
         value.const_value.nbytes
         for graph in (model.graph, *model.graph.subgraphs())

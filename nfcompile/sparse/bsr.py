@@ -14,6 +14,8 @@ from nfcompile.sparse.encoding import Array, check_rule, narrowest_index_dtype
 
 __all__ = ["BsrTensor", "count_blocks"]
 
+_LARGE_GRID = 1 << 24
+
 
 @dataclass(frozen=True, eq=False)
 class BsrTensor:
@@ -63,11 +65,9 @@ class BsrTensor:
         block_columns = in_features // width
         rows, columns = csr.rows(), csr.indices.astype(np.int64)
         keys = (rows // height) * block_columns + columns // width
-        present = _present(keys, (out_features // height) * block_columns)
-        at = np.flatnonzero(present)
-        position = np.cumsum(present) - 1
+        at, position = np.unique(keys, return_inverse=True)
         values = np.zeros((len(at), height, width), csr.dtype)
-        values[position[keys], rows % height, columns % width] = csr.values
+        values[position, rows % height, columns % width] = csr.values
         indptr = np.zeros(out_features // height + 1, np.int32)
         block_rows = at // max(block_columns, 1)
         np.cumsum(np.bincount(block_rows, minlength=out_features // height), out=indptr[1:])
@@ -119,10 +119,9 @@ def count_blocks(csr: CsrTensor, blocksize: tuple[int, int]) -> int:
     height, width = blocksize
     block_columns = -(-csr.shape[1] // width)
     keys = (csr.rows() // height) * block_columns + csr.indices.astype(np.int64) // width
-    return int(_present(keys, -(-csr.shape[0] // height) * block_columns).sum())
-
-
-def _present(keys: Array, size: int) -> Array:
-    present = np.zeros(size, bool)
+    grid = -(-csr.shape[0] // height) * block_columns
+    if grid > _LARGE_GRID:  # a table of the grid would outgrow the weight
+        return len(np.unique(keys))
+    present = np.zeros(grid, bool)
     present[keys] = True
-    return present
+    return int(present.sum())
