@@ -1,6 +1,6 @@
 """The kernels of libnfcompile_ops, for tests, calibration and benchmarks.
 
-The operator library lies beside this module: `Path(_native.__file__).parent / "libnfcompile_ops.so"`.
+The operator library lies beside this module, as `libnfcompile_ops.so`.
 Every function raises ValueError with one line on malformed weights or shapes.
 """
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ class Case:
 
 
 def csr_case(
-    out: int, in_: int, density: float, index: type = np.int32, indptr: type = np.int32
+    out: int, in_: int, density: float, index: Any = np.int32, indptr: Any = np.int32
 ) -> Case:
     rng = np.random.default_rng(out * 1000 + in_)
     mask = rng.random((out, in_)) < density
@@ -46,7 +47,7 @@ def csr_case(
     return Case(dense.astype(np.float64), pack)
 
 
-def bsr_case(r: int, c: int, index: type = np.int32, indptr: type = np.int32) -> Case:
+def bsr_case(r: int, c: int, index: Any = np.int32, indptr: Any = np.int32) -> Case:
     rng = np.random.default_rng(r * 100 + c)
     mask = rng.random((6, 5)) < 0.5
     mask[2] = False
@@ -139,7 +140,7 @@ def test_csr_agrees_with_the_dense_product(isa: str, out: int) -> None:
 @pytest.mark.parametrize("isa", ISAS["csr"])
 @pytest.mark.parametrize("indptr", [np.int32, np.int64])
 @pytest.mark.parametrize("index", [np.uint8, np.uint16, np.int32])
-def test_csr_takes_every_index_type(isa: str, index: type, indptr: type) -> None:
+def test_csr_takes_every_index_type(isa: str, index: Any, indptr: Any) -> None:
     check(csr_case(130, 250, 0.1, index, indptr), isa, [1, 9])
 
 
@@ -183,7 +184,7 @@ def test_bsr_agrees_with_the_dense_product(isa: str, r: int) -> None:
 @pytest.mark.parametrize("isa", ISAS["bsr"])
 @pytest.mark.parametrize("indptr", [np.int32, np.int64])
 @pytest.mark.parametrize("index", [np.uint8, np.uint16, np.int32])
-def test_bsr_takes_every_index_type(isa: str, index: type, indptr: type) -> None:
+def test_bsr_takes_every_index_type(isa: str, index: Any, indptr: Any) -> None:
     check(bsr_case(8, 8, index, indptr), isa, [1, 9])
 
 
@@ -241,8 +242,8 @@ def test_a_list_that_follows_a_stride_is_recognized() -> None:
 def test_the_cut_into_tasks_does_not_change_a_bit(isa: str, case: Case) -> None:
     product = case.pack(isa)
     for batch in (1, 5, 70):
-        x = np.random.default_rng(1).standard_normal((batch, product.in_features))
-        x = np.tile(x.astype(np.float32), (1, 1))
+        rng = np.random.default_rng(1)
+        x = rng.standard_normal((batch, product.in_features)).astype(np.float32)
         for threads in (2, 8, 64):
             np.testing.assert_array_equal(product(x, threads=threads), product(x))
 

@@ -101,7 +101,7 @@ def cases() -> dict[str, tuple[np.ndarray, str, dict[str, Any], dict[str, Any]]]
     dense, weights = butterfly()
     index = np.concatenate([b // 8 * 32 + np.arange(4) * 8 + b % 8 for b in range(32)])
     lists = {**weights, "rows": index.astype(np.int32), "cols": index.astype(np.int32)}
-    size = {"in_features": 128, "out_features": 128}
+    size: dict[str, Any] = {"in_features": 128, "out_features": 128}
     return {
         "csr": (*csr()[:1], "CsrMatMul", csr()[1], {"in_features": 300}),
         "bsr": (*bsr()[:1], "BsrMatMul", bsr()[1], {"in_features": 24}),
@@ -131,7 +131,7 @@ def test_operators_take_x_of_any_rank(name: str, lead: list[int]) -> None:
     run = session(
         model(op, weights, [*[f"d{i}" for i in range(len(lead))], dense.shape[1]], **attributes)
     )
-    x = np.random.default_rng(3).standard_normal((*lead, dense.shape[1])).astype(np.float32)
+    x = np.random.default_rng(3).standard_normal((*lead, dense.shape[1]), dtype=np.float32)
     (y,) = run.run(None, {"X": x})
     assert y.shape == (*lead, dense.shape[0])
     np.testing.assert_allclose(y, x @ dense.T, rtol=1e-4, atol=1e-4)
@@ -236,7 +236,7 @@ def test_large_products_are_shared_by_threads(threads: int) -> None:
     ],
 )
 def test_malformed_nodes_are_refused_by_name(change: dict[str, Any], message: str) -> None:
-    attributes = {"in_features": 300}
+    attributes: dict[str, Any] = {"in_features": 300}
     constants = csr()[1]
     for key, value in change.items():
         if key in constants:
@@ -258,7 +258,7 @@ def test_weights_must_be_constant(name: str) -> None:
 
 def test_lists_of_blocks_must_be_constant() -> None:
     constants = {**butterfly()[1], "rows": np.arange(128, dtype=np.int32)}
-    size = {"in_features": 128, "out_features": 128, "col_stride": 1}
+    size: dict[str, Any] = {"in_features": 128, "out_features": 128, "col_stride": 1}
     proto = model("BlockDiagonalMatMul", constants, ["n", 128], run_time=("rows",), **size)
     with pytest.raises(Exception, match=r"rows must be a constant initializer, got .* rows"):
         session(proto)

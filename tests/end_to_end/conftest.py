@@ -1,15 +1,26 @@
-"""What the end-to-end tests share: a dense model with its compiled form, and torch kept small."""
+"""What the end-to-end tests share: a compiled model with all three of our operators."""
 
 from pathlib import Path
+from typing import Any
 
+import onnx
 import pytest
 
 import nfcompile
+from nfcompile.cost.choice import Choice
 
 
 @pytest.fixture(scope="session")
 def compiled_mlp(mlp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`mlp` compiled for ort-cpu: all three of our operators, and a dense layer."""
+    """`mlp` compiled, each layer with its smallest encoding, whatever that is estimated to cost."""
+
+    def smallest(dense: Any, sparse: Any, *rest: Any) -> Choice:
+        return Choice(min((dense, *sparse), key=lambda item: item.nbytes), {}, "smallest")
+
     path = tmp_path_factory.mktemp("compiled") / "model.onnx"
-    nfcompile.compile(mlp).save(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nfcompile.passes.encode_weights.choose", smallest)
+        nfcompile.compile(mlp).save(path)
+    operators = [node.op_type for node in onnx.load(path).graph.node]
+    assert operators == ["CsrMatMul", "BsrMatMul", "BlockDiagonalMatMul", "Gemm"]
     return path

@@ -3,15 +3,14 @@
 from typing import Any
 
 import numpy as np
-import onnx
-import onnx.helper
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
 from support import blocky, butterfly_factor, unstructured
+from support_operators import operator_model
 
 from nfcompile.ir.reference import REFERENCE_OPS, activate
-from nfcompile.ir.schemas import ACTIVATIONS, DOMAIN, MATMULS, SCHEMAS, register_schemas
+from nfcompile.ir.schemas import ACTIVATIONS, SCHEMAS
 from nfcompile.sparse import BsrTensor, CsrTensor, Encoding, find_block_diagonal
 
 RNG = np.random.default_rng(0)
@@ -33,28 +32,7 @@ def encodings() -> list[Encoding]:
 
 
 def run(encoding: Encoding, **attributes: Any) -> np.ndarray:
-    register_schemas()
-    components = encoding.components()
-    schema = MATMULS[encoding.kind]
-    names = [f.name if f.name in components else "" for f in list(schema.inputs)[1:-2]]
-    attributes["in_features"] = encoding.shape[1]
-    if encoding.kind == "block-diagonal":
-        attributes["out_features"] = encoding.shape[0]
-        attributes["row_stride"] = encoding.row_stride  # type: ignore[attr-defined]
-        attributes["col_stride"] = encoding.col_stride  # type: ignore[attr-defined]
-    node = onnx.helper.make_node(
-        schema.name, ["X", *names, "bias", "residual"], ["Y"], domain=DOMAIN, **attributes
-    )
-    infos = [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-        for name, shape in (("X", [3, 5, 64]), ("bias", [64]), ("residual", [3, 5, 64]))
-    ]
-    output = onnx.helper.make_tensor_value_info("Y", onnx.TensorProto.FLOAT, [3, 5, 64])
-    constants = [onnx.numpy_helper.from_array(a, name) for name, a in components.items()]
-    graph = onnx.helper.make_graph([node], "g", infos, [output], constants)
-    opsets = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid(DOMAIN, 1)]
-    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
-    onnx.checker.check_model(model, full_check=True)
+    model = operator_model(encoding, [3, 5], **attributes)
     evaluator = ReferenceEvaluator(model, new_ops=list(REFERENCE_OPS))
     return evaluator.run(None, {"X": X, "bias": BIAS, "residual": RESIDUAL})[0]
 

@@ -11,7 +11,9 @@ namespace {
 constexpr size_t kCacheLine = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
 
-size_t RoundUp(size_t size, size_t multiple) { return (size + multiple - 1) / multiple * multiple; }
+size_t RoundUp(size_t size, size_t multiple) {
+  return (size + multiple - 1) / multiple * multiple;
+}
 
 }  // namespace
 

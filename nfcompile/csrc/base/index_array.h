@@ -15,7 +15,6 @@ class IndexArray {
   IndexArray(const void* data, int64_t size, IndexType type)
       : size_(size), data_(data), type_(type) {}
 
-
   int64_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 

@@ -73,8 +73,8 @@ __attribute__((noinline)) void FinishAndStorePart(const Epilogue& epilogue, Floa
 }
 
 // y[index .. index + lanes] = epilogue(acc); index is m * out + o.
-NFCOMPILE_INLINE void FinishAndStore(const Epilogue& epilogue, Floats acc, Floats bias, float* y,
-                                     int64_t index, int lanes) {
+NFCOMPILE_INLINE void FinishAndStore(const Epilogue& epilogue, Floats acc, Floats bias,
+                                     float* y, int64_t index, int lanes) {
   if (lanes != kWidth) {
     FinishAndStorePart(epilogue, acc, bias, y, index, lanes);
     return;

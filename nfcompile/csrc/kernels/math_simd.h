@@ -50,8 +50,9 @@ NFCOMPILE_INLINE Floats Tanh(Floats v) {
   const Floats a = Abs(v);
   const Floats z = v * v;
   // tanh(v) / v on |v| < 0.65, to 6e-9.
-  const Floats small = v * Polynomial(z, {9.999999942e-01f, -3.333323318e-01f, 1.333049130e-01f,
-                                          -5.367038706e-02f, 2.042909080e-02f, -5.481473161e-03f});
+  const Floats small =
+      v * Polynomial(z, {9.999999942e-01f, -3.333323318e-01f, 1.333049130e-01f,
+                         -5.367038706e-02f, 2.042909080e-02f, -5.481473161e-03f});
   const Floats large = Splat(1.0f) - Splat(2.0f) / (Exp(a + a) + Splat(1.0f));
   return Select(a < Splat(0.625f), small, WithSignOf(large, v));
 }
@@ -60,14 +61,14 @@ NFCOMPILE_INLINE Floats Erf(Floats v) {
   const Floats a = Abs(v);
   // erf(v) / v on |v| < 1, to 2e-9.
   const Floats small =
-      v * Polynomial(v * v, {1.128379166e+00f, -3.761262706e-01f, 1.128359956e-01f,
-                             -2.685442315e-02f, 5.189499056e-03f, -8.020546717e-04f,
-                             7.888200218e-05f});
+      v * Polynomial(v * v,
+                     {1.128379166e+00f, -3.761262706e-01f, 1.128359956e-01f, -2.685442315e-02f,
+                      5.189499056e-03f, -8.020546717e-04f, 7.888200218e-05f});
   // -log(erfc(a)) on 1 <= a <= 4, to 2e-9 of erf(a), which rounds to 1 beyond.
-  const Floats log = Polynomial(
-      AtMost(a, Splat(4.0f)), {3.328267576e-04f, 1.127121901e+00f, 6.380946300e-01f,
-                               1.031469778e-01f, -2.185580298e-02f, 2.951740353e-03f,
-                               -1.867620791e-04f});
+  const Floats log =
+      Polynomial(AtMost(a, Splat(4.0f)),
+                 {3.328267576e-04f, 1.127121901e+00f, 6.380946300e-01f, 1.031469778e-01f,
+                  -2.185580298e-02f, 2.951740353e-03f, -1.867620791e-04f});
   const Floats large = Splat(1.0f) - Exp(-log);
   return Select(a < Splat(1.0f), small, WithSignOf(large, v));
 }

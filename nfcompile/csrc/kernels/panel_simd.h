@@ -3,8 +3,8 @@
 //   acc[m][v] += sum over blocks b, columns c of
 //                w[b, c, v] * x[m * x_stride + starts[b] + c * kPeriod + lane % kPeriod]
 //
-// With kPeriod = 1 one element of x is broadcast and serves kVectors multiply-adds; x is read as
-// it lies, without transposes. A larger period is a block-diagonal weight whose blocks
+// With kPeriod = 1 one element of x is broadcast and serves kVectors multiply-adds; x is read
+// as it lies, without transposes. A larger period is a block-diagonal weight whose blocks
 // interleave: neighbouring lanes belong to kPeriod different blocks.
 #ifndef NFCOMPILE_KERNELS_PANEL_SIMD_H_
 #define NFCOMPILE_KERNELS_PANEL_SIMD_H_
@@ -33,16 +33,17 @@ NFCOMPILE_INLINE void AddPanel(const float* w, const int32_t* starts, int64_t bl
   Floats chain[kChains][kRows][kVectors] = {};
   const auto step = [&](int c, const float* wc, const float* xc)
                         __attribute__((always_inline)) {
-    Floats weight[kVectors];
+                          Floats weight[kVectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) weight[v] = Load(wc + v * kWidth);
+                          for (int v = 0; v < kVectors; ++v) weight[v] = Load(wc + v * kWidth);
 #pragma GCC unroll 16
-    for (int m = 0; m < kRows; ++m) {
-      const Floats value = LoadRepeated<kPeriod>(xc + m * x_stride);
+                          for (int m = 0; m < kRows; ++m) {
+                            const Floats value = LoadRepeated<kPeriod>(xc + m * x_stride);
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) chain[c][m][v] += weight[v] * value;
-    }
-  };
+                            for (int v = 0; v < kVectors; ++v)
+                              chain[c][m][v] += weight[v] * value;
+                          }
+                        };
   for (int64_t b = 0; b < blocks; ++b) {
     const float* xb = x + starts[b];
     int64_t c = 0;

@@ -101,7 +101,8 @@ NFCOMPILE_INLINE Floats Gather(const float* p, const Index* index) {
   if constexpr (kWidth == 16) {
     __m512i lanes;
     if constexpr (sizeof(Index) == 2) {
-      lanes = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)));
+      lanes =
+          _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)));
     } else {
       lanes = _mm512_loadu_si512(index);
     }

@@ -26,7 +26,9 @@ NFCOMPILE_INLINE void SwapSquares(Floats (&rows)[kWidth]) {
 
 NFCOMPILE_INLINE void Transpose(Floats (&rows)[kWidth]) {
   // Within every 128-bit quarter q: 4 x 4 transposes of rows 4g .. 4g + 3, by unpacking.
-  const auto low = [](int l) { return (l & ~3) + ((l & 3) >> 1) + ((l & 1) != 0 ? kWidth : 0); };
+  const auto low = [](int l) {
+    return (l & ~3) + ((l & 3) >> 1) + ((l & 1) != 0 ? kWidth : 0);
+  };
   const auto high = [=](int l) { return low(l) + 2; };
   const auto low2 = [](int l) { return (l & ~3) + (l & 1) + ((l & 2) != 0 ? kWidth : 0); };
   const auto high2 = [=](int l) { return low2(l) + 2; };

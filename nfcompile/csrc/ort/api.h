@@ -70,7 +70,8 @@ OrtStatus* Guard(const Api& api, const std::string& subject, Body body) noexcept
   }
 }
 
-using ShapeInfo = std::unique_ptr<OrtTensorTypeAndShapeInfo, void (*)(OrtTensorTypeAndShapeInfo*)>;
+using ShapeInfo =
+    std::unique_ptr<OrtTensorTypeAndShapeInfo, void (*)(OrtTensorTypeAndShapeInfo*)>;
 
 ShapeInfo OwnShapeInfo(const Api& api, OrtTensorTypeAndShapeInfo* info);
 

@@ -114,15 +114,16 @@ using KernelInfoGetAttributeString =
 using KernelContextGetInputCount = Slot<88, OrtStatus*(const OrtKernelContext*, size_t* out)>;
 using KernelContextGetInput =
     Slot<90, OrtStatus*(const OrtKernelContext*, size_t index, const OrtValue** out)>;
-using KernelContextGetOutput = Slot<91, OrtStatus*(OrtKernelContext*, size_t index,
-                                                   const int64_t* dims, size_t count,
-                                                   OrtValue** out)>;
+using KernelContextGetOutput =
+    Slot<91, OrtStatus*(OrtKernelContext*, size_t index, const int64_t* dims, size_t count,
+                        OrtValue** out)>;
 using ReleaseStatus = Slot<93, void(OrtStatus*)>;
 using ReleaseTensorTypeAndShapeInfo = Slot<99, void(OrtTensorTypeAndShapeInfo*)>;
 using KernelInfoGetInputCount = Slot<230, OrtStatus*(const OrtKernelInfo*, size_t* out)>;
 using KernelInfoGetInputName =
     Slot<232, OrtStatus*(const OrtKernelInfo*, size_t index, char* out, size_t* size)>;
-using KernelInfoGetNodeName = Slot<244, OrtStatus*(const OrtKernelInfo*, char* out, size_t* size)>;
+using KernelInfoGetNodeName =
+    Slot<244, OrtStatus*(const OrtKernelInfo*, char* out, size_t* size)>;
 using KernelInfoGetConstantInputTensor =
     Slot<249, OrtStatus*(const OrtKernelInfo*, size_t index, int* is_constant,
                          const OrtValue** out)>;

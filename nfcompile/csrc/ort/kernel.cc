@@ -79,8 +79,8 @@ void Kernel::Run(OrtKernelContext* context) const {
     static_cast<const TaskList*>(list)->Run(static_cast<int64_t>(task));
   };
   // Zero batches: ONNX Runtime deals the tasks out one by one.
-  api_.Call<KernelContextParallelFor>(context, +run, static_cast<size_t>(grid.tasks()), size_t{0},
-                                      const_cast<TaskList*>(&tasks));
+  api_.Call<KernelContextParallelFor>(context, +run, static_cast<size_t>(grid.tasks()),
+                                      size_t{0}, const_cast<TaskList*>(&tasks));
 }
 
 }  // namespace nfcompile::ort

@@ -16,7 +16,10 @@ class Kernel {
  public:
   Kernel(const Api& api, std::string subject, std::unique_ptr<MatMul> matmul,
          const Epilogue& epilogue)
-      : api_(api), subject_(std::move(subject)), matmul_(std::move(matmul)), epilogue_(epilogue) {}
+      : api_(api),
+        subject_(std::move(subject)),
+        matmul_(std::move(matmul)),
+        epilogue_(epilogue) {}
 
   // Safe to call from several threads at once: a run changes nothing here.
   OrtStatus* Compute(OrtKernelContext* context) const noexcept;

@@ -29,7 +29,8 @@ OrtStatus* MakeKernel(const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo*
   std::string subject = self.name();
   return Guard(self.api(), subject, [&] {
     subject += " node '" + node.Name() + "'";
-    *kernel = new Kernel(self.api(), subject, PackNode(self.family(), node), ReadEpilogue(node));
+    *kernel =
+        new Kernel(self.api(), subject, PackNode(self.family(), node), ReadEpilogue(node));
   });
 }
 

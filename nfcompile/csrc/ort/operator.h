@@ -24,7 +24,9 @@ class Operator : public OrtCustomOp {
   Family family() const { return family_; }
   const char* name() const;
 
-  static const Operator& From(const OrtCustomOp* op) { return static_cast<const Operator&>(*op); }
+  static const Operator& From(const OrtCustomOp* op) {
+    return static_cast<const Operator&>(*op);
+  }
 
  private:
   Api api_;

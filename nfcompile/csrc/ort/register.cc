@@ -58,8 +58,9 @@ OrtStatus* Register(OrtSessionOptions* options, const OrtApiBase* base) {
         kFail, "libnfcompile_ops needs onnxruntime 1.17 or newer (C API version 17)");
   }
   const Api api(table);
-  return Guard(api, "libnfcompile_ops",
-               [&] { api.Call<AddCustomOpDomain>(options, DomainFor(api, CanInferShapes(base))); });
+  return Guard(api, "libnfcompile_ops", [&] {
+    api.Call<AddCustomOpDomain>(options, DomainFor(api, CanInferShapes(base)));
+  });
 }
 
 }  // namespace

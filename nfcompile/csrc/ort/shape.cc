@@ -21,7 +21,8 @@ int64_t Attribute(const Api& api, OrtShapeInferContext* context, const char* nam
   int64_t value = -1;
   size_t size = 0;
   if (!api.Try<ShapeInferContextGetAttribute>(context, name, &attribute)) return -1;
-  api.Try<ReadOpAttr>(attribute, kAttributeInt, static_cast<void*>(&value), sizeof(value), &size);
+  api.Try<ReadOpAttr>(attribute, kAttributeInt, static_cast<void*>(&value), sizeof(value),
+                      &size);
   return value;
 }
 
@@ -45,7 +46,8 @@ int64_t OutFeatures(const Operator& op, OrtShapeInferContext* context) {
 void InferOutputShape(const Operator& op, OrtShapeInferContext* context) {
   const Api& api = op.api();
   OrtTensorTypeAndShapeInfo* x = nullptr;
-  if (!api.Try<ShapeInferContextGetInputTypeShape>(context, size_t{0}, &x) || x == nullptr) return;
+  if (!api.Try<ShapeInferContextGetInputTypeShape>(context, size_t{0}, &x) || x == nullptr)
+    return;
   std::vector<int64_t> dims = Dimensions(api, x);
   const int64_t out = OutFeatures(op, context);
   if (dims.empty() || out < 0) return;  // nothing is inferred; a run checks it all

@@ -31,7 +31,8 @@ const float* FloatData(const Tensor& tensor, size_t rank, const char* name) {
 
 IndexArray Indices(const Tensor& tensor, std::initializer_list<int> types, const char* names,
                    const char* name) {
-  Require(tensor.dims.size() == 1, name, " must have rank 1, got shape ", ShapeText(tensor.dims));
+  Require(tensor.dims.size() == 1, name, " must have rank 1, got shape ",
+          ShapeText(tensor.dims));
   bool known = false;
   for (const int type : types) known |= tensor.type == type;
   Require(known, name, " must be of type ", names);
@@ -158,7 +159,8 @@ std::optional<Tensor> Node::Constant(size_t index, const char* name) const {
   const std::string input = ReadText([&](char* out, size_t* size) {
     return api_.Try<KernelInfoGetInputName>(info_, index, out, size);
   });
-  Require(input.empty(), name, " must be a constant initializer, got the run-time value ", input);
+  Require(input.empty(), name, " must be a constant initializer, got the run-time value ",
+          input);
   return std::nullopt;
 }
 

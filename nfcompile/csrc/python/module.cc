@@ -185,15 +185,15 @@ void Bind(nb::module_& m) {
                       std::optional<Vector> bias, std::optional<Matrix> residual,
                       std::string activation, float alpha, float beta, bool after,
                       int64_t threads) {
-    const Options options{std::move(bias), std::move(residual), std::move(activation), alpha,
-                          beta, after};
+    const Options options{
+        std::move(bias), std::move(residual), std::move(activation), alpha, beta, after};
     self.Run(x, y, options, threads);
   };
   const auto call = [](const Product& self, const Matrix& x, std::optional<Vector> bias,
                        std::optional<Matrix> residual, std::string activation, float alpha,
                        float beta, bool after, int64_t threads) {
-    const Options options{std::move(bias), std::move(residual), std::move(activation), alpha,
-                          beta, after};
+    const Options options{
+        std::move(bias), std::move(residual), std::move(activation), alpha, beta, after};
     return self.Call(x, options, threads);
   };
   nb::class_<Product>(m, "Product")
@@ -214,8 +214,8 @@ void Bind(nb::module_& m) {
   m.def("pack_bsr", &Bsr, "values"_a, "indices"_a, "indptr"_a, "in_features"_a, nb::kw_only(),
         "isa"_a = "");
   m.def("pack_block_diagonal", &BlockDiagonal, "values"_a, "rows"_a.none(), "cols"_a.none(),
-        "in_features"_a, "out_features"_a, nb::kw_only(), "row_stride"_a = 0, "col_stride"_a = 0,
-        "isa"_a = "");
+        "in_features"_a, "out_features"_a, nb::kw_only(), "row_stride"_a = 0,
+        "col_stride"_a = 0, "isa"_a = "");
 
   m.def(
       "csr_matmul",

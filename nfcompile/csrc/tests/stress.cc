@@ -92,8 +92,11 @@ int64_t StressCsr(int64_t out, int64_t in, double density) {
   }
   const auto nnz = static_cast<int64_t>(values.size());
   return Compare("csr", [&](Isa isa) {
-    return MakeCsrMatMul({values.data(), nnz, {indices.data(), nnz, IndexType::kUint16},
-                          {indptr.data(), out + 1, IndexType::kInt32}, in},
+    return MakeCsrMatMul({values.data(),
+                          nnz,
+                          {indices.data(), nnz, IndexType::kUint16},
+                          {indptr.data(), out + 1, IndexType::kInt32},
+                          in},
                          isa);
   });
 }
@@ -113,9 +116,13 @@ int64_t StressBsr(int64_t block_rows, int64_t block_columns) {
   const auto blocks = static_cast<int64_t>(indices.size());
   const std::vector<float> values = Normals(blocks * block_rows * block_columns);
   return Compare("bsr", [&](Isa isa) {
-    return MakeBsrMatMul({values.data(), blocks, block_rows, block_columns,
+    return MakeBsrMatMul({values.data(),
+                          blocks,
+                          block_rows,
+                          block_columns,
                           {indices.data(), blocks, IndexType::kUint8},
-                          {indptr.data(), kRows + 1, IndexType::kInt64}, kColumns * block_columns},
+                          {indptr.data(), kRows + 1, IndexType::kInt64},
+                          kColumns * block_columns},
                          isa);
   });
 }
@@ -124,9 +131,14 @@ int64_t StressBlockDiagonal(int64_t blocks, int64_t block_rows, int64_t block_co
                             int64_t row_stride, int64_t col_stride) {
   const std::vector<float> values = Normals(blocks * block_rows * block_columns);
   return Compare("block_diagonal", [&](Isa isa) {
-    return MakeBlockDiagonalMatMul({values.data(), blocks, block_rows, block_columns,
-                                    {false, {}, row_stride}, {false, {}, col_stride},
-                                    blocks * block_columns, blocks * block_rows},
+    return MakeBlockDiagonalMatMul({values.data(),
+                                    blocks,
+                                    block_rows,
+                                    block_columns,
+                                    {false, {}, row_stride},
+                                    {false, {}, col_stride},
+                                    blocks * block_columns,
+                                    blocks * block_rows},
                                    isa);
   });
 }
@@ -144,11 +156,15 @@ int64_t StressLists(int64_t blocks, int64_t block_rows, int64_t block_columns) {
   const auto row_count = static_cast<int64_t>(rows.size());
   const auto col_count = static_cast<int64_t>(cols.size());
   return Compare("block_diagonal lists", [&](Isa isa) {
-    return MakeBlockDiagonalMatMul(
-        {values.data(), blocks, block_rows, block_columns,
-         {true, {rows.data(), row_count, IndexType::kInt32}, 0},
-         {true, {cols.data(), col_count, IndexType::kInt32}, 0}, col_count - 3, row_count - 2},
-        isa);
+    return MakeBlockDiagonalMatMul({values.data(),
+                                    blocks,
+                                    block_rows,
+                                    block_columns,
+                                    {true, {rows.data(), row_count, IndexType::kInt32}, 0},
+                                    {true, {cols.data(), col_count, IndexType::kInt32}, 0},
+                                    col_count - 3,
+                                    row_count - 2},
+                                   isa);
   });
 }
 

@@ -86,8 +86,8 @@ class SimdBlockDiagonalMatMul final : public MatMul {
   // As many rows of x and y as half a second-level cache of 512 KiB holds.
   int64_t BatchTile() const {
     constexpr int64_t kFloats = 64 << 10;
-    return std::clamp<int64_t>(kFloats / std::max<int64_t>(in_features() + out_features(), 1), 12,
-                               64);
+    return std::clamp<int64_t>(kFloats / std::max<int64_t>(in_features() + out_features(), 1),
+                               12, 64);
   }
 
   const BlockDiagonalKernel& kernel_;

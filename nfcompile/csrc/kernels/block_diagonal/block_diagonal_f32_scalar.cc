@@ -29,7 +29,8 @@ class ScalarBlockDiagonalMatMul final : public MatMul {
 
   size_t WorkspaceFloats(int64_t) const override { return 0; }
 
-  void RunTask(const Operands& operands, const Grid& grid, int64_t task, float*) const override {
+  void RunTask(const Operands& operands, const Grid& grid, int64_t task,
+               float*) const override {
     const Range batch = grid.Batch(task);
     const Range blocks = EvenRange(blocks_, grid.RowRange(task), grid.row_ranges());
     for (int64_t m = batch.begin; m < batch.end; ++m) {

@@ -53,8 +53,8 @@ BlockIndex ResolveSide(const BlockDiagonalView& view, bool is_row) {
     for (int64_t e = 0; e < extent; ++e) {
       const int64_t index =
           side.has_list ? side.list[b * extent + e] : RuleIndex(b, e, extent, side.stride);
-      Require(index >= -1 && index < features, name, " must lie in -1 .. ", features - 1, ", got ",
-              index, " at entry ", b * extent + e);
+      Require(index >= -1 && index < features, name, " must lie in -1 .. ", features - 1,
+              ", got ", index, " at entry ", b * extent + e);
       resolved.index.push_back(static_cast<int32_t>(index));
     }
   }

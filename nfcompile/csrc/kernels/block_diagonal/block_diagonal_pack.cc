@@ -9,8 +9,8 @@ namespace {
 
 class Packer {
  public:
-  Packer(const BlockDiagonalView& view, const BlockIndex& rows, const BlockIndex& cols, int width,
-         int strip_vectors)
+  Packer(const BlockDiagonalView& view, const BlockIndex& rows, const BlockIndex& cols,
+         int width, int strip_vectors)
       : view_(view), rows_(rows), cols_(cols), width_(width), strip_vectors_(strip_vectors) {}
 
   BlockDiagonalWeights Pack() {
@@ -115,12 +115,14 @@ class Packer {
 
   void PackBlocks() {
     w_.groups = (view_.blocks + width_ - 1) / width_;
-    w_.values = AlignedArray<float>(w_.groups * view_.block_rows * view_.block_columns * width_);
+    w_.values =
+        AlignedArray<float>(w_.groups * view_.block_rows * view_.block_columns * width_);
     float* next = w_.values.data();
     for (int64_t g = 0; g < w_.groups; ++g) {
       for (int64_t r = 0; r < view_.block_rows; ++r) {
         for (int64_t c = 0; c < view_.block_columns; ++c) {
-          for (int64_t lane = 0; lane < width_; ++lane) *next++ = Value(g * width_ + lane, r, c);
+          for (int64_t lane = 0; lane < width_; ++lane)
+            *next++ = Value(g * width_ + lane, r, c);
         }
       }
     }

@@ -12,7 +12,8 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-// Rows e of a tile; with few rows of the batch more of them hide the latency of the multiply-add.
+// Rows e of a tile; with few rows of the batch more of them hide the latency of the
+// multiply-add.
 template <int kRows>
 constexpr int kElementsFor = kRows <= 2 ? 4 : 2;
 
@@ -93,7 +94,8 @@ NFCOMPILE_INLINE LaneInput BlocksInput(const BlockDiagonalWeights& weights,
       TransposeStrip(from + group * kWidth * columns, columns, kWidth, columns, to, kWidth);
     } else {
       const int32_t* index = weights.cols.data() + group * columns * kWidth;
-      for (int64_t i = 0; i < columns * kWidth; ++i) to[i] = index[i] < 0 ? 0.0f : from[index[i]];
+      for (int64_t i = 0; i < columns * kWidth; ++i)
+        to[i] = index[i] < 0 ? 0.0f : from[index[i]];
     }
   }
   return {workspace, columns * kWidth, kWidth};

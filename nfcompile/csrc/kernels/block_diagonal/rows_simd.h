@@ -94,8 +94,8 @@ NFCOMPILE_INLINE TileInput GatherRowsInput(const BlockDiagonalWeights& weights,
 
 // Copies the columns of groups `run`, neighbours in memory, into the workspace, [m][group][c].
 NFCOMPILE_INLINE void TransposeRowsInput(const BlockDiagonalWeights& weights,
-                                         const Operands& operands, int64_t m, int count, Range run,
-                                         float* workspace) {
+                                         const Operands& operands, int64_t m, int count,
+                                         Range run, float* workspace) {
   const int64_t columns = weights.block_columns;
   const int64_t stride = weights.col_stride;
   const int64_t first = run.begin / stride * (columns * stride) + run.begin % stride;

@@ -25,7 +25,9 @@ bool FillsLanes(int64_t block_rows, int width) {
 // The widest kernel, not above `isa`, whose lanes the blocks fill.
 const BsrKernel* FindKernel(Isa isa, int64_t block_rows) {
 #if defined(__x86_64__)
-  const auto fits = [&](const BsrKernel& kernel) { return FillsLanes(block_rows, kernel.width); };
+  const auto fits = [&](const BsrKernel& kernel) {
+    return FillsLanes(block_rows, kernel.width);
+  };
   if (isa == Isa::kAvx512 && fits(bsr_f32_avx512)) return &bsr_f32_avx512;
   if (isa == Isa::kAvx512Emulated && fits(bsr_f32_avx512_emulated)) {
     return &bsr_f32_avx512_emulated;
@@ -41,8 +43,8 @@ class SimdBsrMatMul final : public MatMul {
       : MatMul(view.in_features, view.out_features()),
         kernel_(kernel),
         weights_(PackBsr(view, kernel)),
-        description_(Cat(kernel.name, ", blocks of ", view.block_rows, " x ",
-                         view.block_columns)) {
+        description_(
+            Cat(kernel.name, ", blocks of ", view.block_rows, " x ", view.block_columns)) {
     for (int64_t i = 0; i < view.indptr.size(); ++i) cost_.push_back(view.indptr[i] * 8 + i);
   }
 
@@ -59,7 +61,8 @@ class SimdBsrMatMul final : public MatMul {
 
   size_t WorkspaceFloats(int64_t) const override { return 0; }
 
-  void RunTask(const Operands& operands, const Grid& grid, int64_t task, float*) const override {
+  void RunTask(const Operands& operands, const Grid& grid, int64_t task,
+               float*) const override {
     const Range batch = grid.Batch(task);
     const Range rows = BalancedRange(cost_.data(), static_cast<int64_t>(cost_.size()) - 1,
                                      grid.RowRange(task), grid.row_ranges());
@@ -98,13 +101,13 @@ std::unique_ptr<MatMul> MakeCsrFromBsr(const BsrView& view, Isa isa) {
       indptr.push_back(end);
     }
   }
-  return MakeCsrMatMul({.values = values.data(),
-                        .nnz = stored,
-                        .indices = {indices.data(), stored, IndexType::kInt32},
-                        .indptr = {indptr.data(), static_cast<int64_t>(indptr.size()),
-                                   IndexType::kInt64},
-                        .in_features = view.in_features},
-                       isa);
+  return MakeCsrMatMul(
+      {.values = values.data(),
+       .nnz = stored,
+       .indices = {indices.data(), stored, IndexType::kInt32},
+       .indptr = {indptr.data(), static_cast<int64_t>(indptr.size()), IndexType::kInt64},
+       .in_features = view.in_features},
+      isa);
 }
 
 }  // namespace

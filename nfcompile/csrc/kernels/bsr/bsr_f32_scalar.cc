@@ -31,7 +31,8 @@ class ScalarBsrMatMul final : public MatMul {
 
   size_t WorkspaceFloats(int64_t) const override { return 0; }
 
-  void RunTask(const Operands& operands, const Grid& grid, int64_t task, float*) const override {
+  void RunTask(const Operands& operands, const Grid& grid, int64_t task,
+               float*) const override {
     const Range batch = grid.Batch(task);
     const Range rows = BalancedRange(indptr_.data(), static_cast<int64_t>(indptr_.size()) - 1,
                                      grid.RowRange(task), grid.row_ranges());

@@ -48,8 +48,8 @@ class SimdCsrMatMul final : public MatMul {
             .batch_tile = batch == 1 ? 1 : kernel_.batch_tile,
             .macs_per_row = macs,
             .units = std::max<int64_t>(units, 1),
-            .max_row_ranges = batch == 1 ? std::max<int64_t>(units, 1)
-                                         : std::max<int64_t>(repeatable, 1)};
+            .max_row_ranges =
+                batch == 1 ? std::max<int64_t>(units, 1) : std::max<int64_t>(repeatable, 1)};
   }
 
   size_t WorkspaceFloats(int64_t batch_rows) const override {
@@ -62,7 +62,8 @@ class SimdCsrMatMul final : public MatMul {
     const Range batch = grid.Batch(task);
     const Range chunks = BalancedRange(cost_.data(), static_cast<int64_t>(cost_.size()) - 1,
                                        grid.RowRange(task), grid.row_ranges());
-    const Range rows{chunks.begin * kCsrChunk, std::min(chunks.end * kCsrChunk, out_features())};
+    const Range rows{chunks.begin * kCsrChunk,
+                     std::min(chunks.end * kCsrChunk, out_features())};
     if (rows.size() <= 0) return;
     if (operands.batch == 1) {
       kernel_.vector(weights_, operands, batch, rows);

@@ -28,15 +28,17 @@ class ScalarCsrMatMul final : public MatMul {
 
   size_t WorkspaceFloats(int64_t) const override { return 0; }
 
-  void RunTask(const Operands& operands, const Grid& grid, int64_t task, float*) const override {
+  void RunTask(const Operands& operands, const Grid& grid, int64_t task,
+               float*) const override {
     const Range batch = grid.Batch(task);
-    const Range rows = BalancedRange(indptr_.data(), out_features(), grid.RowRange(task),
-                                     grid.row_ranges());
+    const Range rows =
+        BalancedRange(indptr_.data(), out_features(), grid.RowRange(task), grid.row_ranges());
     for (int64_t m = batch.begin; m < batch.end; ++m) {
       const float* x = operands.x + m * in_features();
       for (int64_t o = rows.begin; o < rows.end; ++o) {
         float sum = 0;
-        for (int64_t p = indptr_[o]; p < indptr_[o + 1]; ++p) sum += values_[p] * x[indices_[p]];
+        for (int64_t p = indptr_[o]; p < indptr_[o + 1]; ++p)
+          sum += values_[p] * x[indices_[p]];
         const int64_t index = m * out_features() + o;
         operands.y[index] = ApplyEpilogue(operands.epilogue, sum, o, index);
       }

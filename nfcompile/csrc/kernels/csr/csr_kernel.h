@@ -15,12 +15,12 @@ namespace nfcompile {
 // Output rows are cut apart at multiples of this many.
 constexpr int64_t kCsrChunk = 64;
 
-// For batches: the columns are cut into panels, so that the part of x that a pass reads stays in
-// the first-level cache. The entries of one row in one panel are a segment. Segments run panel by
-// panel and chunk by chunk; within a chunk they are sorted by length, so that the processor
-// foresees where each loop over a segment ends (worth 1.5x). Segment number
-// panel * out + i, i in the chunk of row o, begins at entry segment[...] and belongs to row
-// o / kCsrChunk * kCsrChunk + row[...].
+// For batches: the columns are cut into panels, so that the part of x that a pass reads stays
+// in the first-level cache. The entries of one row in one panel are a segment. Segments run
+// panel by panel and chunk by chunk; within a chunk they are sorted by length, so that the
+// processor foresees where each loop over a segment ends (worth 1.5x). Segment number panel *
+// out + i, i in the chunk of row o, begins at entry segment[...] and belongs to row o /
+// kCsrChunk * kCsrChunk + row[...].
 struct CsrPanels {
   int64_t columns = 0;  // of a panel, at most 65536
   int64_t panels = 0;
@@ -34,12 +34,12 @@ struct CsrPanels {
 // whose first `length` entries interleave, [k][lane]; what longer rows have left follows lane
 // by lane. Rows that fill no slice are all rest. No padding: zero times infinity is NaN.
 struct CsrSlice {
-  int64_t begin;         // of the interleaved entries
-  int64_t rest;          // of the entries left over
-  int32_t length;        // interleaved entries per lane
-  int32_t lanes;         // kernel width, or fewer for rows that fill no slice
-  int32_t row[16];       // output row of each lane
-  int32_t rest_size[16]; // entries left over of each lane
+  int64_t begin;          // of the interleaved entries
+  int64_t rest;           // of the entries left over
+  int32_t length;         // interleaved entries per lane
+  int32_t lanes;          // kernel width, or fewer for rows that fill no slice
+  int32_t row[16];        // output row of each lane
+  int32_t rest_size[16];  // entries left over of each lane
 };
 
 struct CsrSlices {

@@ -7,17 +7,18 @@
 namespace nfcompile {
 namespace {
 
-// What a panel of x may fill of the second-level cache (512 KiB and more). The first-level cache
-// would hold a quarter of it; the shorter segments that this takes cost more than it saves
-// (Zen 3, 2048 x 2048 at density 0.10: 24 KiB 43 GFLOP/s at batch 32 and 25 at batch 8, 96 KiB
-// 45 and 32).
+// What a panel of x may fill of the second-level cache (512 KiB and more). The first-level
+// cache would hold a quarter of it; the shorter segments that this takes cost more than it
+// saves (Zen 3, 2048 x 2048 at density 0.10: 24 KiB 43 GFLOP/s at batch 32 and 25 at batch 8,
+// 96 KiB 45 and 32).
 constexpr int64_t kPanelBytes = 96 << 10;
 // A pass over a panel loads and stores each row's sums; fewer entries do not pay for that.
 constexpr double kMinEntriesPerSegment = 12;
 constexpr int64_t kMaxPanelColumns = 1 << 16;
 
 int64_t PanelColumns(const CsrView& view, const CsrKernel& kernel) {
-  const int64_t in_cache = kPanelBytes / static_cast<int64_t>(sizeof(float)) / kernel.batch_tile;
+  const int64_t in_cache =
+      kPanelBytes / static_cast<int64_t>(sizeof(float)) / kernel.batch_tile;
   const double per_row = static_cast<double>(view.nnz) /
                          static_cast<double>(std::max<int64_t>(view.out_features(), 1));
   const double worth = per_row > 0 ? kMinEntriesPerSegment / per_row : 1.0;
@@ -35,7 +36,8 @@ CsrPanels PackPanels(const CsrView& view, const CsrKernel& kernel) {
   const int64_t out = view.out_features();
   CsrPanels packed;
   packed.columns = PanelColumns(view, kernel);
-  packed.panels = std::max<int64_t>(1, (view.in_features + packed.columns - 1) / packed.columns);
+  packed.panels =
+      std::max<int64_t>(1, (view.in_features + packed.columns - 1) / packed.columns);
   packed.segment = AlignedArray<int64_t>(packed.panels * out + 1);
   packed.row = AlignedArray<uint8_t>(packed.panels * out);
   packed.values = AlignedArray<float>(view.nnz);

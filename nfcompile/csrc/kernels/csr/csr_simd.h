@@ -115,8 +115,8 @@ void RunTileOf(int vectors, const CsrWeights& weights, const Operands& operands,
   RunTile<kVectors>(weights, operands, m0, batch, rows, workspace);
 }
 
-void CsrTimesMatrix(const CsrWeights& weights, const Operands& operands, Range batch, Range rows,
-                    float* workspace) {
+void CsrTimesMatrix(const CsrWeights& weights, const Operands& operands, Range batch,
+                    Range rows, float* workspace) {
   constexpr int kTile = kMaxVectors * kWidth;
   for (int64_t m = batch.begin; m < batch.end; m += kTile) {
     const int count = batch.end - m < kTile ? static_cast<int>(batch.end - m) : kTile;

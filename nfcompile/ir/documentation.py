@@ -1,0 +1,59 @@
+"""The operators' reference page, written from their schemas."""
+
+import onnx
+from onnx.defs import OpSchema
+
+from nfcompile.ir.schemas import DOMAIN, SCHEMAS, VERSION
+
+__all__ = ["operators_page"]
+
+
+def operators_page() -> str:
+    """Markdown for `docs/operators.md`: `python -m nfcompile.ir.documentation` prints it."""
+    lines = [
+        f"# Operators of domain `{DOMAIN}`, version {VERSION}",
+        "",
+        "Generated from `nfcompile/ir/schemas.py` by `python -m nfcompile.ir.documentation`. What",
+        "they compute is written in numpy in `nfcompile/ir/reference.py`, for `onnx.reference`.",
+        "",
+        "    Y[..., o]   = epilogue(sum_i W[o, i] * X[..., i])",
+        "    epilogue(t) = t + bias[o], + residual unless it comes after, activation, "
+        "+ residual if it does",
+    ]
+    for schema in SCHEMAS:
+        lines += [
+            "",
+            f"## {schema.name}",
+            "",
+            schema.doc,
+            "",
+            *_inputs(schema),
+            "",
+            *_attributes(schema),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _inputs(schema: OpSchema) -> list[str]:
+    types = {item.type_param_str: item.allowed_type_strs for item in schema.type_constraints}
+    rows = ["| input or output | type | |", "|---|---|---|"]
+    for item in (*schema.inputs, *schema.outputs):
+        optional = " (optional)" if item.option == OpSchema.FormalParameterOption.Optional else ""
+        kinds = ", ".join(sorted(types[item.type_str]))
+        rows.append(f"| `{item.name}`{optional} | {kinds} | {item.description} |")
+    return rows
+
+
+def _attributes(schema: OpSchema) -> list[str]:
+    rows = ["| attribute | default | |", "|---|---|---|"]
+    for name, item in sorted(schema.attributes.items()):
+        default = "required"
+        if not item.required:
+            value = onnx.helper.get_attribute_value(item.default_value)
+            default = f"`{value.decode() if isinstance(value, bytes) else value}`"
+        rows.append(f"| `{name}` | {default} | {item.description} |")
+    return rows
+
+
+if __name__ == "__main__":
+    print(operators_page(), end="")

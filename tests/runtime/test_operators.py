@@ -1,0 +1,100 @@
+"""The library's operators against the reference semantics of the schema list."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.helper
+import pytest
+from onnx.reference import ReferenceEvaluator
+from support import blocky, butterfly_factor, unstructured
+from support_operators import operator_model
+
+from nfcompile.errors import UnsupportedModelError
+from nfcompile.ir.reference import REFERENCE_OPS
+from nfcompile.ir.schemas import ACTIVATIONS
+from nfcompile.runtime.ort import OrtEngine
+from nfcompile.sparse import BsrTensor, CsrTensor, Encoding, find_block_diagonal
+
+RNG = np.random.default_rng(0)
+
+
+def diagonal(weight: np.ndarray) -> Encoding:
+    found = find_block_diagonal(CsrTensor.from_dense(weight))
+    assert not isinstance(found, str)
+    return found
+
+
+SHUFFLED = butterfly_factor(RNG, 96, 8, 1)[RNG.permutation(96)][:, RNG.permutation(96)]
+ENCODINGS = {
+    "csr": CsrTensor.from_dense(unstructured(RNG, (70, 300), 0.1)),
+    "csr with 16-bit indices": CsrTensor.from_dense(unstructured(RNG, (33, 400), 0.1)),
+    "bsr 16x16": BsrTensor.from_dense(blocky(RNG, (64, 96), 16, 0.3), (16, 16)),
+    "bsr 4x4": BsrTensor.from_dense(blocky(RNG, (64, 96), 4, 0.3), (4, 4)),
+    "block-diagonal stride 8": diagonal(butterfly_factor(RNG, 128, 4, 8)),
+    "block-diagonal stride 1": diagonal(butterfly_factor(RNG, 128, 16, 1)),
+    "block-diagonal shuffled": diagonal(SHUFFLED),
+}
+
+
+def both(model: onnx.ModelProto, path: Path, batch: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    onnx.save(model, path)
+    sizes = {item.name: item.type.tensor_type.shape.dim[-1].dim_value for item in model.graph.input}
+    inputs = {
+        "X": RNG.standard_normal((*batch, sizes["X"])).astype(np.float32),
+        "bias": RNG.standard_normal(sizes["bias"]).astype(np.float32),
+        "residual": RNG.standard_normal((*batch, sizes["residual"])).astype(np.float32),
+    }
+    expected = ReferenceEvaluator(model, new_ops=list(REFERENCE_OPS)).run(None, inputs)[0]
+    return OrtEngine().load(path, threads=2).run(inputs)["Y"], expected
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+@pytest.mark.parametrize("batch", [(5,), (2, 3), (1,), (0,), (2, 1, 9)], ids=str)
+def test_a_product_is_the_same_in_the_library(
+    name: str, batch: tuple[int, ...], tmp_path: Path
+) -> None:
+    model = operator_model(ENCODINGS[name], [f"d{i}" for i in range(len(batch))], activation="relu")
+    got, expected = both(model, tmp_path / "m.onnx", batch)
+    assert got.shape == expected.shape
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("after", [0, 1])
+def test_every_activation_of_the_schema_is_known_to_the_library(
+    activation: str, after: int, tmp_path: Path
+) -> None:
+    model = operator_model(
+        ENCODINGS["csr"],
+        ["b"],
+        activation=activation,
+        activation_alpha=0.25,
+        activation_beta=1.5,
+        residual_after_activation=after,
+    )
+    got, expected = both(model, tmp_path / "m.onnx", (4,))
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_unknown_activation_is_refused(tmp_path: Path) -> None:
+    onnx.save(operator_model(ENCODINGS["csr"], ["b"], activation="softmax"), tmp_path / "m.onnx")
+    with pytest.raises(UnsupportedModelError, match="softmax"):
+        OrtEngine().load(tmp_path / "m.onnx", threads=1)
+
+
+def test_an_input_too_many_is_refused(tmp_path: Path) -> None:
+    model = operator_model(ENCODINGS["csr"], ["b"])
+    model.graph.node[0].input.append("bias")
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(UnsupportedModelError):
+        OrtEngine().load(tmp_path / "m.onnx", threads=1)
+
+
+def test_the_library_infers_the_shape_of_the_output(tmp_path: Path) -> None:
+    model = operator_model(ENCODINGS["csr"], ["b", 7])
+    del model.graph.output[0].type.tensor_type.shape.dim[:]
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, tmp_path / "m.onnx")
+    session = OrtEngine().load(tmp_path / "m.onnx", threads=1).session
+    assert session.get_outputs()[0].shape[1:] == [7, 70]
