@@ -14,8 +14,7 @@ from nfcompile.errors import InputError, NfcompileError, VerificationError
 from nfcompile.frontend.dispatch import load_source
 from nfcompile.ir.cut import foreign_nodes
 from nfcompile.ir.pipeline import parse_pipeline, run_pipeline
-from nfcompile.ir.protobuf import write_model
-from nfcompile.ir.publish import check_output, publish
+from nfcompile.ir.publish import check_output, publish, stage, staging_folder
 from nfcompile.ir.remarks import (
     Decision,
     Remark,
@@ -132,7 +131,7 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     for note in source.notes:
         add_remark(model, Remark("frontend", "note", source.name, note))
 
-    staging = tempfile.TemporaryDirectory(prefix="nfcompile-")
+    staging = staging_folder()
     options.progress("running the original")
     reference = Reference(source, Path(staging.name), options.op_libraries)
     inputs = _inputs(source, reference.model, options)
@@ -153,22 +152,13 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
 
     options.progress("verifying")
     staged = Path(staging.name) / _STAGED
-    _stage(model, staged)
+    stage(model, staged)
     runner = reference.load_compiled(model, staged)
     results = [runner.run(inputs[index]) for index in kept]
     report = compare([references[index] or {} for index in kept], results, options.tolerance)
     if not report.passed:
         raise VerificationError(_failure(source, report))
     return Compiled(model, source, before, summarize(model), report, staging)
-
-
-def _stage(model: ir.Model, path: Path) -> None:
-    try:
-        write_model(model, path)
-    except OSError as error:
-        raise InputError(
-            f"cannot write to temporary folder {path.parent}: {error.strerror}; set TMPDIR"
-        ) from error
 
 
 def _inputs(source: Source, model: ir.Model, options: Options) -> list[Mapping[str, np.ndarray]]:

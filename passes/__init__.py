@@ -35,6 +35,7 @@ PASSES: Mapping[str, Callable[..., ir.passes.PassBase]] = {
     "infer-shapes": common.ShapeInferencePass,
     "inline": common.InlinePass,
     "lift-constants": common.LiftConstantsToInitializersPass,
+    "remove-initializers-from-inputs": common.RemoveInitializersFromInputsPass,
     "remove-unused": common.RemoveUnusedNodesPass,
     "remove-unused-functions": common.RemoveUnusedFunctionsPass,
 }

@@ -7,7 +7,29 @@ import onnx
 import pytest
 from support import blocky, butterfly_factor, model_proto, unstructured
 
+from nfcompile.cost.calibration import Constants
+
 N = 256
+
+FIXED = {  # nanoseconds per multiply-add at batch 1, 16, 64, 256
+    "dense": (0.1, 0.03, 0.025, 0.025),
+    "csr": (0.5, 0.06, 0.05, 0.05),
+    "bsr": (0.12, 0.03, 0.03, 0.03),
+    "bsr narrow": (0.5, 0.1, 0.06, 0.06),
+    "block-diagonal": (0.1, 0.05, 0.04, 0.04),
+    "block-diagonal permuted": (0.2, 0.1, 0.08, 0.08),
+    "portable": (0.2, 0.1, 0.05, 0.05),
+}
+
+
+@pytest.fixture(autouse=True)
+def fixed_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Costs that do not move with each calibration, so that choices can be asserted."""
+    made = {
+        name: Constants(np.array([row] * 2), np.full((2, 4), 0.05), overhead_us=2.0)
+        for name, row in FIXED.items()
+    }
+    monkeypatch.setattr("nfcompile.cost.linear.constants", lambda isa: made)
 
 
 @pytest.fixture(scope="session")

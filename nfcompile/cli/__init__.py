@@ -8,7 +8,7 @@ import typer
 
 from nfcompile.cli import bench, compile, env, explain, verify  # noqa: A004
 
-__all__ = ["app", "main"]
+__all__ = ["app"]
 
 app = typer.Typer(
     name="nfcompile",
@@ -24,8 +24,3 @@ app.command("verify")(verify.verify_command)
 app.command("explain")(explain.explain_command)
 app.command("bench")(bench.bench_command)
 app.command("env")(env.env_command)
-
-
-def main() -> None:
-    """Entry point of the `nfcompile` command."""
-    app()

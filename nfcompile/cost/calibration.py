@@ -63,6 +63,7 @@ def constants(isa: str) -> Mapping[str, Constants]:
     """Constants by way of running a layer, such as `csr`, for an instruction set."""
     measured = _sets()[_FALLBACK[isa]]["constants"]
     assert isinstance(measured, dict)
+    assert np.isfinite([entry["ns_per_mac"] for entry in measured.values()]).all()
     return {
         name: Constants(
             np.asarray(entry["ns_per_mac"]), np.asarray(entry["ns_per_io"]), entry["overhead_us"]

@@ -14,8 +14,8 @@ from nfcompile.sparse.encoding import narrowest_index_dtype
 
 __all__ = ["BLOCKSIZES", "Candidate", "dense_candidate", "sparse_candidates"]
 
-BLOCKSIZES = ((32, 32), (16, 16), (8, 8), (16, 4), (8, 4), (16, 1), (8, 1), (4, 4))
-"""Blocks that are looked for, largest first. Rows are what kernels vectorize over, hence (8, 1)."""
+BLOCKSIZES = ((4, 4), (8, 1), (16, 1), (8, 4), (16, 4), (8, 8), (16, 16), (32, 32))
+"""Blocks that are looked for, small first. Rows are what kernels vectorize over, hence (8, 1)."""
 
 _MAX_PADDING = 2.0
 """A block form that stores more than this many values per non-zero is not a pattern."""
@@ -79,13 +79,17 @@ def sparse_candidates(csr: CsrTensor) -> tuple[list[Candidate], str]:
 
 
 def _block_candidates(csr: CsrTensor) -> list[Candidate]:
-    found = []
+    found: list[Candidate] = []
+    too_empty: list[tuple[int, int]] = []
     for blocksize in BLOCKSIZES:
         height, width = blocksize
         if csr.shape[0] % height or csr.shape[1] % width or not csr.stored:
             continue
+        if any(height % small[0] == 0 and width % small[1] == 0 for small in too_empty):
+            continue  # blocks made of such blocks hold even more zeros
         stored = count_blocks(csr, blocksize) * height * width
         if stored > _MAX_PADDING * csr.stored:
+            too_empty.append(blocksize)
             continue
         index = narrowest_index_dtype(csr.shape[1] // width).itemsize
         nbytes = 4 * stored + index * stored // (height * width) + 4 * csr.shape[0] // height

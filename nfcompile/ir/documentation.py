@@ -25,7 +25,7 @@ def operators_page() -> str:
             "",
             f"## {schema.name}",
             "",
-            schema.doc,
+            str(schema.doc),
             "",
             *_inputs(schema),
             "",

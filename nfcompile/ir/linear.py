@@ -75,7 +75,10 @@ def match_linear(node: ir.Node) -> Linear | str | None:
         return None
     if constant(weight) is None:
         if weight.is_initializer():
-            return f"weight {weight.name} is also a graph input, so it may change at run time"
+            return (
+                f"weight {weight.name} is also a graph input, so it may change at run time "
+                "(the pass remove-initializers-from-inputs makes it constant)"
+            )
         if constant(x) is not None and node.op_type == "MatMul":
             return "the constant is the left operand"
         return None

@@ -6,15 +6,43 @@ import tempfile
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 
 from nfcompile.errors import InputError
+from nfcompile.ir.protobuf import write_model
 
-__all__ = ["check_output", "data_path", "publish"]
+__all__ = ["check_output", "data_path", "publish", "stage", "staging_folder"]
 
 
 def data_path(path: Path) -> Path:
     """Where the external data of the model at `path` lies, if it has any."""
     return path.with_name(f"{path.name}.data")
+
+
+def staging_folder() -> "tempfile.TemporaryDirectory[str]":
+    """A temporary folder in which models are run before they are published.
+
+    Raises:
+        InputError: If there is none to be had.
+    """
+    try:
+        return tempfile.TemporaryDirectory(prefix="nfcompile-")
+    except OSError as error:
+        raise InputError(f"no temporary folder: {error.strerror}; set TMPDIR") from error
+
+
+def stage(model: ir.Model, path: Path) -> None:
+    """Writes `model` to `path` in a staging folder.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    try:
+        write_model(model, path)
+    except OSError as error:
+        raise InputError(
+            f"cannot write to temporary folder {path.parent}: {error.strerror}; set TMPDIR"
+        ) from error
 
 
 def check_output(path: Path, source: Path | None) -> None:

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from nfcompile.errors import NfcompileError
 from nfcompile.ir.cut import cut_foreign, foreign_nodes
-from nfcompile.ir.protobuf import write_model
+from nfcompile.ir.publish import stage
 from nfcompile.ir.source import Source
 from nfcompile.runtime.engine import Runner
 from nfcompile.runtime.ort import OrtEngine
@@ -54,12 +54,12 @@ class Reference:
         self._runner = None  # frees the original's weights first
         if self._cut:
             path = self._folder / "cut-compiled.onnx"
-            write_model(cut_foreign(model), path)
+            stage(cut_foreign(model), path)
         return self._engine.load(path, threads=0)
 
     def _original(self) -> Path:
         if self._source.path is not None and not self._cut:
             return self._source.path
         path = self._folder / "original.onnx"
-        write_model(self.model, path)
+        stage(self.model, path)
         return path

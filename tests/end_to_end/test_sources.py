@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 import nfcompile
 from nfcompile.cli import app
+from nfcompile.frontend.onnx_file import read_model
+from nfcompile.ir.remarks import decisions
 from nfcompile.nn import SparseCascade, SparseLinear
 from nfcompile.topology import ParallelButterfly
 
@@ -92,69 +94,98 @@ def sparse_linear() -> nn.Module:
 
 
 SPARSE: dict[str, Make] = {
-    "a mask that multiplies the weight": MaskTimesWeight,
-    "a mask that selects from the weight": BooleanMask,
-    "prune with its reparametrization": lambda: pruned(remove=False),
-    "prune after remove": lambda: pruned(remove=True),
+    "mask_times_weight": MaskTimesWeight,
+    "boolean_mask": BooleanMask,
+    "prune": lambda: pruned(remove=False),
+    "prune_removed": lambda: pruned(remove=True),
     "parametrize": parametrized,
-    "zeros in the weight": with_zeros,
-    "x @ W": lambda: Product(transposed=False),
-    "x @ W.T": lambda: Product(transposed=True),
-    "SparseLinear": sparse_linear,
-    "SparseCascade": lambda: SparseCascade(ParallelButterfly(256, 4, 4)),
+    "zeros_in_weight": with_zeros,
+    "x_times_w": lambda: Product(transposed=False),
+    "x_times_w_transposed": lambda: Product(transposed=True),
+    "sparse_linear": sparse_linear,
+    "sparse_cascade": lambda: SparseCascade(ParallelButterfly(N, 8, 2)),
 }
 
 
-def network(part: Make) -> nn.Module:
-    """The part between two small dense layers, as it would stand in a model."""
-    torch.manual_seed(0)
-    made = part()
-    width = 256 if isinstance(made, SparseCascade) else N
-    return nn.Sequential(nn.Linear(24, width), nn.ReLU(), made, nn.GELU(), nn.Linear(width, 8))
+class Everything(nn.Module):
+    """One output per way to make a layer sparse, behind a dense layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Linear(24, N)
+        self.parts = nn.ModuleDict({name: make() for name, make in SPARSE.items()})
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        h = torch.relu(self.first(x))
+        return tuple(part(h) for part in self.parts.values())
 
 
-def check(path: Path, module: nn.Module) -> None:
-    """The compiled file has sparse layers, a free batch, and gives what the module gives."""
-    proto = onnx.load(path)
-    (x_info,) = proto.graph.input
+def sparse_layers(path: Path, name: str) -> int:
+    """Checks that the layers of a part run sparse, and counts them."""
+    inside = (f"{name}/", f"{name}.")
+    found = [item for item in decisions(read_model(path)) if item.layer.startswith(inside)]
+    assert all(item.encoding != "dense" and 0 < item.density < 0.1 for item in found)
+    return len(found)
+
+
+def check_outputs(path: Path, module: nn.Module) -> None:
+    """The compiled file has a free batch, is small, and gives what the module gives."""
+    (x_info,) = onnx.load(path).graph.input
     assert x_info.type.tensor_type.shape.dim[0].dim_param
-    assert any(node.domain == "nfcompile" for node in proto.graph.node)
-    assert path.stat().st_size < N * N
     session = nfcompile.session(path)
     for batch in BATCHES:
         x = torch.randn(batch, 24)
         with torch.no_grad():
-            expected = module(x).numpy()
-        (got,) = session.run(None, {x_info.name: x.numpy()})
-        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+            expected = module(x)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        got = session.run(None, {x_info.name: x.numpy()})
+        for left, right in zip(got, expected, strict=True):
+            atol = 1e-4 * float(right.abs().max())
+            np.testing.assert_allclose(left, right.numpy(), rtol=1e-4, atol=atol)
 
 
 def command_line(*args: Any) -> None:
-    done = CliRunner().invoke(app, ["compile", *map(str, args)])
+    done = CliRunner().invoke(app, ["compile", "--threads", "1", *map(str, args)])
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("kind", SPARSE)
-def test_every_way_to_make_a_layer_sparse_is_found_in_a_module(kind: str, tmp_path: Path) -> None:
-    module = network(SPARSE[kind]).eval()
-    compiled = nfcompile.compile(module, torch.randn(2, 24))
-    sparse = [item for item in compiled.decisions if item.encoding != "dense"]
-    assert len(sparse) == (sum(isinstance(part, SparseLinear) for part in module.modules()) or 1)
-    assert all(0 < item.density < 0.1 for item in sparse)
-    compiled.save(tmp_path / "model.onnx")
-    check(tmp_path / "model.onnx", module)
+@pytest.fixture(scope="module")
+def everything() -> nn.Module:
+    return Everything().eval()
 
 
-@pytest.mark.parametrize(
-    "kind", ["prune with its reparametrization", "parametrize", "SparseLinear", "x @ W"]
-)
-def test_a_saved_program_compiles_from_the_command_line(kind: str, tmp_path: Path) -> None:
-    module = network(SPARSE[kind]).eval()
+def from_module(module: nn.Module, folder: Path) -> None:
+    nfcompile.compile(module, torch.randn(2, 24), threads=1).save(folder / "model.onnx")
+
+
+def from_program_file(module: nn.Module, folder: Path) -> None:
     free = ({0: torch.export.Dim.AUTO},)
     program = torch.export.export(module, (torch.randn(2, 24),), dynamic_shapes=free)
-    torch.export.save(program, tmp_path / "model.pt2")
-    command_line(tmp_path / "model.pt2", "-o", tmp_path / "model.onnx")
-    check(tmp_path / "model.onnx", module)
+    torch.export.save(program, folder / "model.pt2")
+    command_line(folder / "model.pt2", "-o", folder / "model.onnx")
+
+
+@pytest.fixture(scope="module", params=[from_module, from_program_file])
+def compiled(request: pytest.FixtureRequest, everything: nn.Module, tmp_path_factory: Any) -> Path:
+    folder: Path = tmp_path_factory.mktemp("everything")
+    request.param(everything, folder)
+    return folder / "model.onnx"
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_every_way_to_make_a_layer_sparse_is_found(
+    name: str, compiled: Path, everything: Everything
+) -> None:
+    parts = everything.parts[name].modules()
+    wanted = sum(isinstance(part, SparseLinear) for part in parts) or 1
+    assert sparse_layers(compiled, f"parts.{name}") == wanted
+
+
+def test_every_layer_gives_what_torch_gives(compiled: Path, everything: nn.Module) -> None:
+    check_outputs(compiled, everything)
+    dense = sum(4 * N * N for _ in SPARSE)
+    assert compiled.stat().st_size < dense / 5
 
 
 REFERENCE = """
@@ -195,11 +226,12 @@ def test_a_reference_with_weights_compiles_from_the_command_line(kind: str, tmp_
         f"{tmp_path / 'model.py'}:make", "--weights", weights, "--input-shape", "2,24",
         "-o", tmp_path / "model.onnx",
     )  # fmt: skip
-    check(tmp_path / "model.onnx", module.eval())
+    check_outputs(tmp_path / "model.onnx", module.eval())
+    assert sparse_layers(tmp_path / "model.onnx", "1") == 1
 
 
 def test_an_onnx_file_of_the_exporter_compiles_from_the_command_line(tmp_path: Path) -> None:
-    module = network(MaskTimesWeight).eval()
+    module = nn.Sequential(nn.Linear(24, N), MaskTimesWeight()).eval()
     program = torch.onnx.export(
         module,
         (torch.randn(2, 24),),
@@ -209,7 +241,8 @@ def test_an_onnx_file_of_the_exporter_compiles_from_the_command_line(tmp_path: P
     )
     program.save(str(tmp_path / "dense.onnx"))
     command_line(tmp_path / "dense.onnx", "-o", tmp_path / "model.onnx")
-    check(tmp_path / "model.onnx", module)
+    check_outputs(tmp_path / "model.onnx", module)
+    assert any(item.encoding == "csr" for item in decisions(read_model(tmp_path / "model.onnx")))
     assert nfcompile.verify(tmp_path / "dense.onnx", tmp_path / "model.onnx").passed
 
 
@@ -230,8 +263,8 @@ import nfcompile
 from nfcompile.nn import SparseLinear
 n, k = 65536, 8
 rng = np.random.default_rng(0)
-indices = (np.arange(n)[:, None] + np.sort(rng.choice(n // k, (n, k)) + np.arange(k) * (n // k))) % n
-indices = np.sort(indices).reshape(-1)
+indices = np.arange(n)[:, None] + rng.choice(n // k, (n, k)) + np.arange(k) * (n // k)
+indices = np.sort(indices % n).reshape(-1)
 layer = SparseLinear(n, n, (np.arange(0, n * k + 1, k), indices))
 assert layer.nnz == n * k
 compiled = nfcompile.compile(layer, torch.randn(1, n), threads=1, samples=1)
