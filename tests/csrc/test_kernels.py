@@ -151,7 +151,8 @@ def test_csr_crosses_panels_and_chunks(isa: str) -> None:
 
 @pytest.mark.parametrize("isa", ISAS["csr"])
 def test_csr_takes_more_than_65536_columns(isa: str) -> None:
-    check(csr_case(20, 70_001, 0.01), isa, [1, 3])
+    check(csr_case(9, 70_001, 0.001), isa, [1])
+    check(csr_case(3, 70_001, 0.01), isa, [1, 3])
 
 
 @pytest.mark.parametrize("isa", ISAS["csr"])

@@ -131,7 +131,7 @@ def test_operators_take_x_of_any_rank(name: str, lead: list[int]) -> None:
     run = session(
         model(op, weights, [*[f"d{i}" for i in range(len(lead))], dense.shape[1]], **attributes)
     )
-    x = np.random.default_rng(3).standard_normal((*lead, dense.shape[1]), dtype=np.float32)
+    x = np.asarray(np.random.default_rng(3).standard_normal((*lead, dense.shape[1])), np.float32)
     (y,) = run.run(None, {"X": x})
     assert y.shape == (*lead, dense.shape[0])
     np.testing.assert_allclose(y, x @ dense.T, rtol=1e-4, atol=1e-4)
@@ -150,7 +150,7 @@ def test_bias_and_residual_may_change_from_run_to_run(name: str, after: int) -> 
     dense, op, weights, attributes = CASES[name]
     rng = np.random.default_rng(4)
     out, in_ = dense.shape
-    bias = rng.standard_normal(out).astype(np.float32)
+    bias = rng.standard_normal(out, dtype=np.float32)
     residual = rng.standard_normal((3, out)).astype(np.float32)
     run = session(
         model(

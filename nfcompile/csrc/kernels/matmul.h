@@ -40,8 +40,8 @@ class MatMul {
 
   virtual Work WorkFor(int64_t batch) const = 0;
 
-  // Floats of workspace that one task over `batch_rows` rows of the batch needs.
-  virtual size_t WorkspaceFloats(int64_t batch_rows) const = 0;
+  // Floats of workspace, 64-byte aligned, that a task of a product over `batch` rows needs.
+  virtual size_t WorkspaceFloats(int64_t batch) const = 0;
 
   // Computes task number `task` of `grid`, which was made from WorkFor(operands.batch).
   virtual void RunTask(const Operands& operands, const Grid& grid, int64_t task,

@@ -1,5 +1,8 @@
 #include "ort/kernel.h"
 
+#include <atomic>
+#include <new>
+
 #include "base/aligned_buffer.h"
 #include "base/text.h"
 
@@ -14,14 +17,21 @@ constexpr size_t kResidual = 5;
 // enough to repeat little work where there is one thread.
 constexpr int64_t kTargetTasks = 8;
 
+// The tasks of one run, shared by the threads that take them.
 struct TaskList {
   const MatMul& matmul;
   const Operands& operands;
   const Grid& grid;
+  std::atomic<bool> out_of_memory = false;
 
-  void Run(int64_t task) const {
-    float* workspace = ThreadWorkspace(matmul.WorkspaceFloats(grid.Batch(task).size()));
-    matmul.RunTask(operands, grid, task, workspace);
+  // No exception may pass through the threads of ONNX Runtime.
+  void Run(int64_t task) noexcept {
+    try {
+      float* workspace = ThreadWorkspace(matmul.WorkspaceFloats(operands.batch));
+      matmul.RunTask(operands, grid, task, workspace);
+    } catch (const std::bad_alloc&) {
+      out_of_memory = true;
+    }
   }
 };
 
@@ -70,17 +80,18 @@ void Kernel::Run(OrtKernelContext* context) const {
   if (operands.batch == 0 || matmul_->out_features() == 0) return;
 
   const Grid grid(matmul_->WorkFor(operands.batch), kTargetTasks);
-  const TaskList tasks{*matmul_, operands, grid};
+  TaskList tasks{*matmul_, operands, grid};
   if (grid.tasks() == 1) {
     tasks.Run(0);
-    return;
+  } else {
+    const auto run = [](void* list, size_t task) {
+      static_cast<TaskList*>(list)->Run(static_cast<int64_t>(task));
+    };
+    // Zero batches: ONNX Runtime deals the tasks out one by one.
+    api_.Call<KernelContextParallelFor>(context, +run, static_cast<size_t>(grid.tasks()),
+                                        size_t{0}, static_cast<void*>(&tasks));
   }
-  const auto run = [](void* list, size_t task) {
-    static_cast<const TaskList*>(list)->Run(static_cast<int64_t>(task));
-  };
-  // Zero batches: ONNX Runtime deals the tasks out one by one.
-  api_.Call<KernelContextParallelFor>(context, +run, static_cast<size_t>(grid.tasks()),
-                                      size_t{0}, const_cast<TaskList*>(&tasks));
+  if (tasks.out_of_memory) throw std::bad_alloc();
 }
 
 }  // namespace nfcompile::ort

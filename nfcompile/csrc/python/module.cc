@@ -72,7 +72,7 @@ class Product {
     // The tasks that `threads` threads would share, one after the other.
     const Grid grid(matmul_->WorkFor(batch), threads);
     for (int64_t task = 0; task < grid.tasks(); ++task) {
-      const size_t floats = matmul_->WorkspaceFloats(grid.Batch(task).size());
+      const size_t floats = matmul_->WorkspaceFloats(batch);
       matmul_->RunTask(operands, grid, task, ThreadWorkspace(floats));
     }
   }

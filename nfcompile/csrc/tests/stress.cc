@@ -41,7 +41,7 @@ std::vector<float> Run(const MatMul& matmul, const std::vector<float>& x, int64_
   const Grid grid(matmul.WorkFor(batch), tasks);
   for (int64_t task = 0; task < grid.tasks(); ++task) {
     // A fresh workspace per task: a read of what was not written is seen by valgrind, too.
-    const AlignedArray<float> workspace(matmul.WorkspaceFloats(grid.Batch(task).size()));
+    const AlignedArray<float> workspace(matmul.WorkspaceFloats(batch));
     matmul.RunTask(operands, grid, task, workspace.data());
   }
   return y;

@@ -52,8 +52,8 @@ class SimdCsrMatMul final : public MatMul {
                 batch == 1 ? std::max<int64_t>(units, 1) : std::max<int64_t>(repeatable, 1)};
   }
 
-  size_t WorkspaceFloats(int64_t batch_rows) const override {
-    if (batch_rows <= 1) return 0;
+  size_t WorkspaceFloats(int64_t batch) const override {
+    if (batch <= 1) return 0;
     return kernel_.batch_tile * (weights_.panels.columns + out_features() + kernel_.width);
   }
 
