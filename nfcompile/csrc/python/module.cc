@@ -19,7 +19,7 @@
 namespace nfcompile::python {
 namespace {
 
-using namespace nanobind::literals;  // "name"_a, as nanobind's own documentation writes it
+using nanobind::literals::operator""_a;
 
 // The epilogue as keyword arguments.
 struct Options {

@@ -16,11 +16,13 @@ namespace nfcompile {
 constexpr int64_t kCsrChunk = 64;
 
 // For batches: the columns are cut into panels, so that the part of x that a pass reads stays
-// in the first-level cache. The entries of one row in one panel are a segment. Segments run
+// in the second-level cache. The entries of one row in one panel are a segment. Segments run
 // panel by panel and chunk by chunk; within a chunk they are sorted by length, so that the
-// processor foresees where each loop over a segment ends (worth 1.5x). Segment number panel *
-// out + i, i in the chunk of row o, begins at entry segment[...] and belongs to row o /
-// kCsrChunk * kCsrChunk + row[...].
+// processor foresees where each loop over a segment ends (Zen 3: 25 GFLOP/s for 17 at batch 8,
+// 43 for 41 at batch 32).
+//
+// Segment number panel * out + i begins at entry segment[panel * out + i], and belongs to row
+// row[panel * out + i] of the chunk that i lies in.
 struct CsrPanels {
   int64_t columns = 0;  // of a panel, at most 65536
   int64_t panels = 0;
