@@ -28,9 +28,12 @@ $(STAMP): pyproject.toml Makefile $(NATIVE)
 
 $(OLDEST_ORT): Makefile | $(STAMP)
 	@rm -rf $@
-	$(BIN)/pip install --quiet --disable-pip-version-check --target $@ $(OLDEST) \
-		|| echo "no wheels of $(OLDEST) for this Python: its tests are skipped" >&2
-	@mkdir -p $@ && touch $@
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
+		$(BIN)/pip install --quiet --disable-pip-version-check --target $@ $(OLDEST); \
+	else \
+		echo "no wheels of $(OLDEST) for this Python: its tests are skipped" >&2; mkdir -p $@; \
+	fi
+	@touch $@
 
 demo: $(STAMP)
 	$(BIN)/python -m nfcompile.demo

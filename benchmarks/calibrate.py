@@ -2,9 +2,9 @@
 
     python benchmarks/calibrate.py [--isa scalar] [--seconds 0.3]
 
-Each way of running a layer is timed in ONNX Runtime at two densities, two widths and four batch
-sizes, one thread, against the dense layer in the same run. Time is linear in what is stored, so two
-densities give the cost per value and the cost per activation.
+Each way of running a layer is timed in ONNX Runtime at three densities, two widths and four batch
+sizes, one thread. Time is taken as linear in what is stored and in the activations that move: the
+two costs are a non-negative least-squares fit of the relative errors.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import scipy.optimize
 from networks import chain, weight_of
 
 import nfcompile
@@ -24,14 +25,20 @@ from nfcompile.cost.calibration import BATCHES, SIZES
 
 LAYERS = 4
 OVERHEAD_WIDTH = 16
-WAYS: dict[str, tuple[str, str, tuple[str, str]]] = {
-    # name: target, encoding to force, two patterns that differ in how much is stored
-    "csr": ("ort-cpu", "csr", ("unstructured 0.05", "unstructured 0.2")),
-    "bsr": ("ort-cpu", "bsr", ("blocks 16 0.05", "blocks 16 0.2")),
-    "bsr narrow": ("ort-cpu", "bsr", ("blocks 4 0.05", "blocks 4 0.2")),
-    "block-diagonal": ("ort-cpu", "block-diagonal", ("butterfly 4", "butterfly 16")),
-    "block-diagonal permuted": ("ort-cpu", "block-diagonal", ("shuffled 4", "shuffled 16")),
-    "portable": ("portable", "block-diagonal", ("butterfly 4", "butterfly 16")),
+BUTTERFLIES = ("butterfly 4", "butterfly 16", "butterfly 32")
+WAYS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    # name: target, encoding to force, patterns that differ in how much is stored
+    "csr": ("ort-cpu", "csr", ("unstructured 0.02", "unstructured 0.05", "unstructured 0.2")),
+    "bsr": ("ort-cpu", "bsr", ("blocks 16 0.05", "blocks 32 0.1", "blocks 16 0.2")),
+    "bsr thin": ("ort-cpu", "bsr", ("strips 16 0.02", "strips 16 0.05", "strips 16 0.2")),
+    "bsr narrow": ("ort-cpu", "bsr", ("blocks 4 0.02", "blocks 4 0.05", "blocks 4 0.2")),
+    "block-diagonal": ("ort-cpu", "block-diagonal", BUTTERFLIES),
+    "block-diagonal permuted": (
+        "ort-cpu",
+        "block-diagonal",
+        ("shuffled 4", "shuffled 16", "shuffled 32"),
+    ),
+    "portable": ("portable", "block-diagonal", BUTTERFLIES),
 }
 OUT = Path(nfcompile.__file__).parent / "cost" / "calibration.json"
 
@@ -73,20 +80,29 @@ def measure(name: str, folder: Path, seconds: float) -> dict[str, object]:
             times.append(np.array(layer_times(path, seconds)))
             stored.append(count)
         overhead = overhead_us(folder, target, kind, patterns[0], seconds)
-        per_row = [(time - overhead) / BATCHES * 1e3 for time in times]  # nanoseconds
-        mac = np.maximum((per_row[1] - per_row[0]) / (stored[1] - stored[0]), 1e-4)
-        moved = np.maximum((per_row[1] - mac * stored[1]) / (2 * size), 0)
-        per_mac.append(mac.round(5).tolist())
-        per_io.append(moved.round(4).tolist())
+        overhead = overhead_us(folder, target, kind, patterns[0], seconds)
+        fits = [
+            fit(stored, size, (at - overhead) / batch * 1e3)
+            for at, batch in zip(np.array(times).T, BATCHES, strict=True)
+        ]
+        per_mac.append([round(mac, 5) for mac, _ in fits])
+        per_io.append([round(moved, 4) for _, moved in fits])
     print(name, per_mac, per_io, flush=True)
     return {"ns_per_mac": per_mac, "ns_per_io": per_io, "overhead_us": round(overhead, 2)}
+
+
+def fit(stored: list[int], size: int, row_ns: np.ndarray) -> tuple[float, float]:
+    """Nanoseconds per stored value and per activation, from those per batch row."""
+    row_ns = np.maximum(row_ns, 1e-3)
+    features = np.array([[count, 2 * size] for count in stored]) / row_ns[:, None]
+    (mac, moved), _ = scipy.optimize.nnls(features, np.ones(len(stored)))
+    return max(float(mac), 1e-5), float(moved)
 
 
 def measure_dense(folder: Path, seconds: float) -> dict[str, object]:
     """Constants of ONNX Runtime's own dense layer."""
     per_mac = []
-    path, _ = build(folder, OVERHEAD_WIDTH, "dense", "ort-cpu", "")
-    overhead = float(np.min(layer_times(path, seconds)))
+    overhead = overhead_us(folder, "ort-cpu", "", "dense", seconds)
     for size in SIZES:
         path, _ = build(folder, size, "dense", "ort-cpu", "")
         time = np.array(layer_times(path, seconds))
@@ -118,7 +134,8 @@ def layer_times(path: Path, seconds: float) -> list[float]:
 def overhead_us(folder: Path, target: str, kind: str, pattern: str, seconds: float) -> float:
     """Microseconds of a layer that has nearly nothing to do."""
     path, _ = build(folder, OVERHEAD_WIDTH, pattern, target, kind)
-    return float(np.min(layer_times(path, seconds)))
+    (row,) = compare([path], [1], threads=1, warmup_s=0.1, time_s=seconds)
+    return min(row.samples_us) / LAYERS
 
 
 if __name__ == "__main__":

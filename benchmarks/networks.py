@@ -14,7 +14,8 @@ def weight_of(pattern: str, size: int, seed: int) -> np.ndarray:
     """A float32 weight of (size, size), scaled to keep the variance of a ReLU network.
 
     Args:
-        pattern: `dense`, `unstructured DENSITY`, `blocks SIZE DENSITY`, `butterfly RADIX` (the
+        pattern: `dense`, `unstructured DENSITY`, `blocks SIZE DENSITY`, `strips ROWS DENSITY`
+            (blocks of one column), `butterfly RADIX` (the
             stride varies with the seed) or `shuffled RADIX` (the same, rows and columns permuted).
         size: Width.
         seed: Seed of mask and values.
@@ -29,6 +30,9 @@ def weight_of(pattern: str, size: int, seed: int) -> np.ndarray:
         block = int(numbers[0])
         coarse = rng.random((size // block, size // block)) < float(numbers[1])
         mask = np.kron(coarse, np.ones((block, block), bool))
+    elif name == "strips":
+        coarse = rng.random((size // int(numbers[0]), size)) < float(numbers[1])
+        mask = np.repeat(coarse, int(numbers[0]), axis=0)
     else:
         mask = _butterfly(size, int(numbers[0]), seed)
         if name == "shuffled":

@@ -12,7 +12,7 @@ def main() -> None:
 
         app(prog_name="nfcompile")
     except KeyboardInterrupt:
-        print("nfcompile: interrupted, nothing written", file=sys.stderr)
+        print("nfcompile: interrupted", file=sys.stderr)
         sys.exit(130)
 
 

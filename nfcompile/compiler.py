@@ -1,7 +1,7 @@
 """The driver: front end, reference run, pipeline, write, verify."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,13 @@ import numpy as np
 import onnx_ir as ir
 
 from nfcompile.compare import Tolerance, VerifyReport, compare, sample_sizes
-from nfcompile.errors import InputError, NfcompileError, VerificationError
+from nfcompile.errors import (
+    InputError,
+    NfcompileError,
+    UnsupportedModelError,
+    VerificationError,
+)
 from nfcompile.frontend.dispatch import load_source
-from nfcompile.ir.cut import foreign_nodes
 from nfcompile.ir.pipeline import parse_pipeline, run_pipeline
 from nfcompile.ir.publish import check_output, publish, stage, staging_folder
 from nfcompile.ir.remarks import (
@@ -24,7 +28,7 @@ from nfcompile.ir.remarks import (
     write_metadata,
 )
 from nfcompile.ir.schemas import DOMAIN, register_schemas
-from nfcompile.ir.source import Source
+from nfcompile.ir.source import Arrays, Source
 from nfcompile.ir.summary import Summary, summarize
 from nfcompile.passes import PASSES, default_pipeline
 from nfcompile.runtime.reference import Reference
@@ -103,7 +107,7 @@ class Compiled:
         Raises:
             InputError: If it cannot be written there; nothing is left behind then.
         """
-        check_output(Path(path), self.source.path)
+        check_output(Path(path), self.source.files)
         publish(Path(self._staging.name) / _STAGED, Path(path))
 
 
@@ -134,50 +138,108 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     staging = staging_folder()
     options.progress("running the original")
     reference = Reference(source, Path(staging.name), options.op_libraries)
-    inputs = _inputs(source, reference.model, options)
-    references = [reference.run(item) for item in inputs]
-    kept = [index for index, outputs in enumerate(references) if outputs is not None]
-    if not kept:
-        raise reference.error or NfcompileError(f"{source.name} does not run")
+    expected = _run_original(source, reference, options)
+    for note in reference.notes:
+        add_remark(model, Remark("compiler", "note", source.name, note))
 
-    if _is_compiled(model):
-        add_remark(
-            model,
-            Remark("compiler", "note", source.name, "compiled by nfcompile already: left as is"),
-        )
-        passes = []
     options.progress("compiling")
-    run_pipeline(model, passes, after=options.after_pass)
-    write_metadata(model, version=__version__, target=target.name)
+    if compiled_for := _compiled_for(model):
+        _leave_as_is(model, source.name, compiled_for, target.name)
+    else:
+        run_pipeline(model, passes, after=options.after_pass)
+        write_metadata(model, version=__version__, target=target.name)
 
     options.progress("verifying")
     staged = Path(staging.name) / _STAGED
     stage(model, staged)
     runner = reference.load_compiled(model, staged)
-    results = [runner.run(inputs[index]) for index in kept]
-    report = compare([references[index] or {} for index in kept], results, options.tolerance)
+    results = [runner.run(item) for item, _ in expected]
+    right = [reference.comparable(outputs) for _, outputs in expected]
+    report = compare(right, results, options.tolerance)
     if not report.passed:
         raise VerificationError(_failure(source, report))
     return Compiled(model, source, before, summarize(model), report, staging)
 
 
-def _inputs(source: Source, model: ir.Model, options: Options) -> list[Mapping[str, np.ndarray]]:
-    """The user's example inputs first, then random ones."""
-    inputs: list[Mapping[str, np.ndarray]] = []
+def _run_original(
+    source: Source, reference: Reference, options: Options
+) -> list[tuple[Arrays, Arrays]]:
+    """Inputs that the original runs on, with its outputs."""
+    while True:
+        try:
+            pairs = [(item, reference.run(item)) for item in _inputs(source, reference, options)]
+            error = reference.error
+        except UnsupportedModelError as unsampled:
+            pairs, error = [], unsampled
+        expected: list[tuple[Arrays, Arrays]] = [
+            (item, outputs) for item, outputs in pairs if outputs is not None
+        ]
+        if expected:
+            return expected
+        if not reference.narrow():
+            raise error or NfcompileError(f"{source.name} does not run")
+
+
+def _inputs(source: Source, reference: Reference, options: Options) -> list[Arrays]:
+    """The user's example inputs first, then random ones where those can mean something."""
+    inputs: list[Arrays] = []
+    rng = np.random.default_rng(options.seed)
     if source.example_inputs is not None:
         check_inputs(source.model, source.example_inputs)
-        if not foreign_nodes(source.model) or options.op_libraries:
-            inputs.append(source.example_inputs)
-    rng = np.random.default_rng(options.seed)
-    for size in sample_sizes(options.samples - len(inputs)):
-        inputs.append(sample_inputs(model, size, rng))
+        inputs.append(_completed(source.example_inputs, source.model, reference.model, rng))
+        if not all(
+            value.dtype is not None and value.dtype.is_floating_point()
+            for value in source.model.graph.inputs
+            if not value.is_initializer()
+        ):
+            return inputs  # random token ids mean nothing beside real ones
+    try:
+        for size in sample_sizes(options.samples - len(inputs)):
+            inputs.append(sample_inputs(reference.model, size, rng))
+    except UnsupportedModelError:
+        if not inputs:
+            raise
     return inputs
 
 
-def _is_compiled(model: ir.Model) -> bool:
-    return any(
+def _completed(
+    example: Arrays, original: ir.Model, model: ir.Model, rng: np.random.Generator
+) -> Arrays:
+    """Example inputs of `original`, with random ones for what `model` takes besides."""
+    lengths: dict[str, int] = {}
+    for value in original.graph.inputs:
+        given = example.get(str(value.name))
+        if given is not None and value.shape is not None:
+            lengths.update(zip(map(str, value.shape), given.shape, strict=True))
+    missing = []
+    for value in model.graph.inputs:
+        if value.name not in example and not value.is_initializer():
+            shape = value.shape
+            if shape is not None:
+                shape = ir.Shape([lengths.get(str(dim), dim) for dim in shape])
+            missing.append(ir.Value(name=value.name, type=value.type, shape=shape))
+    rest = ir.Model(ir.Graph(missing, [], nodes=[]), ir_version=model.ir_version)
+    return {**sample_inputs(rest, 1, rng), **example}
+
+
+def _compiled_for(model: ir.Model) -> str:
+    """The target that `model` was compiled for before; empty if it was not."""
+    if "nfcompile.target" in model.metadata_props:
+        return model.metadata_props["nfcompile.target"]
+    ours = any(
         node.domain == DOMAIN and node.op_type != "CsrToDense"
         for node in ir.traversal.RecursiveGraphIterator(model.graph)
+    )
+    return "ort-cpu" if ours else ""
+
+
+def _leave_as_is(model: ir.Model, name: str, compiled_for: str, target: str) -> None:
+    if compiled_for != target:
+        raise UnsupportedModelError(
+            f"{name} is compiled for {compiled_for} already: compile the original for {target}"
+        )
+    add_remark(
+        model, Remark("compiler", "note", name, "compiled by nfcompile already: left as it is")
     )
 
 

@@ -62,7 +62,7 @@ def cpu_name() -> str:
 def isa() -> str:
     """The best instruction set that kernels exist for here, lowered by NFCOMPILE_MAX_ISA."""
     order = [*_ISA_FLAGS, "scalar"]
-    limit = os.environ.get("NFCOMPILE_MAX_ISA", order[0])
+    limit = os.environ.get("NFCOMPILE_MAX_ISA") or order[0]
     if limit not in order:
         raise InputError(f"NFCOMPILE_MAX_ISA must be one of {', '.join(order)}, got {limit!r}")
     allowed = order[order.index(limit) :]

@@ -42,10 +42,10 @@ PASSES: Mapping[str, Callable[..., ir.passes.PassBase]] = {
 """Every pass by its name in pipeline text: our own, and onnx-ir's common ones."""
 
 _FRONT = (
-    "inline,remove-unused-functions,lift-constants,identity-elimination,fold-masks,canonicalize,"
-    "fold-masks,remove-unused,infer-shapes,fold-batch-norm,identity-elimination"
+    "inline,remove-unused-functions,lift-constants,identity-elimination,fold-masks,infer-shapes,"
+    "canonicalize,fold-masks,remove-unused,infer-shapes,fold-batch-norm,identity-elimination"
 )
-_BACK = "identity-elimination,remove-unused"
+_BACK = "canonicalize{restore=true},fold-masks,identity-elimination,remove-unused"
 
 
 def default_pipeline(target: str, threads: int) -> str:
@@ -57,5 +57,5 @@ def default_pipeline(target: str, threads: int) -> str:
     """
     encode = f"encode-weights{{target={target},threads={threads}}}"
     if target == "portable":
-        return f"{_FRONT},{encode},legalize-portable,canonicalize,{_BACK}"
-    return f"{_FRONT},{encode},legalize-ort-cpu,canonicalize,fuse-epilogue,{_BACK}"
+        return f"{_FRONT},{encode},legalize-portable,{_BACK}"
+    return f"{_FRONT},{encode},legalize-ort-cpu,fuse-epilogue,{_BACK}"

@@ -3,8 +3,9 @@
     MatMul(W, X)              ->  Transpose(MatMul(Transpose(X), W^T))     W constant, X a matrix
     Transpose(Transpose(X))   ->  X                                        where the two cancel
 
-The first makes sparse weights that multiply from the left visible to the passes after it; it is
-applied only where most of W is zero: two transposes cost a dense product more than they give.
+The first makes sparse weights that multiply from the left visible to the passes after it. Where W
+stayed dense all the same, it is undone at the end: two transposes cost a dense product more than
+they give.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import onnx_ir as ir
 
 from nfcompile.ir.linear import constant
 from nfcompile.ir.pass_base import Pass
-from nfcompile.ir.rewrite import insert_before, replace_node
+from nfcompile.ir.rewrite import insert_before, replace_node, single_use
 
 __all__ = ["CanonicalizePass"]
 
@@ -26,10 +27,12 @@ class CanonicalizePass(Pass):
 
     Attributes:
         max_density: Highest density at which a left constant is moved.
+        restore: Move constants back that stayed dense, instead of moving sparse ones.
     """
 
     name: ClassVar[str] = "canonicalize"
     max_density: float = 0.5
+    restore: bool = False
 
     def run(self, model: ir.Model) -> int:
         """Rewrites all nodes that match."""
@@ -37,10 +40,10 @@ class CanonicalizePass(Pass):
         for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
             if node.domain != "":
                 continue
-            if node.op_type == "MatMul":
+            if node.op_type == "MatMul" and not self.restore:
                 count += self._move_constant(model, node)
             elif node.op_type == "Transpose":
-                count += _cancel(node)
+                count += _cancel(node) or (self.restore and _restore(node))
         return count
 
     def _move_constant(self, model: ir.Model, node: ir.Node) -> int:
@@ -85,3 +88,29 @@ def _cancel(node: ir.Node) -> int:
     node.outputs[0].replace_all_uses_with(source.inputs[0])
     node.graph.remove(node, safe=True)
     return 1
+
+
+def _restore(node: ir.Node) -> int:
+    """Transpose(MatMul(Transpose(X), W)) with a constant W becomes MatMul(W^T, X)."""
+    product = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if product is None or product.op_type != "MatMul" or not _turns_matrix(node):
+        return 0
+    x, weight = product.inputs
+    turned = x.producer() if x is not None else None
+    if turned is None or weight is None or constant(weight) is None or not _turns_matrix(turned):
+        return 0
+    if single_use(product.outputs[0]) is not node or len(weight.shape or ()) != 2:
+        return 0
+    transposed = ir.node("Transpose", [weight], {"perm": [1, 0]})
+    insert_before(node, transposed)
+    replace_node(
+        node, ir.node("MatMul", [transposed.outputs[0], turned.inputs[0]], name=product.name)
+    )
+    assert product.graph is not None
+    product.graph.remove(product, safe=True)
+    return 1
+
+
+def _turns_matrix(node: ir.Node) -> bool:
+    perm = node.attributes.get("perm")
+    return node.op_type == "Transpose" and perm is not None and perm.as_ints() == (1, 0)

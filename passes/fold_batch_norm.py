@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.linear import Linear, constant, find_linears
+from nfcompile.ir.linear import Linear, constant, find_linears, is_row
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import add_constant, main_graph, replace_node, single_use
 from nfcompile.sparse import CsrTensor
@@ -83,8 +83,10 @@ def _refusal(linear: Linear, chain: _Chain) -> str:
         return f"weight {linear.weight.name} has other uses"
     if chain.bias is not None:
         tensor = constant(chain.bias)
-        if tensor is None or tensor.size not in (1, linear.out_in[0]):
+        if tensor is None or not (tensor.size == 1 or is_row(tensor.shape, linear.out_in[0])):
             return "its bias is not a constant of one value per output"
+        if len(tensor.shape) > 2:
+            return "its bias raises the rank"
     if linear.weight.dtype not in (ir.DataType.FLOAT, ir.DataType.DOUBLE):
         return f"its weight is {linear.weight.dtype}"
     return ""

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import onnx_ir as ir
 
 from nfcompile.ir.activations import match_activation
-from nfcompile.ir.linear import constant
+from nfcompile.ir.linear import constant, is_row
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import add_constant, main_graph, single_use
 from nfcompile.ir.schemas import DOMAIN, MATMULS
@@ -133,20 +133,14 @@ def _as_bias(product: ir.Node, value: ir.Value, other: ir.Value) -> ir.Value | N
     taken = any(_input(product, name) is not None for name in ("bias", "residual"))
     if taken or product.attributes.get_string("activation", "none") != "none":
         return None
-    if (
-        value.shape is None
-        or other.shape is None
-        or len(other.shape) not in range(1, len(value.shape) + 1)
-    ):
+    if value.shape is None or other.shape is None or len(other.shape) > len(value.shape):
         return None
     out_features = value.shape[-1]
-    if not isinstance(out_features, int) or other.shape[-1] != out_features:
+    if not isinstance(out_features, int) or not is_row(other.shape, out_features):
         return None
-    if len(other.shape) == 1:
-        return other
     tensor = constant(other)
-    if tensor is None or tensor.size != out_features:
-        return None
+    if len(other.shape) == 1 or tensor is None:
+        return other if len(other.shape) == 1 else None
     return add_constant(main_graph(other), f"{other.name}.row", tensor.numpy().reshape(-1))
 
 

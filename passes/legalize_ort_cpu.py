@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.linear import Linear, constant, find_linears
+from nfcompile.ir.linear import Linear, constant, find_linears, is_row
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import add_constant, insert_before, main_graph, replace_node
 from nfcompile.ir.schemas import DOMAIN, MATMULS, VERSION
@@ -90,7 +90,7 @@ def _split_bias(linear: Linear, out_features: int) -> tuple[ir.Value | None, ir.
         return None, None
     bias = linear.bias
     tensor = constant(bias)
-    if tensor is not None and tensor.size in (1, out_features) and _is_row(tensor, out_features):
+    if tensor is not None and (tensor.size == 1 or is_row(tensor.shape, out_features)):
         row = np.broadcast_to(tensor.numpy().reshape(-1) * np.float32(linear.beta), out_features)
         if linear.beta == 1.0 and tuple(tensor.shape.numpy()) == (out_features,):
             return bias, None
@@ -103,9 +103,3 @@ def _split_bias(linear: Linear, out_features: int) -> tuple[ir.Value | None, ir.
     scaled = ir.node("Mul", [bias, factor])
     insert_before(linear.node, scaled)
     return None, scaled.outputs[0]
-
-
-def _is_row(tensor: ir.TensorProtocol, out_features: int) -> bool:
-    """Whether the constant broadcasts along the batch, not along the outputs."""
-    shape = tuple(tensor.shape.numpy())
-    return tensor.size == 1 or shape[-1] == out_features

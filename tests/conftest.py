@@ -15,6 +15,7 @@ FIXED = {  # nanoseconds per multiply-add at batch 1, 16, 64, 256
     "dense": (0.1, 0.03, 0.025, 0.025),
     "csr": (0.5, 0.06, 0.05, 0.05),
     "bsr": (0.12, 0.03, 0.03, 0.03),
+    "bsr thin": (0.2, 0.05, 0.04, 0.04),
     "bsr narrow": (0.5, 0.1, 0.06, 0.06),
     "block-diagonal": (0.1, 0.05, 0.04, 0.04),
     "block-diagonal permuted": (0.2, 0.1, 0.08, 0.08),

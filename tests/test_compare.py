@@ -104,3 +104,19 @@ def test_sample_sizes_vary_and_include_one() -> None:
     assert 1 in sample_sizes(3)
     assert len(set(sample_sizes(3))) == 3
     assert len(sample_sizes(12)) == 12
+
+
+def test_a_far_outlier_does_not_hide_errors_in_the_rest() -> None:
+    for extreme in (-1e9, float(np.finfo(np.float32).min)):
+        ref = np.concatenate([REF, np.full(200, extreme, np.float32)])
+        got = ref.copy()
+        got[:5] *= 1.01
+        assert check(ref, got).outputs[0].mismatched == 5
+
+
+def test_another_type_fails() -> None:
+    assert not check(REF.round(), REF.round().astype(np.int64))
+
+
+def test_an_output_without_a_finite_element_is_noted() -> None:
+    assert check(np.full(5, np.nan, np.float32), np.full(5, np.nan, np.float32)).notes

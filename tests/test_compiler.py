@@ -76,6 +76,9 @@ def test_compiling_twice_changes_nothing_and_says_so(mlp: Path, tmp_path: Path) 
     first, second = (onnx.load(tmp_path / name) for name in ("once.onnx", "twice.onnx"))
     assert list(first.graph.node) == list(second.graph.node)
     assert len(again.decisions) == 4
+    assert list(first.metadata_props) == list(second.metadata_props)
+    with pytest.raises(UnsupportedModelError, match="compiled for ort-cpu already"):
+        nfcompile.compile(tmp_path / "once.onnx", target="portable")
 
 
 def test_example_inputs_are_checked_and_used() -> None:
@@ -117,7 +120,7 @@ def test_operators_that_nobody_here_knows_pass_through(tmp_path: Path) -> None:
     compiled = nfcompile.compile(proto)
     compiled.save(tmp_path / "out.onnx")
     assert operators(tmp_path / "out.onnx") == ["CsrMatMul", "Mystery", "Relu", "CsrMatMul"]
-    assert {item.name for item in compiled.report.outputs} == {"y", "cut.0.operand0"}
+    assert {item.name for item in compiled.report.outputs} == {"y", "cut.u.operand0"}
 
 
 def test_a_difference_before_an_unknown_operator_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +135,7 @@ def test_a_difference_before_an_unknown_operator_is_found(monkeypatch: pytest.Mo
         model.graph.initializers["w"].const_value = ir.Tensor(SPARSE * 2, name="w")
 
     monkeypatch.setattr(nfcompile.compiler, "run_pipeline", spoil)
-    with pytest.raises(VerificationError, match=r"cut\.0\.operand0"):
+    with pytest.raises(VerificationError, match=r"cut\.y\.operand0"):
         nfcompile.compile(proto)
 
 
@@ -221,3 +224,17 @@ def test_models_over_the_protobuf_limit_are_saved_with_external_data(
     nfcompile.compile(mlp).save(tmp_path / "out.onnx")
     assert {item.name for item in tmp_path.iterdir()} == {"out.onnx", "out.onnx.data"}
     assert nfcompile.verify(mlp, tmp_path / "out.onnx").passed
+
+
+def test_files_that_were_read_are_never_written_over(tmp_path: Path) -> None:
+    source = tmp_path / "m.onnx"
+    onnx.save(
+        model_proto(TEXT, w=SPARSE), source, save_as_external_data=True, location="m.bin",
+        size_threshold=0,
+    )  # fmt: skip
+    before = (tmp_path / "m.bin").read_bytes()
+    compiled = nfcompile.compile(source)
+    for name in ("m.onnx", "m.bin"):
+        with pytest.raises(InputError, match="must differ from the input"):
+            compiled.save(tmp_path / name)
+    assert (tmp_path / "m.bin").read_bytes() == before

@@ -22,6 +22,7 @@ from nfcompile.runtime.sampling import sample_inputs
 
 __all__ = ["Row", "compare"]
 
+DEFAULT_BATCHES = (1, 16, 64)
 _MIN_ROUNDS = 5
 
 
@@ -31,7 +32,7 @@ class Row:
 
     Attributes:
         model: File name, or the path where names are the same.
-        batch: Length of every open dimension of the inputs.
+        batch: Length of the first dimension of the inputs.
         median_us: Median time of a call, microseconds.
         p95_us: 95th percentile, microseconds.
         spread: Interquartile range over the median.
@@ -50,7 +51,7 @@ class Row:
 
 def compare(
     paths: Sequence[Path],
-    batches: Sequence[int],
+    batches: Sequence[int] | None = None,
     *,
     threads: int | None = None,
     warmup_s: float = 0.2,
@@ -62,7 +63,8 @@ def compare(
 
     Args:
         paths: Models with the same inputs and outputs; the first is the baseline.
-        batches: Sizes of the open dimensions of the inputs.
+        batches: Batch sizes: lengths of the first dimension of the inputs. By default 1, 16, 64,
+            or the one size that the model fixes.
         threads: Threads of one inference; all cores if None.
         warmup_s: Seconds of untimed rounds per batch size.
         time_s: Seconds of timed calls per model and batch size.
@@ -80,6 +82,9 @@ def compare(
     progress("loading")
     runners = [engine.load_for_timing(path, threads or 0) for path in paths]
     names = _names(paths)
+    if batches is None:
+        fixed = fixed_batch(signature)
+        batches = DEFAULT_BATCHES if fixed is None else (fixed,)
     rows: list[Row] = []
     for batch in batches:
         _check_batch(signature, batch, paths[0])
@@ -97,18 +102,22 @@ def compare(
     return rows
 
 
+def fixed_batch(model: ir.Model) -> int | None:
+    """The first dimension of the model's inputs if it is the same number in all, else None."""
+    firsts = {value.shape[0] for value in model.graph.inputs if value.shape}
+    only = firsts.pop() if len(firsts) == 1 else None
+    return only if isinstance(only, int) else None
+
+
 def _names(paths: Sequence[Path]) -> list[str]:
     names = [path.name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
 def _check_batch(signature: ir.Model, batch: int, path: Path) -> None:
-    shapes = [value.shape for value in signature.graph.inputs if value.shape is not None]
-    if any(not isinstance(dim, int) for shape in shapes for dim in shape):
-        return
-    fixed = {shape.numpy()[0] for shape in shapes if len(shape)}
-    if fixed and fixed != {batch}:
-        raise InputError(f"{path} fixes its batch to {min(fixed)}, got batch {batch}")
+    fixed = fixed_batch(signature)
+    if fixed is not None and fixed != batch:
+        raise InputError(f"{path} fixes its batch to {fixed}, got batch {batch}")
 
 
 def _check_agreement(

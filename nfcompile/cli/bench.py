@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nfcompile.cli.options import Json, OpLibraries, Threads
-from nfcompile.cli.output import guarded, progress, show_table, table, write_json
+from nfcompile.cli.output import check_json, guarded, progress, show_table, table, write_json
 from nfcompile.errors import InputError
 
 __all__ = ["bench_command"]
@@ -16,7 +16,9 @@ __all__ = ["bench_command"]
 @guarded
 def bench_command(
     models: Annotated[list[Path], typer.Argument(help="Models; the first is the baseline.")],
-    batch: Annotated[str, typer.Option(help="Batch sizes.")] = "1,16,64",
+    batch: Annotated[
+        str | None, typer.Option(help="Batch sizes.", show_default="1,16,64, or what is fixed")
+    ] = None,
     threads: Threads = None,
     warmup: Annotated[float, typer.Option("-w", "--warmup", help="Seconds of warm-up.")] = 0.2,
     time: Annotated[float, typer.Option("-t", "--time", help="Seconds per model and batch.")] = 1.0,
@@ -27,10 +29,11 @@ def bench_command(
     from nfcompile.bench import compare
     from nfcompile.bench.environment import describe
 
+    check_json(json)
     with progress() as step:
         rows = compare(
             models,
-            _sizes(batch),
+            None if batch is None else _sizes(batch),
             threads=threads,
             warmup_s=warmup,
             time_s=time,

@@ -18,6 +18,7 @@ from nfcompile.cli.options import (
     load_inputs,
 )
 from nfcompile.cli.output import (
+    check_json,
     guarded,
     human_bytes,
     progress,
@@ -79,7 +80,8 @@ def compile_command(
     from nfcompile.compiler import Options, compile_model
     from nfcompile.ir.publish import check_output
 
-    check_output(output, Path(src) if Path(src).is_file() else None)
+    check_json(json)
+    check_output(output, [Path(src)])
     timings: list[tuple[str, float]] = []
     wanted = set(print_after or ())
     _check_pass_names(wanted)

@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import Any
 
 from nfcompile.cli.options import Json
-from nfcompile.cli.output import guarded, show_table, table, write_json
+from nfcompile.cli.output import check_json, guarded, show_table, table, write_json
 from nfcompile.errors import EngineMissingError
 
 __all__ = ["env_command"]
@@ -26,6 +26,7 @@ _PACKAGES = (
 @guarded
 def env_command(json: Json = None) -> None:
     """Show versions, instruction sets, caches, engines."""
+    check_json(json)
     facts = _facts()
     if json is not None:
         write_json(facts, json)

@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from nfcompile.cli.options import Json
-from nfcompile.cli.output import guarded, human_bytes, show_table, table, talk, write_json
+from nfcompile.cli.output import (
+    check_json,
+    guarded,
+    human_bytes,
+    show_table,
+    table,
+    talk,
+    write_json,
+)
 from nfcompile.errors import UnsupportedModelError
 
 __all__ = ["explain_command"]
@@ -22,6 +30,7 @@ def explain_command(
     from nfcompile.ir.remarks import decisions, remarks
     from nfcompile.target import isa
 
+    check_json(json)
     read = read_model(model)
     if "nfcompile.version" not in read.metadata_props:
         raise UnsupportedModelError(f"{model} was not compiled by nfcompile: nothing to explain")

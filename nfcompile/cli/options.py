@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zipfile import BadZipFile
 
 import typer
 
@@ -63,5 +64,5 @@ def load_inputs(path: Path | None) -> "dict[str, np.ndarray] | None":
     try:
         loaded: Any = np.load(path, allow_pickle=False)
         return {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, AttributeError, EOFError) as error:
+    except (ValueError, OSError, AttributeError, EOFError, BadZipFile) as error:
         raise InputError(f"{path} must be a .npz file of arrays by input name") from error

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,16 @@ from nfcompile.errors import InputError, NfcompileError
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["guarded", "human_bytes", "progress", "show_table", "table", "talk", "write_json"]
+__all__ = [
+    "check_json",
+    "guarded",
+    "human_bytes",
+    "progress",
+    "show_table",
+    "table",
+    "talk",
+    "write_json",
+]
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -34,7 +44,7 @@ def guarded(command: F) -> F:
             talk(f"nfcompile: error: {error}")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            talk("nfcompile: interrupted, nothing written")
+            talk("nfcompile: interrupted")
             raise typer.Exit(_INTERRUPTED) from None
 
     return run  # type: ignore[return-value]
@@ -79,6 +89,16 @@ def progress() -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda step: bar.update(task, description=step)
+
+
+def check_json(where: str | None) -> None:
+    """Checks that JSON can be written to `where`, before any work is done.
+
+    Raises:
+        InputError: If its folder is missing or read-only.
+    """
+    if where not in (None, "-") and not os.access(Path(str(where)).absolute().parent, os.W_OK):
+        raise InputError(f"cannot write {where}: its folder is missing or not writable")
 
 
 def write_json(data: Any, where: str) -> None:

@@ -16,7 +16,7 @@ from nfcompile.cli.options import (
     Seed,
     load_inputs,
 )
-from nfcompile.cli.output import guarded, progress, show_table, table, talk, write_json
+from nfcompile.cli.output import check_json, guarded, progress, show_table, table, talk, write_json
 
 __all__ = ["verify_command"]
 
@@ -37,6 +37,7 @@ def verify_command(
     from nfcompile.compare import Tolerance
     from nfcompile.verifier import verify_files
 
+    check_json(json)
     with progress() as step:
         step("comparing")
         report = verify_files(

@@ -38,5 +38,8 @@ def way_of_running(candidate: Candidate, target: Target) -> str:
             return "portable"
         return "block-diagonal" if candidate.regular else "block-diagonal permuted"
     if candidate.kind == "bsr":
-        return "bsr" if candidate.rows_per_index % _VECTOR_ROWS == 0 else "bsr narrow"
+        height, width = candidate.blocksize
+        if height % _VECTOR_ROWS:
+            return "bsr narrow"
+        return "bsr" if width >= _VECTOR_ROWS else "bsr thin"
     return candidate.kind

@@ -1,9 +1,12 @@
 """Picks the front end by what it is given."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import onnx_ir as ir
 
 from nfcompile.errors import InputError
 from nfcompile.frontend.onnx_file import from_onnx_file, from_onnx_model
@@ -34,7 +37,8 @@ def load_source(
         EngineMissingError: If torch is needed and not installed.
     """
     if isinstance(src, (str, os.PathLike)):
-        return _from_path(os.fspath(src), example_inputs, weights, input_shapes)
+        source = _from_path(os.fspath(src), example_inputs, weights, input_shapes)
+        return dataclasses.replace(source, files=_files(source, os.fspath(src), weights))
     if weights is not None or input_shapes is not None:
         raise InputError("weights and input shapes go with a reference module:callable only")
     kind = type(src).__module__.partition(".")[0]
@@ -80,3 +84,14 @@ def _from_path(
     raise InputError(
         f"no such file: {text} (give a .onnx or .pt2 file, or a reference module:callable)"
     )
+
+
+def _files(source: Source, text: str, weights: Path | None) -> tuple[Path, ...]:
+    """What was read: the model, its external data, the Python file, the weights."""
+    named = [Path(text), Path(text.rpartition(":")[0] or text), *([weights] if weights else [])]
+    external = [
+        Path(value.const_value.path)
+        for value in source.model.graph.initializers.values()
+        if isinstance(value.const_value, ir.ExternalTensor)
+    ]
+    return tuple({path.resolve() for path in (*named, *external) if path.is_file()})

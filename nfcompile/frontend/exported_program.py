@@ -101,7 +101,17 @@ def program_source(
         )
 
     def run(arrays: Arrays) -> dict[str, np.ndarray]:
-        results = call.run(reference, [arrays[input_name] for input_name in inputs])
+        try:
+            results = call.run(reference, [arrays[input_name] for input_name in inputs])
+        except Exception as error:  # the module's own code raises anything
+            shapes = ", ".join(f"{key} {list(arrays[key].shape)}" for key in inputs)
+            raise UnsupportedModelError(
+                f"{name} fails on inputs {shapes}: {first_cause(error)}"
+            ) from error
+        if len(results) != len(outputs):
+            raise UnsupportedModelError(
+                f"{name} returns {len(results)} tensors, its graph has {len(outputs)} outputs"
+            )
         return dict(zip(outputs, results, strict=True))
 
     pairs = zip(inputs, tensors, strict=True)

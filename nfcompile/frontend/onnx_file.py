@@ -1,13 +1,14 @@
 """Reads `.onnx` files and models in memory, and checks that they are ones that we can take."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 
 from nfcompile.errors import InputError, UnsupportedModelError
-from nfcompile.ir.protobuf import read_skeleton
+from nfcompile.ir.protobuf import Stored, read_skeleton, stored_outside
 from nfcompile.ir.source import Arrays, Source
 
 __all__ = ["MIN_OPSET", "from_onnx_file", "from_onnx_model", "read_model"]
@@ -50,11 +51,10 @@ def read_model(path: Path) -> ir.Model:
         raise InputError(f"no permission to read {path}")
     path = path.resolve()
     model = _deserialize(read_skeleton(path), str(path))
-    ir.external_data.set_base_dir(model.graph, path.parent)
-    for graph in (model.graph, *model.graph.subgraphs()):
-        for value in graph.initializers.values():
-            if isinstance(value.const_value, ir.ExternalTensor):
-                value.const_value = _checked_external(value.const_value, path)
+    for stored in stored_outside(model):
+        stored.tensor.base_dir = path.parent
+        _check_folder(stored, path.parent)
+    _load_external(model)
     return model
 
 
@@ -70,21 +70,20 @@ def from_onnx_model(
     Raises:
         UnsupportedModelError: If it is one that we cannot take.
     """
+    subject = "the model"
     if isinstance(model, ir.Model):
-        return Source(model.graph.name or "model", model.clone(), example_inputs)
-    return Source(model.graph.name or "model", _deserialize(model, "the model"), example_inputs)
+        _check_opset(model.opset_imports, subject)
+        copy = model.clone()
+    else:
+        copy = _deserialize(model, subject)
+    _load_external(copy)
+    return Source(model.graph.name or "model", copy, example_inputs)
 
 
 def _deserialize(proto: onnx.ModelProto, subject: str) -> ir.Model:
     if not proto.HasField("graph") or not proto.opset_import:
         raise UnsupportedModelError(f"{subject} is not an ONNX model: it has no graph or no opset")
-    opset = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
-    version = opset.get("ai.onnx", MIN_OPSET)
-    if version < MIN_OPSET:
-        raise UnsupportedModelError(
-            f"{subject} uses opset {version}, the oldest we take is {MIN_OPSET}: "
-            "convert it with onnx.version_converter"
-        )
+    _check_opset({entry.domain: entry.version for entry in proto.opset_import}, subject)
     if proto.graph.sparse_initializer:
         name = proto.graph.sparse_initializer[0].values.name
         raise UnsupportedModelError(
@@ -98,15 +97,35 @@ def _deserialize(proto: onnx.ModelProto, subject: str) -> ir.Model:
         ) from error
 
 
-def _checked_external(tensor: ir.ExternalTensor, model_path: Path) -> ir.TensorProtocol:
-    """`tensor` if its bytes are there, in memory if it is small."""
-    subject = f"external data of {tensor.name}"
-    folder = model_path.parent
-    path = (folder / tensor.location).resolve()
-    if not path.is_relative_to(folder):
+def _check_opset(opsets: Mapping[str, int], subject: str) -> None:
+    version = opsets.get("", opsets.get("ai.onnx", MIN_OPSET))
+    if version < MIN_OPSET:
         raise UnsupportedModelError(
-            f"{subject} must lie in the model's folder {folder}, got {tensor.location}"
+            f"{subject} uses opset {version}, the oldest we take is {MIN_OPSET}: "
+            "convert it with onnx.version_converter"
         )
+
+
+def _load_external(model: ir.Model) -> None:
+    """Checks that external data is there, and loads all of it but the large weights."""
+    for stored in stored_outside(model):
+        _check_bytes(stored)
+        if not stored.is_weight or stored.tensor.nbytes < _SMALL:
+            stored.place(ir.Tensor(stored.tensor.numpy().copy(), name=stored.tensor.name))
+
+
+def _check_folder(stored: Stored, folder: Path) -> None:
+    location = stored.tensor.location
+    if not (folder / location).resolve().is_relative_to(folder):
+        raise UnsupportedModelError(
+            f"external data of {stored.name} must lie in the model's folder {folder}, "
+            f"got {location}"
+        )
+
+
+def _check_bytes(stored: Stored) -> None:
+    tensor, path = stored.tensor, Path(stored.tensor.path).resolve()
+    subject = f"external data of {stored.name}"
     if not path.is_file():
         raise UnsupportedModelError(f"{subject} is missing: no file {path}")
     end = (tensor.offset or 0) + tensor.nbytes
@@ -114,6 +133,3 @@ def _checked_external(tensor: ir.ExternalTensor, model_path: Path) -> ir.TensorP
         raise UnsupportedModelError(
             f"{subject} is truncated: {path} must have {end} bytes, has {path.stat().st_size}"
         )
-    if tensor.nbytes < _SMALL:
-        return ir.Tensor(tensor.numpy().copy(), name=tensor.name)
-    return tensor

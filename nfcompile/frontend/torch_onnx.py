@@ -15,7 +15,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import onnx_ir as ir
 import torch
-from torch.export.graph_signature import ConstantArgument
+from torch.export.graph_signature import ConstantArgument, OutputKind, TensorArgument
 
 from nfcompile.errors import UnsupportedModelError
 from nfcompile.frontend.torch_cleanup import clean
@@ -45,6 +45,12 @@ def to_onnx(program: torch.export.ExportedProgram, name: str) -> ir.Model:
         if isinstance(spec.arg, ConstantArgument) and spec.arg.value is not None:
             raise UnsupportedModelError(
                 f"{name} must return tensors only, got the constant {spec.arg.value!r}"
+            )
+        returned = spec.kind == OutputKind.USER_OUTPUT
+        if returned and not isinstance(spec.arg, TensorArgument | ConstantArgument):
+            raise UnsupportedModelError(
+                f"{name} must return tensors only, got the number {spec.arg.name}: "
+                "return it as a tensor, or leave it out"
             )
     try:
         with quiet():

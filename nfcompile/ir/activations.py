@@ -2,7 +2,8 @@
 
 Exporters write GELU or SiLU as one node, or as any of several chains. Here the elementwise region
 that starts at a value and closes in one other is evaluated on a grid, and compared with each
-activation of our operators. LeakyRelu, Elu and Clip have parameters and are read from their node.
+activation of our operators. LeakyRelu, Elu, Clip, Min and Max have parameters and are read from
+their node.
 """
 
 from dataclasses import dataclass
@@ -18,13 +19,15 @@ from nfcompile.ir.reference import activate
 __all__ = ["Activation", "match_activation"]
 
 _ELEMENTWISE = {
-    "Add", "Div", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Max", "Min", "Mul", "Neg",
-    "Pow", "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sqrt", "Sub", "Swish", "Tanh",
+    "Add", "Div", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Mul", "Neg", "Pow",
+    "Reciprocal", "Relu", "Sigmoid", "Softplus", "Sqrt", "Sub", "Swish", "Tanh",
 }  # fmt: skip
 _FIXED = ("relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "hard_swish")
 _MAX_NODES = 12
-_GRID = np.linspace(-9, 9, 721, dtype=np.float32)
-_TOLERANCE = 4e-6  # GELU and its tanh form differ by up to 5e-4
+_GRID = np.concatenate(
+    [np.linspace(-9, 9, 721), *(sign * np.logspace(-8, 8, 49) for sign in (-1, 1))]
+).astype(np.float32)
+_TOLERANCE = 4e-6  # of the larger of input and output; GELU and its tanh form differ by up to 5e-4
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,17 @@ def match_activation(value: ir.Value, opset_imports: dict[str, int]) -> Activati
         opset_imports: Versions of the operator sets of the model.
     """
     uses = {use.node for use in value.uses()}
-    if not uses or value.is_graph_output():
+    producer = value.producer()
+    if not uses or value.is_graph_output() or producer is None:
         return None
+    if any(node.graph is not producer.graph for node in uses):
+        return None  # read inside a branch or a loop
     if len(uses) == 1 and (found := _parametric(next(iter(uses)), value)):
         return found
     region: list[ir.Node] = []
     values = {value}
     while len(region) < _MAX_NODES:
-        node = _next(values, region)
+        node = _next(value, values, region)
         if node is None:
             return None
         region.append(node)
@@ -77,11 +83,19 @@ def _parametric(node: ir.Node, value: ir.Value) -> Activation | None:
         return Activation("leaky_relu", (node,), node.attributes.get_float("alpha", 0.01))
     if node.op_type == "Elu":
         return Activation("elu", (node,), node.attributes.get_float("alpha", 1.0))
+    low: float | None = -np.inf
+    high: float | None = np.inf
     if node.op_type == "Clip":
-        bounds = [_bound(node, 1, -np.inf), _bound(node, 2, np.inf)]
-        if bounds[0] is not None and bounds[1] is not None:
-            return Activation("clip", (node,), bounds[0], bounds[1])
-    return None
+        low, high = _bound(node, 1, -np.inf), _bound(node, 2, np.inf)
+    elif node.op_type == "Max" and len(node.inputs) == 2 and _is_scalar(node.inputs[1], value):
+        low = _bound(node, 1, -np.inf)
+    elif node.op_type == "Min" and len(node.inputs) == 2 and _is_scalar(node.inputs[1], value):
+        high = _bound(node, 1, np.inf)
+    else:
+        return None
+    if low is None or high is None:
+        return None
+    return Activation("clip", (node,), low, high)
 
 
 def _bound(node: ir.Node, index: int, default: float) -> float | None:
@@ -89,24 +103,29 @@ def _bound(node: ir.Node, index: int, default: float) -> float | None:
     if value is None:
         return default
     tensor = constant(value)
-    return None if tensor is None else float(tensor.numpy())
+    return None if tensor is None else float(tensor.numpy().item())
 
 
-def _next(values: set[ir.Value], region: list[ir.Node]) -> ir.Node | None:
+def _next(start: ir.Value, values: set[ir.Value], region: list[ir.Node]) -> ir.Node | None:
     """A node outside the region that computes from its values and scalar constants only."""
     for value in values:
         for use in value.uses():
             node = use.node
             if node in region or node.domain != "" or node.op_type not in _ELEMENTWISE:
                 continue
-            if all(item in values or _is_scalar(item) for item in node.inputs):
+            if region and node.graph is not region[0].graph:
+                continue
+            if all(item in values or _is_scalar(item, start) for item in node.inputs):
                 return node
     return None
 
 
-def _is_scalar(value: ir.Value | None) -> bool:
+def _is_scalar(value: ir.Value | None, like: ir.Value) -> bool:
+    """Whether `value` is one constant number that does not raise the rank of `like`."""
     tensor = constant(value)
-    return tensor is not None and tensor.size == 1 and tensor.dtype == ir.DataType.FLOAT
+    if tensor is None or tensor.size != 1 or tensor.dtype != ir.DataType.FLOAT:
+        return False
+    return len(tensor.shape) <= (0 if like.shape is None else len(like.shape))
 
 
 def _is_open(value: ir.Value, region: list[ir.Node]) -> bool:
@@ -130,10 +149,13 @@ def _recognize(value: ir.Value, region: list[ir.Node], opset_imports: dict[str, 
     )
     opsets = [onnx.helper.make_opsetid("", opset_imports.get("", 18))]
     evaluator = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=opsets))
+    near = [np.float32(c) + step for c in scalars.values() for step in (-1, -0.1, 0, 0.1, 1)]
+    grid = np.concatenate([_GRID, np.array(near, np.float32), -np.array(near, np.float32)])
     with np.errstate(all="ignore"):
-        result = evaluator.run(None, {value.name: _GRID, **scalars})[0]
+        result = evaluator.run(None, {value.name: grid, **scalars})[0].astype(np.float64)
         for name in _FIXED:
-            expected = activate(_GRID.astype(np.float64), name)
-            if np.allclose(result, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+            expected = activate(grid.astype(np.float64), name)
+            bound = _TOLERANCE * np.maximum(np.abs(grid), np.abs(expected))
+            if (np.abs(result - expected) <= bound).all():
                 return name
     return None

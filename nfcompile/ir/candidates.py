@@ -31,7 +31,7 @@ class Candidate:
         shape: (out, in).
         stored: Values it would store.
         nbytes: Bytes it would take.
-        rows_per_index: Outputs that share one index; 1 for CSR.
+        blocksize: Rows and columns that share one index.
         regular: Whether the positions follow a rule, so that no index is read.
         make: Builds it; None for dense.
     """
@@ -41,7 +41,7 @@ class Candidate:
     shape: tuple[int, int]
     stored: int
     nbytes: int
-    rows_per_index: int = 1
+    blocksize: tuple[int, int] = (1, 1)
     regular: bool = False
     make: Callable[[], Encoding] | None = None
 
@@ -69,7 +69,7 @@ def sparse_candidates(csr: CsrTensor) -> tuple[list[Candidate], str]:
                 csr.shape,
                 blocks.stored,
                 _nbytes(blocks),
-                height,
+                (height, width),
                 regular,
                 make=lambda: blocks,
             )
@@ -100,11 +100,11 @@ def _block_candidates(csr: CsrTensor) -> list[Candidate]:
                 csr.shape,
                 stored,
                 nbytes,
-                height,
+                blocksize,
                 make=lambda blocksize=blocksize: BsrTensor.from_csr(csr, blocksize),  # type: ignore[misc]
             )
         )
-    return found
+    return found[::-1]  # large blocks first: they win ties
 
 
 def _nbytes(encoding: Encoding) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-__all__ = ["Linear", "constant", "find_linears", "match_linear"]
+__all__ = ["Linear", "constant", "find_linears", "is_row", "match_linear"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,12 @@ class Linear:
     @property
     def name(self) -> str:
         """What messages call the layer."""
-        return self.node.name or self.weight.name or self.node.op_type
+        if self.node.name:
+            return self.node.name
+        shared = len(self.weight.uses()) > 1
+        return (
+            f"{self.weight.name}/{self.node.outputs[0].name}" if shared else str(self.weight.name)
+        )
 
     @property
     def out_in(self) -> tuple[int, int]:
@@ -64,6 +69,13 @@ def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
     if value is None or not value.is_initializer() or value.is_graph_input():
         return None
     return value.const_value
+
+
+def is_row(shape: ir.ShapeProtocol | None, out_features: int) -> bool:
+    """Whether a value of this shape holds one number per output, and broadcasts along the rest."""
+    if shape is None or not len(shape):
+        return False
+    return shape[-1] == out_features and all(size == 1 for size in list(shape)[:-1])
 
 
 def match_linear(node: ir.Node) -> Linear | str | None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import onnx
@@ -45,12 +46,12 @@ def stage(model: ir.Model, path: Path) -> None:
         ) from error
 
 
-def check_output(path: Path, source: Path | None) -> None:
+def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
     """Checks that a model can be written to `path`, before any work is done.
 
     Args:
         path: Where the model shall go.
-        source: The file that it is made from, if any.
+        sources: The files that it is made from.
 
     Raises:
         InputError: If the folder is missing or read-only, or the output is the input.
@@ -62,8 +63,9 @@ def check_output(path: Path, source: Path | None) -> None:
         raise InputError(f"output {path} is a folder: name a file")
     if not os.access(folder, os.W_OK):
         raise InputError(f"output folder {folder} must be writable")
-    if source is not None and path.exists() and path.samefile(source):
-        raise InputError(f"output {path} must differ from the input")
+    written = {path.resolve(), data_path(path).resolve()}
+    if taken := written & {source.resolve() for source in sources}:
+        raise InputError(f"output {path} must differ from the input, got {min(taken)}")
 
 
 def publish(staged: Path, path: Path) -> None:

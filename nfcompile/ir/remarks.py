@@ -79,9 +79,8 @@ class Decision:
 
 def add_remark(model: ir.Model, remark: Remark) -> None:
     """Appends a remark to those of the model, once."""
-    known = model.meta.setdefault(_REMARKS, [])
-    if remark not in known:
-        known.append(remark)
+    if remark not in remarks(model):
+        model.meta[_REMARKS].append(remark)
 
 
 def remarks(model: ir.Model) -> tuple[Remark, ...]:

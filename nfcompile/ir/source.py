@@ -22,6 +22,7 @@ class Source:
         example_inputs: Input arrays by graph input name, if the user gave any.
         run: Runs the original on inputs by name and returns outputs by name: the reference
             that the compiled model is verified against. None: run `path` in ONNX Runtime.
+        files: Every file that it was read from, none of which may be written over.
         path: The `.onnx` file that `model` was read from, if it was one.
         notes: What the user should know of how the model was read, one line each.
     """
@@ -31,4 +32,5 @@ class Source:
     example_inputs: Arrays | None = None
     run: Callable[[Arrays], dict[str, np.ndarray]] | None = None
     path: Path | None = None
+    files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()

@@ -11,40 +11,55 @@ __all__ = ["check_inputs", "sample_inputs"]
 
 Inputs = dict[str, np.ndarray]
 
+_OTHER_LENGTHS = (5, 7, 11, 13)
+
 
 def sample_inputs(model: ir.Model, size: int, rng: np.random.Generator) -> Inputs:
     """One random array per graph input.
 
-    Floats are normal, integers 0 or 1 (valid as token ids, masks and indices alike), booleans fair.
+    Floats are normal, integers 0 or 1 (valid as token ids, masks and indices alike), booleans
+    fair; a lone boolean is true for even sizes, so that several sizes take both branches.
 
     Args:
         model: Its inputs give names, types and shapes.
-        size: Length of every dimension that the model leaves open.
+        size: Length of the first dimension where the model leaves it open. Other open dimensions
+            get lengths of their own, one per name, so that a mix-up of axes shows.
         rng: Where the numbers come from.
 
     Raises:
         UnsupportedModelError: If an input is not a tensor of numbers of known rank.
     """
-    return {
-        value.name or "": _sample(value, size, rng)
-        for value in model.graph.inputs
-        if not value.is_initializer()
-    }
+    values = [value for value in model.graph.inputs if not value.is_initializer()]
+    lengths = {str(value.shape[0]): size for value in values if value.shape}
+    inputs = {}
+    for value in values:
+        if value.shape is None or value.dtype is None or not isinstance(value.type, ir.TensorType):
+            raise UnsupportedModelError(
+                f"input {value.name} must be a tensor of known rank to make samples of it: "
+                "give example inputs"
+            )
+        shape = []
+        for dim in value.shape:
+            if isinstance(dim, int):
+                shape.append(dim)
+            else:
+                other = _OTHER_LENGTHS[len(lengths) % len(_OTHER_LENGTHS)]
+                shape.append(lengths.setdefault(str(dim), other))
+        inputs[value.name or ""] = _sample(value.name, value.dtype, tuple(shape), rng, size)
+    return inputs
 
 
-def _sample(value: ir.Value, size: int, rng: np.random.Generator) -> np.ndarray:
-    if value.shape is None or value.dtype is None or not isinstance(value.type, ir.TensorType):
-        raise UnsupportedModelError(
-            f"input {value.name} must be a tensor of known rank to make samples of it: "
-            "give example inputs"
-        )
-    shape = [dim if isinstance(dim, int) else size for dim in value.shape]
-    if value.dtype == ir.DataType.STRING:
-        raise UnsupportedModelError(f"input {value.name} holds strings: give example inputs")
-    dtype = value.dtype.numpy()
-    if value.dtype.is_floating_point():
-        return rng.standard_normal(shape).astype(dtype)
-    return rng.integers(0, 2, shape).astype(dtype)
+def _sample(
+    name: str | None, kind: ir.DataType, shape: tuple[int, ...], rng: np.random.Generator, size: int
+) -> np.ndarray:
+    if kind == ir.DataType.STRING:
+        raise UnsupportedModelError(f"input {name} holds strings: give example inputs")
+    dtype = kind.numpy()
+    if kind.is_floating_point():
+        return np.asarray(rng.standard_normal(shape)).astype(dtype)
+    if kind == ir.DataType.BOOL and shape in ((), (1,)):
+        return np.full(shape, size % 2 == 0)
+    return np.asarray(rng.integers(0, 2, shape)).astype(dtype)
 
 
 def check_inputs(model: ir.Model, inputs: Mapping[str, np.ndarray]) -> None:

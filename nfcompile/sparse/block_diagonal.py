@@ -66,12 +66,12 @@ class BlockDiagonalTensor:
     @property
     def row_stride(self) -> int:
         """The stride that gives `rows` by the rule, or 0."""
-        return stride_of(self.rows)
+        return stride_of(self.rows) if self.rows.size == self.out_features else 0
 
     @property
     def col_stride(self) -> int:
         """The stride that gives `cols` by the rule, or 0."""
-        return stride_of(self.cols)
+        return stride_of(self.cols) if self.cols.size == self.in_features else 0
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -45,6 +45,12 @@ def find_block_diagonal(csr: CsrTensor, min_fill: float = 0.5) -> BlockDiagonalT
 
     row_block = np.where(used_row, block_of_label[row_label], -1)
     column_block = block_of_label[column_label]
+    rows_of_label, cols_of_label = (
+        np.bincount(item[item >= 0], minlength=blocks) for item in (row_block, column_block)
+    )
+    least = blocks * int(rows_of_label.max()) * int(cols_of_label.max())
+    if csr.stored < min_fill * least:  # before any table is made: they could outgrow the weight
+        return f"{blocks} components, but only {csr.stored / least:.0%} full"
     rows_of = _members(row_block, blocks)
     cols_of = _members(column_block, blocks)
     rows_of = _place_empty_rows(rows_of, np.flatnonzero(~used_row))

@@ -162,9 +162,10 @@ class CsrTensor:
         return CsrTensor.from_scipy(scipy.sparse.csr_array(self.to_scipy().T))
 
     def scale_rows(self, factor: Array) -> "CsrTensor":
-        """The weight with row o multiplied by factor[o]; `factor` has shape (out,)."""
-        scaled = (self.values * factor[self.rows()]).astype(self.dtype)
-        return CsrTensor(scaled, self.indices, self.indptr, self.in_features)
+        """The weight with row o multiplied by factor[o], shape (out,); new zeros are dropped."""
+        scaled = self.to_scipy()
+        scaled.data = (self.values * factor[self.rows()]).astype(self.dtype)
+        return CsrTensor.from_scipy(scaled)
 
     def numpy(self) -> Array:
         """Dense, shape (out, in)."""

@@ -190,6 +190,8 @@ def test_env_tells_what_is_here() -> None:
         (["compile", "{mlp}", "-o", "{tmp}/o.onnx", "--rtol", "-1"], 2, "rtol must be at least 0"),
         (["compile", "{mlp}", "-o", "{tmp}/o.onnx", "--weights", "w.pt"], 2, "weights and input"),
         (["bench", "{mlp}", "--batch", "1,x"], 2, "batch must be sizes"),
+        (["compile", "{mlp}", "-o", "{tmp}/o.onnx", "--json", "/no/r.json"], 2, "cannot write"),
+        (["compile", "{mlp}", "-o", "{tmp}/o.onnx", "--inputs", "{tmp}/t.npz"], 2, "a .npz file"),
         (["bench", "{mlp}", "--batch", "0"], 2, "batch must be sizes"),
         (["bench", "{mlp}", "-t", "0"], 2, "seconds must be positive"),
         (["verify", "{mlp}", "none.onnx"], 2, "no such file: none.onnx"),
@@ -200,6 +202,8 @@ def test_bad_input_gives_one_line_and_its_exit_code_and_writes_nothing(
 ) -> None:
     (tmp_path / "empty.onnx").touch()
     (tmp_path / "text.onnx").write_text("this is not a model")
+    np.savez(tmp_path / "t.npz", x=np.zeros(999))
+    (tmp_path / "t.npz").write_bytes((tmp_path / "t.npz").read_bytes()[:600])
     before = sorted(tmp_path.rglob("*"))
     filled = [arg.replace("{tmp}", str(tmp_path)).replace("{mlp}", str(mlp)) for arg in args]
     result = run(*filled)

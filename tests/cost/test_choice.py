@@ -21,10 +21,10 @@ def candidate(kind: str = "csr", stored: int = 100_000, pattern: str = "p") -> C
 @pytest.mark.parametrize("isa", ["avx512", "avx2", "scalar"])
 def test_every_instruction_set_has_constants_for_every_way_of_running(isa: str) -> None:
     names = {
-        way_of_running(Candidate(kind, "", SHAPE, 1, 1, rows, regular), Target(name, 1, isa))
+        way_of_running(Candidate(kind, "", SHAPE, 1, 1, blocksize, regular), Target(name, 1, isa))
         for name in ("ort-cpu", "portable")
         for kind in ("csr", "bsr", "block-diagonal", "dense")
-        for rows in (4, 8)
+        for blocksize in ((4, 4), (8, 1), (16, 16))
         for regular in (True, False)
     }
     assert names == set(constants(isa))
@@ -62,8 +62,14 @@ def test_the_cheapest_encoding_wins_with_its_gain_as_the_reason() -> None:
 
 
 def test_dense_wins_if_the_other_is_slower_at_any_batch_that_counts() -> None:
-    full = candidate(stored=SHAPE[0] * SHAPE[1])
-    choice = choose(DENSE, [full], DEFAULT_BATCHES, TARGET)
+    most = SHAPE[0] * SHAPE[1] * 7 // 10
+    mixed = Candidate("block-diagonal", "p", SHAPE, most, 4 * most, (16, 16), regular=True)
+    ratios = [
+        estimate_us(mixed, batch, TARGET) / estimate_us(DENSE, batch, TARGET) for batch in (1, 256)
+    ]
+    assert ratios[0] < 1 < ratios[1]
+    assert choose(DENSE, [mixed], (1,), TARGET).candidate is mixed
+    choice = choose(DENSE, [mixed], (1, 256), TARGET)
     assert choice.candidate is DENSE
     assert "the time of dense" in choice.reason
 

@@ -300,6 +300,16 @@ def test_a_sparse_layer_of_width_65536_is_exported_without_a_dense_weight():
     assert stored == 4 * (2 * n * k + n + 1)
 
 
+def test_a_size_that_the_module_refuses_is_one_line():
+    source = from_module(
+        functional(lambda s, x: x.view(x.shape[0] // 2, 2, 8) * 2), torch.randn(4, 8)
+    )
+    (name,) = (value.name for value in source.model.graph.inputs)
+    assert_agrees(source, {name: rows(6)})
+    with pytest.raises(UnsupportedModelError, match=r"Functional fails on inputs .* \[3, 8\]: "):
+        source.run({name: rows(3)})
+
+
 def raises(message):
     def forward(self, x):
         raise RuntimeError(message)
@@ -316,6 +326,10 @@ def raises(message):
             "cannot be exported by torch.export",
         ),
         (functional(lambda s, x: (x * 2, 3)), "must return tensors only, got the constant 3"),
+        (
+            functional(lambda s, x: (x * 2, x.shape[0])),
+            "Functional must return tensors only, got the number sym_size",
+        ),
         (
             functional(lambda s, x: torch.linalg.eigvals(x.reshape(-1, 2, 2)).real),
             "as ONNX: No ONNX",

@@ -1,7 +1,10 @@
 """Constants move to the right, and transposes cancel."""
 
 import numpy as np
+import pytest
 from support import evaluate, model, op_types, run_passes, said, unstructured
+
+from nfcompile.passes import default_pipeline
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((6, 5)).astype(np.float32)
@@ -50,3 +53,30 @@ def test_transposes_that_do_not_cancel_stay_and_a_second_run_finds_nothing() -> 
     )
     assert run_passes(source, "canonicalize") == 0
     assert op_types(source) == ["Transpose", "Transpose", "Relu"]
+
+
+def test_a_constant_that_stayed_dense_goes_back_to_the_left() -> None:
+    source = model(LEFT, w=unstructured(RNG, (8, 6), 0.4))
+    expected = evaluate(source, x=X)[0]
+    run_passes(source, "canonicalize,fold-masks,remove-unused")
+    assert op_types(source) == ["Transpose", "MatMul", "Transpose"]
+    run_passes(source, "canonicalize{restore=true},fold-masks,remove-unused")
+    assert op_types(source) == ["MatMul"]
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("density", "encoding"), [(0.02, "csr"), (0.45, "dense")])
+def test_the_default_pipeline_moves_what_pays_and_nothing_else(
+    density: float, encoding: str
+) -> None:
+    n = 256
+    source = model(
+        f"agraph (float[{n},b] x) => (float[{n},b] y) {{ r = Relu(x)\n y = MatMul(w, r) }}",
+        w=unstructured(RNG, (n, n), density),
+    )
+    x = RNG.standard_normal((n, 3)).astype(np.float32)
+    expected = evaluate(source, x=x)[0]
+    run_passes(source, default_pipeline("ort-cpu", 1))
+    products = {"csr": ["Relu", "Transpose", "CsrMatMul", "Transpose"], "dense": ["Relu", "MatMul"]}
+    assert op_types(source) == products[encoding]
+    np.testing.assert_allclose(evaluate(source, x=x)[0], expected, rtol=1e-4, atol=1e-4)

@@ -94,3 +94,15 @@ def test_a_product_that_others_read_is_left_alone() -> None:
         **NORM,
     )
     assert run_passes(source, "fold-batch-norm") == 0
+
+
+def test_a_bias_per_row_is_not_taken_for_one_per_output() -> None:
+    source = model(
+        f"agraph (float[8,6] x) => (float[8,8] y) {{ h = Gemm<transB=1>(x, w, column)\n {BN} }}",
+        w=unstructured(RNG, (8, 6), 0.4),
+        column=RNG.standard_normal((8, 1)).astype(np.float32),
+        **NORM,
+    )
+    assert run_passes(source, "infer-shapes,fold-batch-norm") <= 1
+    assert op_types(source) == ["Gemm", "BatchNormalization"]
+    assert "not a constant of one value per output" in said(source, "missed")[0]

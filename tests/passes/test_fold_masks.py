@@ -113,3 +113,156 @@ def test_the_weight_of_a_convolution_is_folded_too() -> None:
     run_passes(source, "fold-masks,remove-unused")
     assert op_types(source) == ["Conv"]
     assert isinstance(source.graph[0].inputs[1].const_value, ir.Tensor)
+
+
+@pytest.mark.parametrize("cleanup", ["", ",remove-unused"])
+def test_a_mask_inside_a_body_is_folded_there_under_a_name_of_its_own(cleanup: str) -> None:
+    branch = (
+        "() => (float[b,2] {0}) <float[2,2] w = {{{1}, 2.0, 3.0, 4.0}},"
+        " float[2,2] k = {{1.0, 0.0, 0.0, 1.0}}> {{ {0}m = Mul(w, k)\n {0} = MatMul(x, {0}m) }}"
+    )
+    source = model(
+        "agraph (bool c, float[b,2] x) => (float[b,2] y) { y = If(c) <then_branch = t "
+        + branch.format("p", "1.0")
+        + ", else_branch = e "
+        + branch.format("q", "-1.0")
+        + "> }"
+    )
+    run_passes(source, "fold-masks" + cleanup)
+    x = np.ones((1, 2), np.float32)
+    np.testing.assert_array_equal(evaluate(source, c=np.array(True), x=x)[0], [[1, 4]])
+    np.testing.assert_array_equal(evaluate(source, c=np.array(False), x=x)[0], [[-1, 4]])
+    bodies = [body.as_graph() for body in source.graph[0].attributes.values()]
+    names = [body[-1].inputs[1].name for body in bodies]
+    assert names[0] in bodies[0].initializers and names[1] in bodies[1].initializers
+    assert names[0] != names[1]
+
+
+def test_a_name_inside_a_body_does_not_hide_a_weight_folded_outside() -> None:
+    source = model(
+        "agraph (bool c, float[b,2] x) => (float[b,2] y)"
+        " <float[2,2] w_orig = {1.0, 2.0, 3.0, 4.0}, float[2,2] k = {1.0, 0.0, 0.0, 1.0}>"
+        " { m = Mul(w_orig, k)\n y = If(c) <"
+        "then_branch = t () => (float[b,2] p) <float[1] w = {9.0}>"
+        " { a = MatMul(x, m)\n p = Add(a, w) },"
+        "else_branch = e () => (float[b,2] q) { q = Identity(x) }> }"
+    )
+    run_passes(source, "fold-masks,remove-unused")
+    result = evaluate(source, c=np.array(True), x=np.ones((1, 2), np.float32))[0]
+    np.testing.assert_array_equal(result, [[10, 13]])
+
+
+def test_the_weight_takes_over_the_name_of_the_expression_that_it_replaces() -> None:
+    source = model(f"{SIGNATURE} {{ w = Mul(w_orig, k)\n y = MatMul(x, w) }}", w_orig=W.T, k=MASK.T)
+    expected = evaluate(source, x=X)[0]
+    run_passes(source, "fold-masks")
+    assert source.graph[1].inputs[1].name == "w"
+    np.testing.assert_array_equal(evaluate(source, x=X)[0], expected)
+
+
+def test_an_expression_that_stays_in_use_keeps_its_name() -> None:
+    source = model(
+        "agraph (float[b,6] x) => (float[b,8] y, float[6,8] w)"
+        " { w = Mul(w_orig, k)\n y = MatMul(x, w) }",
+        w_orig=W.T,
+        k=MASK.T,
+    )
+    run_passes(source, "fold-masks")
+    assert source.graph.outputs[1].name == "w"
+    assert source.graph[1].inputs[1].name == "w_1"
+
+
+@pytest.mark.parametrize("opset", [13, 19])
+def test_a_quantized_weight_stays_quantized(opset: int) -> None:
+    source = model(
+        f"{SIGNATURE} {{ w = DequantizeLinear(q, scale)\n t = Identity(w)\n y = MatMul(x, t) }}",
+        opset=opset,
+        q=RNG.integers(-128, 128, (6, 8), dtype=np.int8),
+        scale=np.float32(0.1),
+    )
+    assert run_passes(source, "fold-masks") == 0
+    assert op_types(source) == ["DequantizeLinear", "Identity", "MatMul"]
+    assert "t comes from DequantizeLinear, which keeps it quantized" in said(source, "missed")[0]
+
+
+def test_a_weight_in_half_precision_is_not_widened() -> None:
+    source = model(
+        f"{SIGNATURE} {{ w = Cast<to=1>(h)\n y = MatMul(x, w) }}", h=W.T.astype(np.float16)
+    )
+    assert run_passes(source, "fold-masks") == 0
+    assert "it would take 192 bytes instead of 96" in said(source, "missed")[0]
+
+
+def test_a_constant_that_is_read_twice_counts_once() -> None:
+    source = model(
+        f"{SIGNATURE} {{ w = Concat<axis=1>(half, half)\n y = MatMul(x, w) }}", half=W.T[:, :4]
+    )
+    assert run_passes(source, "fold-masks") == 0
+    assert "192 bytes instead of 96" in said(source, "missed")[0]
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.uint8, np.int64])
+def test_a_mask_of_another_type_is_folded(kind: type[np.generic]) -> None:
+    source = model(
+        f"{SIGNATURE} {{ f = Cast<to=1>(mask)\n m = Mul(f, w)\n y = MatMul(x, m) }}",
+        w=W.T,
+        mask=MASK.T.astype(kind),
+    )
+    assert run_passes(source, "fold-masks,remove-unused") == 2
+    np.testing.assert_array_equal(source.graph[0].inputs[1].const_value.numpy(), (W * MASK).T)
+
+
+def test_an_expression_that_cannot_be_evaluated_is_left_alone() -> None:
+    source = model(
+        f"{SIGNATURE} {{ r = Reshape(w, shape)\n y = MatMul(x, r) }}", w=W, shape=np.array([7, 7])
+    )
+    assert run_passes(source, "fold-masks") == 0
+    assert "r cannot be evaluated: cannot reshape" in said(source, "missed")[0]
+    assert op_types(source) == ["Reshape", "MatMul"]
+
+
+def test_what_depends_on_an_input_is_nothing_to_remark_on() -> None:
+    source = model(f"{SIGNATURE} {{ d = Dropout(x)\n y = MatMul(d, w) }}", w=W.T)
+    assert run_passes(source, "fold-masks") == 0
+    assert said(source, "missed") == []
+
+
+@pytest.mark.parametrize("start", ["x", "w"])
+def test_depth_does_not_matter(start: str) -> None:
+    steps = [f"{start}{i} = Relu({start}{i - 1 if i else ''})" for i in range(2000)]
+    x, w = ("x1999", "w") if start == "x" else ("x", "w1999")
+    source = model(f"{SIGNATURE} {{ {chr(10).join(steps)}\n y = MatMul({x}, {w}) }}", w=W.T)
+    assert run_passes(source, "fold-masks") == (start == "w")
+    if start == "w":
+        np.testing.assert_array_equal(
+            source.graph[-1].inputs[1].const_value.numpy(), np.maximum(W.T, 0)
+        )
+        assert "folded Relu of w into" in said(source, "applied")[0]
+
+
+def test_sharing_does_not_matter() -> None:
+    steps = [f"w{i} = Mul(w{i - 1 if i else ''}, w{i - 1 if i else ''})" for i in range(64)]
+    source = model(f"{SIGNATURE} {{ {chr(10).join(steps)}\n y = MatMul(x, w63) }}", w=np.sign(W.T))
+    assert run_passes(source, "fold-masks") == 1
+    assert "folded Mul of w into" in said(source, "applied")[0]
+
+
+def test_a_long_expression_is_described_briefly() -> None:
+    names = [f"k{i}" for i in range(7)]
+    source = model(
+        f"{SIGNATURE} {{ s = Sum({', '.join(names)})\n t = Transpose(s)\n y = MatMul(x, t) }}",
+        **dict.fromkeys(names, W),
+    )
+    run_passes(source, "fold-masks")
+    assert "folded Sum, Transpose of k0, k1, k2, k3 and 3 more" in said(source, "applied")[0]
+
+
+def test_a_constant_node_becomes_the_weight_under_its_name() -> None:
+    source = model(
+        "agraph (float[b,2] x) => (float[b,2] y)"
+        " { w = Constant<value = float[2,2] {1.0, 0.0, 0.0, 2.0}>()\n y = MatMul(x, w) }"
+    )
+    assert run_passes(source, "fold-masks") == 1
+    assert source.graph[1].inputs[1].name == "w"
+    result = evaluate(source, x=np.ones((1, 2), np.float32))[0]
+    np.testing.assert_array_equal(result, [[1, 2]])

@@ -12,6 +12,7 @@ SCALARS = {
     name: np.float32(value)
     for name, value in {
         "half": 0.5, "one": 1, "root2": 2**0.5, "iroot2": 2**-0.5, "three": 3, "zero": 0,
+        "tiny": 1e-6, "far": 40,
         "six": 6, "c0": 0.044715, "c1": (2 / np.pi) ** 0.5,
     }.items()
 }  # fmt: skip
@@ -23,6 +24,8 @@ ACTIVATIONS = {
     "clip": "y = Clip(h, zero, six)",
     "clip below": "y = Clip(h, zero)",
     "clip above": "y = Clip(h, , six)",
+    "clip by max": "y = Max(h, zero)",
+    "clip by min": "y = Min(h, six)",
     "sigmoid": "y = Sigmoid(h)",
     "tanh": "y = Tanh(h)",
     "hard_swish": "y = HardSwish(h)",
@@ -149,3 +152,46 @@ def test_the_length_is_limited_by_the_option() -> None:
     source, _ = fused("b = Add(h, bias)\n y = Relu(b)", bias=np.ones(N, np.float32))
     run_passes(source, FUSE.replace("fuse-epilogue", "fuse-epilogue{max_length=1}"))
     assert op_types(source) == ["CsrMatMul", "Relu"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ("s = Min(h, far)\n y = Relu(s)", ["CsrMatMul", "Relu"]),
+        ("s = Max(h, tiny)\n y = Sqrt(s)", ["CsrMatMul", "Sqrt"]),
+        ("s = Add(h, tiny)\n y = Relu(s)", ["CsrMatMul", "Add", "Relu"]),
+        ("s = Sub(h, far)\n t = Relu(s)\n y = Add(t, far)", ["CsrMatMul", "Sub", "Relu", "Add"]),
+    ],
+)
+def test_what_is_nearly_an_activation_is_not_taken_for_it(body: str, kept: list[str]) -> None:
+    source, _ = fused(body)
+    expected = evaluate(source, x=100 * X)[0]
+    run_passes(source, FUSE)
+    assert op_types(source) == kept
+    np.testing.assert_allclose(evaluate(source, x=100 * X)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_constant_that_raises_the_rank_is_not_fused() -> None:
+    source = model(
+        f"agraph (float[b,{N}] x) => (float[1,b,{N}] y) {{ h = MatMul(x, w)\n y = Max(h, deep) }}",
+        w=W,
+        deep=np.zeros((1, 1, 1), np.float32),
+    )
+    expected = evaluate(source, x=X)[0]
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrMatMul", "Max"]
+    assert evaluate(source, x=X)[0].shape == expected.shape == (1, 3, N)
+
+
+def test_an_activation_inside_a_branch_stays_there() -> None:
+    source = model(
+        f"agraph (float[b,{N}] x, bool c) => (float[b,{N}] y) {{ h = MatMul(x, w)\n y = If (c) <"
+        f" then_branch = t () => (float[b,{N}] u) {{ u = Relu(h) }},"
+        f" else_branch = e () => (float[b,{N}] v) {{ v = Identity(x) }}> }}",
+        w=W,
+    )
+    expected = evaluate(source, x=X, c=np.array(True))[0]
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrMatMul", "If"]
+    got = evaluate(source, x=X, c=np.array(True))[0]
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)

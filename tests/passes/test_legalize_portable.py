@@ -27,6 +27,7 @@ WEIGHTS = {
     "full transpose": butterfly_factor(RNG, N, 4, 16),
     "shuffled": butterfly_factor(RNG, N, 8, 8)[RNG.permutation(N)][:, RNG.permutation(N)],
     "rectangular": rectangular(16),
+    "unused inputs": np.pad(butterfly_factor(RNG, N, 4, 1)[:48, :48], ((0, 0), (0, 16))),
     "empty rows": np.where(np.arange(N)[:, None] % 7 == 0, 0, butterfly_factor(RNG, N, 4, 4)),
 }
 

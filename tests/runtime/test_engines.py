@@ -88,7 +88,7 @@ def test_samples_fit_names_types_and_open_dimensions() -> None:
     )
     inputs = sample_inputs(model, 5, np.random.default_rng(0))
     assert {name: item.shape for name, item in inputs.items()} == {
-        "x": (5, 4), "ids": (5, 5), "flag": (1,), "h": (2,),
+        "x": (5, 4), "ids": (5, 13), "flag": (1,), "h": (2,),
     }  # fmt: skip
     assert inputs["ids"].dtype == np.int64
     assert set(inputs["ids"].reshape(-1)) <= {0, 1}

@@ -1,5 +1,7 @@
 """Every encoding against its dense oracle."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -198,3 +200,30 @@ def test_all_encodings_keep_the_contract() -> None:
 def test_a_broken_rule_is_told_with_its_value(make: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
         make()  # type: ignore[operator]
+
+
+def test_rows_scaled_by_zero_are_dropped() -> None:
+    weight = unstructured(np.random.default_rng(4), (6, 9), 0.9)
+    scaled = CsrTensor.from_dense(weight).scale_rows(np.array([0, 1, 0, 1, 0, 1], np.float32))
+    assert scaled.stored == np.count_nonzero(weight[1::2])
+
+
+def test_components_of_very_unequal_size_are_refused_before_they_fill_memory() -> None:
+    n = 20_000
+    arrow = scipy.sparse.eye_array(n, dtype=np.float32).tolil()
+    arrow[: n // 2, 0] = 1
+    tracemalloc.start()
+    found = find_block_diagonal(CsrTensor.from_scipy(arrow.tocsr()))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(found, str)
+    assert peak < 20_000_000
+
+
+def test_a_side_that_is_not_covered_has_no_stride() -> None:
+    weight = np.zeros((16, 20), np.float32)
+    weight[:, :16] = butterfly_factor(np.random.default_rng(5), 16, 4, 1)
+    found = find_block_diagonal(CsrTensor.from_dense(weight))
+    assert isinstance(found, BlockDiagonalTensor)
+    assert (found.row_stride, found.col_stride) == (1, 0)
+    np.testing.assert_array_equal(found.numpy(), weight)
