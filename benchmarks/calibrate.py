@@ -19,7 +19,7 @@ import scipy.optimize
 from networks import chain, weight_of
 
 import nfcompile
-from nfcompile.bench import compare
+from nfcompile.bench import Row, compare
 from nfcompile.bench.environment import describe
 from nfcompile.cost.calibration import BATCHES, SIZES
 
@@ -53,7 +53,11 @@ def main() -> None:
         os.environ["NFCOMPILE_MAX_ISA"] = options.isa
     environment = describe(1)
     with tempfile.TemporaryDirectory() as folder:
-        measured = {name: measure(name, Path(folder), options.seconds) for name in WAYS}
+        overheads = overheads_us(Path(folder), options.seconds)
+        measured = {
+            name: measure(name, Path(folder), options.seconds, overheads[WAYS[name][0]])
+            for name in WAYS
+        }
         measured["dense"] = measure_dense(Path(folder), options.seconds)
     sets = json.loads(OUT.read_text()) if OUT.exists() else {}
     sets[environment["kernels"]] = {
@@ -69,7 +73,16 @@ def main() -> None:
     print(json.dumps(sets[environment["kernels"]], indent=1))
 
 
-def measure(name: str, folder: Path, seconds: float) -> dict[str, object]:
+def overheads_us(folder: Path, seconds: float) -> dict[str, float]:
+    """Microseconds of any call by target: the least of its ways, which share one code path."""
+    found: dict[str, float] = {}
+    for target, kind, patterns in WAYS.values():
+        least = overhead_us(folder, target, kind, patterns[0], seconds)
+        found[target] = min(found.get(target, least), least)
+    return found
+
+
+def measure(name: str, folder: Path, seconds: float, overhead: float) -> dict[str, object]:
     """Constants of one way of running a layer."""
     target, kind, patterns = WAYS[name]
     per_mac, per_io = [], []
@@ -79,7 +92,6 @@ def measure(name: str, folder: Path, seconds: float) -> dict[str, object]:
             path, count = build(folder, size, pattern, target, kind)
             times.append(np.array(layer_times(path, seconds)))
             stored.append(count)
-        overhead = overhead_us(folder, target, kind, patterns[0], seconds)
         overhead = overhead_us(folder, target, kind, patterns[0], seconds)
         fits = [
             fit(stored, size, (at - overhead) / batch * 1e3)
@@ -126,16 +138,21 @@ def build(folder: Path, size: int, pattern: str, target: str, kind: str) -> tupl
 
 
 def layer_times(path: Path, seconds: float) -> list[float]:
-    """Median microseconds of one layer at each batch size."""
+    """Microseconds of one layer at each batch size, of a call that little disturbed."""
     rows = compare([path], BATCHES, threads=1, warmup_s=0.1, time_s=seconds)
-    return [row.median_us / LAYERS for row in rows]
+    return [undisturbed_us(row) / LAYERS for row in rows]
 
 
 def overhead_us(folder: Path, target: str, kind: str, pattern: str, seconds: float) -> float:
     """Microseconds of a layer that has nearly nothing to do."""
     path, _ = build(folder, OVERHEAD_WIDTH, pattern, target, kind)
     (row,) = compare([path], [1], threads=1, warmup_s=0.1, time_s=seconds)
-    return min(row.samples_us) / LAYERS
+    return undisturbed_us(row) / LAYERS
+
+
+def undisturbed_us(row: Row) -> float:
+    """The lowest fifth of the samples: on a shared machine the rest is others' work."""
+    return float(np.quantile(row.samples_us, 0.2))
 
 
 if __name__ == "__main__":
