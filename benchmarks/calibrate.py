@@ -92,7 +92,6 @@ def measure(name: str, folder: Path, seconds: float, overhead: float) -> dict[st
             path, count = build(folder, size, pattern, target, kind)
             times.append(np.array(layer_times(path, seconds)))
             stored.append(count)
-        overhead = overhead_us(folder, target, kind, patterns[0], seconds)
         fits = [
             fit(stored, size, (at - overhead) / batch * 1e3)
             for at, batch in zip(np.array(times).T, BATCHES, strict=True)
