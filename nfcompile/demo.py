@@ -31,7 +31,7 @@ from nfcompile.topology import ParallelButterfly
 
 __all__ = ["Digits", "dense_twin", "main", "read_digits", "train"]
 
-TOPOLOGY = ParallelButterfly(n=64, radix=8, parallel=2, skip=True)
+TOPOLOGY = ParallelButterfly(n=256, radix=16, parallel=2, skip=True)
 BATCHES = (1, 16, 64, 256)
 
 _log = Console(stderr=True)
