@@ -5,13 +5,14 @@ compiled.save("model.onnx")
 outputs = nfcompile.session("model.onnx").run(None, inputs)
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from nfcompile.version import __version__
 
 __all__ = ["__version__", "compile", "op_library_path", "session", "verify"]
 
-if TYPE_CHECKING:
+if _TYPE_CHECKING:
     from nfcompile.api import compile, verify  # noqa: A004
     from nfcompile.runtime.op_library import op_library_path
     from nfcompile.runtime.ort import session
@@ -24,10 +25,14 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _Any:
     """Imports a public function when it is first asked for: onnx and torch load only if needed."""
     if name not in _HOMES:
         raise AttributeError(f"module 'nfcompile' has no attribute {name!r}")
     import importlib
 
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,6 +1,8 @@
 """The driver: front end, reference run, pipeline, write, verify."""
 
+import dataclasses
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from nfcompile.errors import (
     VerificationError,
 )
 from nfcompile.frontend.dispatch import load_source
+from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.pipeline import parse_pipeline, run_pipeline
 from nfcompile.ir.publish import check_output, publish, stage, staging_folder
 from nfcompile.ir.remarks import (
@@ -25,6 +28,7 @@ from nfcompile.ir.remarks import (
     add_remark,
     decisions,
     remarks,
+    set_decisions,
     write_metadata,
 )
 from nfcompile.ir.schemas import DOMAIN, register_schemas
@@ -72,7 +76,7 @@ class Options:
     after_pass: AfterPass | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Compiled:
     """A compiled and verified model.
 
@@ -90,6 +94,10 @@ class Compiled:
     after: Summary
     report: VerifyReport
     _staging: "tempfile.TemporaryDirectory[str]"
+
+    def __repr__(self) -> str:
+        encodings = dict(Counter(item.encoding for item in self.decisions))
+        return f"<Compiled {self.source.name}: {encodings}, {self.after.nbytes:,} bytes>"
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -147,6 +155,7 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
         _leave_as_is(model, source.name, compiled_for, target.name)
     else:
         run_pipeline(model, passes, after=options.after_pass)
+        _tell_what_stayed_encoded(model)
         write_metadata(model, version=__version__, target=target.name)
 
     options.progress("verifying")
@@ -240,6 +249,27 @@ def _leave_as_is(model: ir.Model, name: str, compiled_for: str, target: str) -> 
         )
     add_remark(
         model, Remark("compiler", "note", name, "compiled by nfcompile already: left as it is")
+    )
+
+
+def _tell_what_stayed_encoded(model: ir.Model) -> None:
+    """Corrects decisions that a pipeline without a legalize pass did not carry out."""
+    left = {
+        name
+        for name, value in model.graph.initializers.items()
+        if isinstance(value.const_value, EncodedTensor)
+    }
+    reason = "the pipeline has no legalize pass, so it is written dense"
+    set_decisions(
+        model,
+        [
+            dataclasses.replace(
+                item, encoding="dense", bytes_encoded=item.bytes_dense, reason=reason
+            )
+            if item.weight in left
+            else item
+            for item in decisions(model)
+        ],
     )
 
 

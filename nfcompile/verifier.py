@@ -78,5 +78,11 @@ def _same_signature(reference: ir.Model, compiled: ir.Model) -> None:
             for model in (reference, compiled)
         ]
         if names[0] != names[1]:
-            odd = ", ".join(sorted(str(name) for name in names[0] ^ names[1]))
-            raise VerificationError(f"the models have different {what}: {odd} is in one only")
+            only = [
+                ", ".join(sorted(map(str, part)))
+                for part in (names[0] - names[1], names[1] - names[0])
+            ]
+            raise VerificationError(
+                f"the models have different {what}: {only[0] or 'none'} only in the first, "
+                f"{only[1] or 'none'} only in the second"
+            )

@@ -1,6 +1,7 @@
 """The passes: one file each. Here they are listed, and the default pipelines spelled as text."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import onnx_ir as ir
 from onnx_ir.passes import common
@@ -34,7 +35,9 @@ PASSES: Mapping[str, Callable[..., ir.passes.PassBase]] = {
     "identity-elimination": common.IdentityEliminationPass,
     "infer-shapes": common.ShapeInferencePass,
     "inline": common.InlinePass,
-    "lift-constants": common.LiftConstantsToInitializersPass,
+    "lift-constants": partial(
+        common.LiftConstantsToInitializersPass, lift_all_constants=True, size_limit=0
+    ),
     "remove-initializers-from-inputs": common.RemoveInitializersFromInputsPass,
     "remove-unused": common.RemoveUnusedNodesPass,
     "remove-unused-functions": common.RemoveUnusedFunctionsPass,

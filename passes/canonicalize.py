@@ -2,6 +2,7 @@
 
     MatMul(W, X)              ->  Transpose(MatMul(Transpose(X), W^T))     W constant, X a matrix
     Transpose(Transpose(X))   ->  X                                        where the two cancel
+    CastLike(A, B)            ->  A                                        where the types agree
 
 The first makes sparse weights that multiply from the left visible to the passes after it. Where W
 stayed dense all the same, it is undone at the end: two transposes cost a dense product more than
@@ -42,6 +43,8 @@ class CanonicalizePass(Pass):
                 continue
             if node.op_type == "MatMul" and not self.restore:
                 count += self._move_constant(model, node)
+            elif node.op_type == "CastLike":
+                count += _drop_cast(node)
             elif node.op_type == "Transpose":
                 count += _cancel(node) or (self.restore and _restore(node))
         return count
@@ -86,6 +89,18 @@ def _cancel(node: ir.Node) -> int:
         return 0
     assert source.inputs[0] is not None and node.graph is not None
     node.outputs[0].replace_all_uses_with(source.inputs[0])
+    node.graph.remove(node, safe=True)
+    return 1
+
+
+def _drop_cast(node: ir.Node) -> int:
+    """Removes a CastLike that changes nothing."""
+    value, like = node.inputs
+    if value is None or like is None or value.dtype is None or value.dtype != like.dtype:
+        return 0
+    if node.outputs[0].is_graph_output() or node.graph is None:
+        return 0
+    node.outputs[0].replace_all_uses_with(value)
     node.graph.remove(node, safe=True)
     return 1
 

@@ -117,7 +117,9 @@ class EncodeWeightsPass(Pass):
                 reason = f"no standard operators are faster for this pattern ({not_diagonal})"
                 return _decision(linear, density, dense, {}, reason), _dense_again(linear, weight)
         choice = choose(dense, candidates, _batches(linear), target, self.force)
-        decision = _decision(linear, density, choice.candidate, choice.estimates_us, choice.reason)
+        decision = _decision(
+            linear, density, choice.candidate, choice.estimates_us, choice.reason, choice.pattern
+        )
         if choice.candidate.make is None:
             return decision, _dense_again(linear, weight)
         name = linear.weight.name
@@ -179,6 +181,7 @@ def _decision(
     chosen: Candidate,
     estimates: dict[str, float],
     reason: str,
+    pattern: str = "",
 ) -> Decision:
     size = chosen.shape[0] * chosen.shape[1]
     return Decision(
@@ -186,7 +189,7 @@ def _decision(
         weight=linear.weight.name or "",
         shape=chosen.shape,
         density=round(density, 6),
-        pattern=chosen.pattern,
+        pattern=pattern or chosen.pattern,
         encoding=chosen.kind,
         bytes_dense=4 * size,
         bytes_encoded=chosen.nbytes,

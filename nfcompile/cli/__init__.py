@@ -13,6 +13,8 @@ __all__ = ["app"]
 app = typer.Typer(
     name="nfcompile",
     help="Compiles neural networks with sparse weights into ONNX models that run sparse.",
+    epilog="Exit codes: 0 done, 1 a check failed, 2 usage, 3 a model that cannot be taken, "
+    "4 a runtime that is not installed.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

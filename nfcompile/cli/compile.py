@@ -144,7 +144,9 @@ def _show(compiled: "Compiled", output: Path, *, stderr: bool) -> None:
         made.add_row(name, *counts)
     made.add_section()
     made.add_row("bytes of constants", human_bytes(before.nbytes), human_bytes(after.nbytes))
-    made.add_row("multiply-adds per row", f"{before.macs:,}", f"{after.macs:,}")
+    # Zero: the weights still stand behind masks.
+    macs = f"{before.macs:,}" if before.macs else "not visible yet"
+    made.add_row("multiply-adds per row", macs, f"{after.macs:,}")
     show_table(made, stderr=stderr)
     show_table(decision_table(compiled.decisions), stderr=stderr)
     for remark in compiled.remarks:

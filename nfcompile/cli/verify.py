@@ -1,6 +1,8 @@
 """`nfcompile verify`: does a model compute what another one does?"""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +19,7 @@ from nfcompile.cli.options import (
     load_inputs,
 )
 from nfcompile.cli.output import check_json, guarded, progress, show_table, table, talk, write_json
+from nfcompile.errors import VerificationError
 
 __all__ = ["verify_command"]
 
@@ -38,7 +41,7 @@ def verify_command(
     from nfcompile.verifier import verify_files
 
     check_json(json)
-    with progress() as step:
+    with progress() as step, told_as_failed(json):
         step("comparing")
         report = verify_files(
             reference,
@@ -63,10 +66,24 @@ def verify_command(
     show_table(made, stderr=json == "-")
     for note in report.notes:
         talk(f"note: {note}")
-    verdict = "PASSED" if report.passed else "FAILED"
+    say("PASSED" if report.passed else "FAILED", json)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def say(verdict: str, json: str | None) -> None:
+    """Prints the verdict where no JSON is."""
     if json == "-":
         talk(verdict)
     else:
         print(verdict)
-    if not report.passed:
-        raise typer.Exit(1)
+
+
+@contextmanager
+def told_as_failed(json: str | None) -> Iterator[None]:
+    """Prints FAILED where models cannot agree, before the reason goes its way."""
+    try:
+        yield
+    except VerificationError:
+        say("FAILED", json)
+        raise

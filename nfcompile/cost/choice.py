@@ -21,11 +21,13 @@ class Choice:
 
     Attributes:
         candidate: The encoding.
+        pattern: What the zeros look like, also where dense won.
         estimates_us: Estimated microseconds by pattern, summed over the batch sizes.
         reason: Why, in a clause.
     """
 
     candidate: Candidate
+    pattern: str
     estimates_us: dict[str, float]
     reason: str
 
@@ -59,13 +61,15 @@ def choose(
 
     forced = [item for item in sparse if item.kind == force]
     if forced:
-        return Choice(min(forced, key=mean_ratio), estimates, f"forced by force={force}")
+        best = min(forced, key=mean_ratio)
+        return Choice(best, best.pattern, estimates, f"forced by force={force}")
     at = f"at batch {', '.join(map(str, batches))}"
     faster = [item for item in sparse if max(ratios(item)) < 1]
     if not faster:
         near = min(sparse, key=mean_ratio)
         worst = max(ratios(near))
         reason = f"{near.pattern} is estimated at up to {worst:.2f}x the time of dense {at}"
-        return Choice(dense, estimates, reason)
+        return Choice(dense, near.pattern, estimates, reason)
     best = min(faster, key=mean_ratio)
-    return Choice(best, estimates, f"estimated {1 / mean_ratio(best):.1f}x faster than dense {at}")
+    reason = f"estimated {1 / mean_ratio(best):.1f}x faster than dense {at}"
+    return Choice(best, best.pattern, estimates, reason)

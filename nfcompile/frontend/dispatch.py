@@ -77,6 +77,12 @@ def _from_path(
         from nfcompile.frontend.exported_program import from_pt2
 
         return from_pt2(Path(text), example_inputs)
+    if suffix == ".py":
+        raise InputError(f"{text} is Python: name the function that makes the model, {text}:NAME")
+    if suffix in (".pt", ".pth", ".bin", ".safetensors"):
+        raise InputError(
+            f"{text} looks like weights: give module:callable and --weights {text}, or a .pt2 file"
+        )
     if suffix == ".onnx" or Path(text).is_file():
         return from_onnx_file(Path(text), example_inputs)
     if Path(text).exists():

@@ -63,7 +63,7 @@ def from_python_reference(
     if example_inputs is None:
         raise InputError(
             f"{reference} returns no example inputs: return (module, example_inputs) "
-            "or give the input shapes"
+            "or give --input-shape (input_shapes)"
         )
     return from_module(module, example_inputs, name=reference.rpartition(":")[2])
 

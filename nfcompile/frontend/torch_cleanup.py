@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
+from nfcompile.frontend.torch_split import lower_splits
+
 __all__ = ["clean"]
 
 IR_VERSION = 9
@@ -25,6 +27,7 @@ def clean(model: ir.Model, name: str) -> None:
     model.ir_version = IR_VERSION
     model.graph.name = name
     _name_nodes(model.graph)
+    lower_splits(model.graph)
     _separate_outputs(model.graph)
     _name_dimensions(model.graph)
     for value in model.graph.initializers.values():

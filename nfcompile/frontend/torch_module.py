@@ -46,6 +46,7 @@ def from_module(
     name = name or type(module).__name__
     call = arguments(example_inputs)
     with evaluating(module):
+        _try(module, call, name)
         program, notes = _export(module, call, name, dynamic_batch)
 
     def reference(*args: Any, **kwargs: Any) -> Any:
@@ -53,6 +54,19 @@ def from_module(
             return module(*args, **kwargs)
 
     return program_source(program, name, call, reference, notes)
+
+
+def _try(module: torch.nn.Module, call: Call, name: str) -> None:
+    """Runs the module once: its own error is clearer than that of a trace."""
+    args, kwargs = call.args_kwargs
+    try:
+        with torch.no_grad():
+            module(*args, **kwargs)
+    except Exception as error:  # the module's own code raises anything
+        shapes = ", ".join(str(list(tensor.shape)) for tensor in call.tensors)
+        raise UnsupportedModelError(
+            f"{name} fails on its example inputs of shape {shapes}: {first_cause(error)}"
+        ) from error
 
 
 def _export(

@@ -112,7 +112,7 @@ def test_models_with_other_inputs_are_different(compiled: Path, tmp_path: Path) 
     )
     result = run("verify", compiled, tmp_path / "m.onnx")
     assert result.exit_code == 1
-    assert "have different inputs: x, z is in one only" in one_line(result)
+    assert "different inputs: x only in the first, z only in the second" in one_line(result)
 
 
 def test_explain_tells_kernel_and_reason(compiled: Path) -> None:

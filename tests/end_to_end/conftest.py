@@ -15,7 +15,8 @@ def compiled_mlp(mlp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`mlp` compiled, each layer with its smallest encoding, whatever that is estimated to cost."""
 
     def smallest(dense: Any, sparse: Any, *rest: Any) -> Choice:
-        return Choice(min((dense, *sparse), key=lambda item: item.nbytes), {}, "smallest")
+        best = min((dense, *sparse), key=lambda item: item.nbytes)
+        return Choice(best, best.pattern, {}, "smallest")
 
     path = tmp_path_factory.mktemp("compiled") / "model.onnx"
     with pytest.MonkeyPatch.context() as patch:
