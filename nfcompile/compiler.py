@@ -257,7 +257,7 @@ def _tell_what_stayed_encoded(model: ir.Model) -> None:
     left = {
         name
         for name, value in model.graph.initializers.items()
-        if isinstance(value.const_value, EncodedTensor)
+        if isinstance(value.const_value, EncodedTensor) and value.uses()
     }
     reason = "the pipeline has no legalize pass, so it is written dense"
     set_decisions(

@@ -238,3 +238,12 @@ def test_files_that_were_read_are_never_written_over(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="must differ from the input"):
             compiled.save(tmp_path / name)
     assert (tmp_path / "m.bin").read_bytes() == before
+
+
+def test_decisions_that_the_pipeline_did_not_carry_out_are_told_as_dense() -> None:
+    proto = model_proto(TEXT, w=SPARSE)
+    left = nfcompile.compile(proto, passes="encode-weights{force=csr}").decisions[0]
+    assert (left.encoding, left.bytes_encoded) == ("dense", left.bytes_dense)
+    assert "no legalize pass" in left.reason
+    carried = nfcompile.compile(proto, passes="encode-weights{force=csr},legalize-ort-cpu")
+    assert carried.decisions[0].encoding == "csr"
