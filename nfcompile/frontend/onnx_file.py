@@ -8,7 +8,8 @@ import onnx
 import onnx_ir as ir
 
 from nfcompile.errors import InputError, UnsupportedModelError
-from nfcompile.ir.protobuf import Stored, read_skeleton, stored_outside
+from nfcompile.ir.external_tensors import Stored, stored_outside
+from nfcompile.ir.protobuf import read_skeleton
 from nfcompile.ir.source import Arrays, Source
 
 __all__ = ["MIN_OPSET", "from_onnx_file", "from_onnx_model", "read_model"]

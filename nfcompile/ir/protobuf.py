@@ -13,9 +13,7 @@ Source: protobuf's encoding guide, and field numbers from onnx.proto.
 
 import mmap
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -24,8 +22,9 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from nfcompile.errors import UnsupportedModelError
+from nfcompile.ir.external_tensors import loaded
 
-__all__ = ["MAX_PROTOBUF_BYTES", "Stored", "read_skeleton", "stored_outside", "write_model"]
+__all__ = ["MAX_PROTOBUF_BYTES", "read_skeleton", "write_model"]
 
 MAX_PROTOBUF_BYTES = (1 << 31) - (64 << 20)
 """Past this a protobuf message cannot be parsed (2 GiB, less room for the graph): larger models are
@@ -41,78 +40,6 @@ class _Field(NamedTuple):
     start: int  # of the tag
     payload: int
     end: int
-
-
-class Stored(NamedTuple):
-    """A tensor whose bytes lie in a file, and where the model has it.
-
-    Attributes:
-        tensor: The tensor.
-        name: What the user knows it by.
-        place: Puts another tensor there.
-        is_weight: Whether it is an initializer of the main graph, which may stay in the file.
-    """
-
-    tensor: ir.ExternalTensor
-    name: str
-    place: Callable[[ir.TensorProtocol], None]
-    is_weight: bool
-
-
-def stored_outside(model: ir.Model) -> Iterator[Stored]:
-    """Every tensor in external data: in graphs, bodies, functions and attributes of nodes."""
-    functions = list(model.functions.values())
-    graphs = [model.graph, *model.graph.subgraphs()]
-    graphs += [graph for function in functions for graph in function.subgraphs()]
-    for graph in graphs:
-        for name, value in graph.initializers.items():
-            if isinstance(value.const_value, ir.ExternalTensor):
-                place = partial(setattr, value, "const_value")
-                yield Stored(value.const_value, name, place, graph is model.graph)
-    for node in (*model.graph.all_nodes(), *(n for item in functions for n in item.all_nodes())):
-        yield from _stored_in_attributes(node)
-
-
-def _stored_in_attributes(node: ir.Node) -> Iterator[Stored]:
-    name = node.name or (node.outputs[0].name if node.outputs else None) or node.op_type
-    for key, attribute in list(node.attributes.items()):
-        if attribute.is_ref():
-            continue
-        if attribute.type == ir.AttributeType.TENSOR:
-            tensors = [attribute.as_tensor()]
-        elif attribute.type == ir.AttributeType.TENSORS:
-            tensors = list(attribute.as_tensors())
-        else:
-            continue
-        for index, tensor in enumerate(tensors):
-            if isinstance(tensor, ir.ExternalTensor):
-                place = partial(_set_attribute, node, key, index)
-                yield Stored(tensor, tensor.name or name, place, False)
-
-
-def _set_attribute(node: ir.Node, key: str, index: int, tensor: ir.TensorProtocol) -> None:
-    old = node.attributes[key]
-    if old.type == ir.AttributeType.TENSOR:
-        node.attributes[key] = ir.AttrTensor(key, tensor)
-    else:
-        tensors = list(old.as_tensors())
-        tensors[index] = tensor
-        node.attributes[key] = ir.AttrTensors(key, tensors)
-
-
-@contextmanager
-def _loaded(model: ir.Model) -> Iterator[None]:
-    """Holds in memory, for a while, what of `model` lies in files and is no large weight."""
-    stored = [
-        item for item in stored_outside(model) if not item.is_weight or item.tensor.nbytes < _LARGE
-    ]
-    for item in stored:
-        item.place(ir.Tensor(item.tensor.numpy().copy(), name=item.tensor.name))
-    try:
-        yield
-    finally:
-        for item in stored:
-            item.place(item.tensor)
 
 
 def read_skeleton(path: Path) -> onnx.ModelProto:
@@ -153,7 +80,7 @@ def write_model(model: ir.Model, path: Path) -> None:
         for name, value in model.graph.initializers.items()
         if value.const_value is not None and value.const_value.nbytes >= _LARGE
     }
-    with _loaded(model):
+    with loaded(model, weights_below=_LARGE):
         if sum(tensor.nbytes for tensor in tensors.values()) > MAX_PROTOBUF_BYTES:
             _save_beside(model, tensors, path)
             return
