@@ -10,7 +10,7 @@ OLDEST := onnxruntime==1.17.3 numpy==1.26.4
 NATIVE := $(shell find nfcompile/csrc -type f 2>/dev/null)
 PARALLEL ?= 2
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint bench topologies clean
 
 help:
 	@sed -n '1s/^# //p' Makefile
@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml Makefile $(NATIVE)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV): the first time takes some minutes"
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[torch,demo,test,lint]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[torch,study,test,lint]'
 	@touch $@
 
 $(OLDEST_ORT): Makefile | $(STAMP)
@@ -50,6 +50,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/figures.py
+
+topologies: $(STAMP)
+	$(BIN)/python benchmarks/topologies.py
 
 clean:
 	rm -rf $(VENV) build out dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

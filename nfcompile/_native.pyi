@@ -125,3 +125,25 @@ def block_diagonal_matmul(
     residual_after_activation: bool = False,
     threads: int = 1,
 ) -> _Floats: ...
+def csr_forward(
+    x: _Floats,
+    values: _Floats,
+    indices: NDArray[np.int32],
+    indptr: NDArray[np.int32],
+    y: _Floats,
+    *,
+    threads: int = 1,
+    isa: str = "",
+) -> None: ...
+def csr_backward(
+    dy: _Floats,
+    x: _Floats | None,
+    values: _Floats | None,
+    indices: NDArray[np.int32],
+    indptr: NDArray[np.int32],
+    dx: _Floats | None,
+    dvalues: _Floats | None,
+    *,
+    threads: int = 1,
+    isa: str = "",
+) -> None: ...

@@ -6,30 +6,31 @@ Run it as `python -m nfcompile.demo`. Tables go to stdout, progress to stderr, f
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 import torch
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor, nn
 
 import nfcompile
 from nfcompile import bench
 from nfcompile.compiler import Compiled
+from nfcompile.data import Dataset, load
 from nfcompile.demo_picture import Timing, draw
-from nfcompile.errors import EngineMissingError, NfcompileError, VerificationError
+from nfcompile.errors import NfcompileError, VerificationError
 from nfcompile.frontend.torch_module import from_module
-from nfcompile.models.mlp import block_mlp, butterfly_cascade, butterfly_mlp
+from nfcompile.models.cascade_mlp import butterfly_cascade, cascade_mlp
+from nfcompile.models.mlp import block_mlp
 from nfcompile.nn import SparseCascade
+from nfcompile.study.training import standardize, train
 from nfcompile.topology import ParallelButterfly
 
-__all__ = ["Digits", "dense_twin", "main", "read_digits", "train"]
+__all__ = ["accuracy", "dense_twin", "main", "train_digits"]
 
 TOPOLOGY = ParallelButterfly(n=256, radix=16, parallel=2, skip=True)
 BATCHES = (1, 16, 64, 256)
@@ -38,63 +39,20 @@ _log = Console(stderr=True)
 _out = Console(width=None if sys.stdout.isatty() else 110)
 
 
-@dataclass(frozen=True)
-class Digits:
-    """Images of handwritten digits, [N, 64] in [0, 1], and their labels, split in two."""
-
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
-
-    def accuracy(self, scores: np.ndarray) -> float:
-        """Share of test images whose largest score is that of their label."""
-        return float((scores.argmax(1) == self.test_labels.numpy()).mean())
+def train_digits(digits: Dataset, epochs: int = 20) -> nn.Module:
+    """A classifier out of two cascades of parallel butterflies, for standardized images."""
+    module = cascade_mlp(digits.features, digits.classes, 2, TOPOLOGY, seed=0)
+    with Progress(console=_log) as bar:
+        shown = bar.add_task("training on digits", total=epochs)
+        train(
+            module, digits, epochs=epochs, progress=lambda epoch: bar.update(shown, completed=epoch)
+        )
+    return module
 
 
-def read_digits() -> Digits:
-    """The 1,797 digits of scikit-learn (UCI optdigits), one fifth of them for testing."""
-    try:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-    except ImportError as error:
-        raise EngineMissingError("the demo needs scikit-learn: pip install scikit-learn") from error
-    images, labels = load_digits(return_X_y=True)
-    images = (images / 16).astype(np.float32)
-    parts = train_test_split(images, labels, test_size=0.2, random_state=0, stratify=labels)
-    train_images, test_images, train_labels, test_labels = map(torch.from_numpy, parts)
-    return Digits(train_images, train_labels, test_images, test_labels)
-
-
-def train(digits: Digits, epochs: int = 30) -> nn.Module:
-    """A classifier out of two cascades of parallel butterflies, trained with Adam."""
-    module = butterfly_mlp(64, 10, depth=2, topology=TOPOLOGY, seed=0)
-    generator = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.Adam(module.parameters())
-    steps = epochs * -(-len(digits.train_labels) // 64)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps)
-    with _one_thread():
-        for _ in track(range(epochs), "training on digits", console=_log):
-            order = torch.randperm(len(digits.train_labels), generator=generator)
-            for rows in order.split(64):  # type: ignore[no-untyped-call]
-                scores = module(digits.train_images[rows])
-                loss = nn.functional.cross_entropy(scores, digits.train_labels[rows])
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-    return module.eval()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Layers of 64 are too small to share between threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def accuracy(digits: Dataset, scores: np.ndarray) -> float:
+    """Share of test images whose largest score is that of their label."""
+    return float((scores.argmax(1) == digits.test_y).mean())
 
 
 def dense_twin(module: nn.Module) -> nn.Sequential:
@@ -104,11 +62,11 @@ def dense_twin(module: nn.Module) -> nn.Sequential:
         if not isinstance(layer, SparseCascade):
             layers.append(layer)
             continue
-        identity = torch.eye(layer.topology.n)
-        linear = nn.Linear(layer.topology.n, layer.topology.n, bias=layer.bias is not None)
+        topology = layer.topology
+        widths = topology.in_features, topology.out_features
+        linear = nn.Linear(*widths, bias=layer.bias is not None)
         with torch.no_grad():
-            columns = sum((branch(identity) for branch in layer.branches), identity * 0)
-            linear.weight.copy_((columns + identity if layer.topology.skip else columns).T)
+            linear.weight.copy_(layer.to_dense())
             if layer.bias is not None:
                 linear.bias.copy_(layer.bias)
         layers.append(linear)
@@ -117,17 +75,18 @@ def dense_twin(module: nn.Module) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _classify(digits: Digits, folder: Path, epochs: int) -> None:
-    module = train(digits, epochs)
+def _classify(digits: Dataset, folder: Path, epochs: int) -> None:
+    module = train_digits(digits, epochs)
+    test = standardize(digits)[1]
     with torch.no_grad():
-        before = digits.accuracy(module(digits.test_images).numpy())
+        before = accuracy(digits, module(test).numpy())
     path = folder / "digits.onnx"
-    compiled = nfcompile.compile(module, digits.test_images)
+    compiled = nfcompile.compile(module, test)
     compiled.save(path)
     session = nfcompile.session(path)
-    (scores,) = session.run(None, {session.get_inputs()[0].name: digits.test_images.numpy()})
+    (scores,) = session.run(None, {session.get_inputs()[0].name: test.numpy()})
     _out.print(f"\n[bold]Digits[/bold], two layers of {TOPOLOGY}")
-    after = digits.accuracy(scores)
+    after = accuracy(digits, scores)
     text = f"test accuracy in torch {before:.1%}, of {path} in ONNX Runtime {after:.1%}"
     _out.print(text, soft_wrap=True)
     _print_decisions(compiled)
@@ -181,12 +140,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m nfcompile.demo", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the files")
-    parser.add_argument("--epochs", type=int, default=30, help="passes over the digits")
+    parser.add_argument("--epochs", type=int, default=20, help="passes over the digits")
     parser.add_argument("--digits-only", action="store_true", help="skip the wide networks")
     options = parser.parse_args(arguments)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
-        _classify(read_digits(), options.out, options.epochs)
+        _classify(load("digits"), options.out, options.epochs)
         if options.digits_only:
             return 0
         blocks, x = block_mlp()

@@ -4,12 +4,16 @@ A message is one line: subject, rule, value, and what to do where that is not ob
 The command line prints it and exits with the class's `exit_code`.
 """
 
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "EngineMissingError",
     "InputError",
     "NfcompileError",
     "UnsupportedModelError",
     "VerificationError",
+    "closest",
 ]
 
 
@@ -41,3 +45,10 @@ class EngineMissingError(NfcompileError):
     """A runtime, library or package that was asked for is not installed."""
 
     exit_code = 4
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """A clause for messages: the known word most like `word`, or else all of them."""
+    words = sorted(known)
+    near = difflib.get_close_matches(word, words, n=1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(words)}"

@@ -20,7 +20,7 @@ from nfcompile.frontend.onnx_file import read_model
 from nfcompile.runtime.ort import OrtEngine, OrtRunner
 from nfcompile.runtime.sampling import sample_inputs
 
-__all__ = ["Row", "compare"]
+__all__ = ["Row", "compare", "time_runners"]
 
 DEFAULT_BATCHES = (1, 16, 64)
 _MIN_ROUNDS = 5
@@ -92,7 +92,7 @@ def compare(
         progress(f"batch {batch}: comparing outputs")
         _check_agreement(runners, names, inputs, batch)
         progress(f"batch {batch}: timing")
-        samples = _time(runners, inputs, warmup_s, time_s)
+        samples = time_runners(runners, inputs, warmup_s, time_s)
         timings = [summarize_samples(item) for item in samples]
         rows += [
             Row(name, batch, timing.median_us, timing.p95_us, timing.spread,
@@ -137,13 +137,23 @@ def _check_agreement(
                 )
 
 
-def _time(
+def time_runners(
     runners: Sequence[OrtRunner],
     inputs: Mapping[str, np.ndarray],
     warmup_s: float,
     time_s: float,
 ) -> list[list[float]]:
-    """Microseconds of each call, per runner."""
+    """Times runners of the same inputs, whose results are not compared here.
+
+    Args:
+        runners: They take turns.
+        inputs: Given to each.
+        warmup_s: Seconds of untimed rounds.
+        time_s: Seconds of timed calls per runner.
+
+    Returns:
+        Microseconds of each call, per runner.
+    """
     feeds = dict(inputs)
     samples: list[list[float]] = [[] for _ in runners]
     order = list(range(len(runners)))

@@ -6,7 +6,7 @@ that is not installed, 130 interrupted.
 
 import typer
 
-from nfcompile.cli import bench, compile, env, explain, verify  # noqa: A004
+from nfcompile.cli import bench, compile, env, explain, topology, verify  # noqa: A004
 
 __all__ = ["app"]
 
@@ -26,3 +26,4 @@ app.command("verify")(verify.verify_command)
 app.command("explain")(explain.explain_command)
 app.command("bench")(bench.bench_command)
 app.command("env")(env.env_command)
+app.add_typer(topology.app)

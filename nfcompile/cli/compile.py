@@ -119,7 +119,7 @@ def compile_command(
 
 
 def _check_pass_names(names: set[str]) -> None:
-    from nfcompile.ir.pipeline import closest
+    from nfcompile.errors import closest
     from nfcompile.passes import PASSES
 
     for name in sorted(names - {"all", *PASSES}):

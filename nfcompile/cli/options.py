@@ -13,14 +13,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Atol",
+    "DataFolder",
+    "DataSet",
+    "InFeatures",
     "InputsFile",
     "Json",
     "OpLibraries",
+    "OutFeatures",
     "Rtol",
     "Samples",
+    "Scheduler",
     "Seed",
     "Threads",
+    "Width",
+    "Workers",
+    "check_counts",
+    "integers",
     "load_inputs",
+    "width_pair",
 ]
 
 Json = Annotated[
@@ -47,6 +57,23 @@ OpLibraries = Annotated[
     list[str] | None,
     typer.Option("--op-library", help="Library of your own operators that the model needs."),
 ]
+Width = Annotated[int | None, typer.Option("-n", help="Width of a layer, inputs and outputs.")]
+InFeatures = Annotated[int | None, typer.Option("--in", help="Inputs of a layer.")]
+OutFeatures = Annotated[
+    int | None, typer.Option("--out", help="Outputs of a layer.", show_default="as --in")
+]
+DataSet = Annotated[
+    str, typer.Option(help="What to train on: digits, mnist, fashion-mnist or cifar-10.")
+]
+DataFolder = Annotated[
+    Path | None, typer.Option("--data", help="Folder of its files; digits needs none.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Run on this Dask cluster, such as tcp://host:8786.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes on this machine.", show_default="all cores")
+]
 
 
 def load_inputs(path: Path | None) -> "dict[str, np.ndarray] | None":
@@ -66,3 +93,44 @@ def load_inputs(path: Path | None) -> "dict[str, np.ndarray] | None":
         return {name: loaded[name] for name in loaded.files}
     except (ValueError, OSError, AttributeError, EOFError, BadZipFile) as error:
         raise InputError(f"{path} must be a .npz file of arrays by input name") from error
+
+
+def width_pair(
+    n: int | None, in_features: int | None, out_features: int | None
+) -> tuple[int, int] | None:
+    """The widths of a layer out of `-n`, or `--in` and `--out`; None if none is given.
+
+    Raises:
+        InputError: If both forms are mixed, or `--out` comes without `--in`.
+    """
+    if n is not None and (in_features is not None or out_features is not None):
+        raise InputError("give the widths as -n, or as --in and --out, not both")
+    if n is None and in_features is None:
+        if out_features is not None:
+            raise InputError(f"--out needs --in as well, got --out {out_features} alone")
+        return None
+    first = n if in_features is None else in_features
+    assert first is not None
+    return first, first if out_features is None else out_features
+
+
+def check_counts(**values: int | None) -> None:
+    """Raises InputError unless each value that is given is at least 1."""
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise InputError(f"{name.replace('_', '-')} must be at least 1, got {value}")
+
+
+def integers(text: str, name: str) -> list[int]:
+    """The integers of at least 1 in a text with commas between.
+
+    Raises:
+        InputError: If one is not such an integer.
+    """
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise InputError(f"{name} must be integers above 0 with commas between, got {text!r}")
+    return found

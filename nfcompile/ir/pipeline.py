@@ -5,7 +5,6 @@ pass     = name [ "{" option "=" value ("," option "=" value)* "}" ]
 """
 
 import dataclasses
-import difflib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,21 +14,15 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from nfcompile.errors import InputError
+from nfcompile.errors import InputError, closest
 from nfcompile.ir.remarks import Remark, add_remark
 
-__all__ = ["closest", "parse_pipeline", "run_pipeline"]
+__all__ = ["parse_pipeline", "run_pipeline"]
 
 Factory = Callable[..., ir.passes.PassBase]
 NamedPass = tuple[str, ir.passes.PassBase]
 
 _PASS = re.compile(r"\s*([A-Za-z0-9_-]+)\s*(?:\{([^{}]*)\})?\s*(,|$)")
-
-
-def closest(word: str, known: Sequence[str]) -> str:
-    """A clause that suggests the known word most like `word`, and else lists them all."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
 
 
 def parse_pipeline(text: str, registry: Mapping[str, Factory]) -> list[NamedPass]:

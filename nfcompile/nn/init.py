@@ -1,23 +1,38 @@
 """Initialization of sparse layers by the true degrees of their connections.
 
 For independent zero-mean weights, `k_in(j)` the fan-in of output j and `k_out(i)` the fan-out
-of input i: `Var y_j = k_in(j) Var(w) Var x`, and backward the same with `k_out`. The compromise
-of Glorot and Bengio (AISTATS 2010) with these degrees is
+of input i: `Var y_j = k_in(j) Var(w) Var x`, and backward the same with `k_out`. Hence
 
-    Var(w_ji) = gain^2 * 2 / (k_in(j) + k_out(i))
+    fan_in   Var(w_ji) = gain^2 / k_in(j)                     keeps the signal, exactly
+    glorot   Var(w_ji) = gain^2 * 2 / (k_in(j) + k_out(i))    a compromise with the gradient
+    dense    Var(w_ji) = gain^2 / in_features                 what a dense layer would take
 
-A dense initialization would scale the signal's variance by the density at every layer.
+`glorot` is Glorot and Bengio (AISTATS 2010) with the true degrees. In a cascade whose pairs have
+equally many paths, `fan_in` gives every entry of the product variance 1/n, so that cascades
+between equal widths keep the gradient as well. `dense` scales the variance by the density at every
+factor, which is how deep sparse networks die; it is here to show that.
 """
+
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
 
-__all__ = ["sparse_glorot_normal_"]
+from nfcompile.errors import InputError
+
+__all__ = ["Init", "sparse_normal_"]
+
+Init: TypeAlias = Literal["fan_in", "glorot", "dense"]
 
 
 @torch.no_grad()
-def sparse_glorot_normal_(
-    values: Tensor, indices: Tensor, indptr: Tensor, in_features: int, gain: float = 1.0
+def sparse_normal_(
+    values: Tensor,
+    indices: Tensor,
+    indptr: Tensor,
+    in_features: int,
+    init: Init = "glorot",
+    gain: float = 1.0,
 ) -> Tensor:
     """Fills the entries of a CSR weight in place.
 
@@ -26,12 +41,22 @@ def sparse_glorot_normal_(
         indices: Column of each entry, `[nnz]`.
         indptr: Where each row begins, `[out_features + 1]`.
         in_features: Number of columns.
+        init: Which variance: `fan_in`, `glorot` or `dense`.
         gain: Factor on the standard deviation; sqrt(2) before a ReLU.
 
     Returns:
         `values`.
+
+    Raises:
+        InputError: If `init` is none of these.
     """
+    if init not in get_args(Init):
+        raise InputError(f"init must be one of {', '.join(get_args(Init))}, got {init!r}")
+    if init == "dense":
+        return values.normal_(std=gain * in_features**-0.5)
     k_in = torch.diff(indptr).long()
-    k_out = torch.bincount(indices.long(), minlength=in_features)
-    degrees = torch.repeat_interleave(k_in, k_in) + k_out[indices.long()]
-    return values.normal_().mul_(gain * (2.0 / degrees.to(values.dtype)).sqrt())
+    degrees = torch.repeat_interleave(k_in, k_in)
+    if init == "glorot":
+        k_out = torch.bincount(indices.long(), minlength=in_features)
+        degrees = (degrees + k_out[indices.long()]) / 2
+    return values.normal_().mul_(gain * degrees.to(values.dtype).rsqrt())

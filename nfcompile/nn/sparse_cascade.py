@@ -6,10 +6,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from nfcompile.nn.init import Init
 from nfcompile.nn.sparse_linear import SparseLinear
 from nfcompile.topology import Topology
 
-__all__ = ["SparseCascade"]
+__all__ = ["SparseCascade", "default_gain"]
 
 
 class SparseCascade(nn.Module):
@@ -25,19 +26,22 @@ class SparseCascade(nn.Module):
         bias: bool = True,
         activation: Callable[[Tensor], Tensor] | None = None,
         *,
+        init: Init = "fan_in",
         gain: float | None = None,
     ) -> None:
         """Makes the cascade.
 
         The variance of the signal is kept through every factor, and the sum of p branches is
-        divided by p, so with equal fan-ins the effective dense weight has variance
-        `gain^2 / n`, whatever the depth. A skip adds the variance of the input itself: in a
-        stack of D such layers give each a gain of `1 / sqrt(D)`.
+        divided by p: where all pairs have equally many paths, every entry of the effective
+        dense weight has variance exactly `gain^2 / n`, whatever the depth. A skip adds the
+        variance of the input itself: in a stack of D such layers give each a gain of
+        `1 / sqrt(D)`.
 
         Args:
             topology: Which connections exist.
             bias: Whether to add one bias after the last factors.
             activation: Applied last, if any.
+            init: Variance of each factor's initial values, see `nfcompile.nn.init`.
             gain: Factor on the standard deviation of the effective weight. By default
                 sqrt(2) before a ReLU without a skip, and 1 otherwise.
         """
@@ -45,8 +49,7 @@ class SparseCascade(nn.Module):
         self.topology = topology
         self.activation = activation
         branches = topology.branches()
-        if gain is None:
-            gain = math.sqrt(2) if _is_relu(activation) and not topology.skip else 1.0
+        gain = default_gain(activation, topology.skip) if gain is None else gain
         last_gain = gain / math.sqrt(len(branches))
         self.branches = nn.ModuleList()
         for masks in branches:
@@ -54,15 +57,15 @@ class SparseCascade(nn.Module):
             self.branches.append(
                 nn.Sequential(
                     *(
-                        SparseLinear(mask.shape[1], mask.shape[0], mask, bias=False, gain=g)
+                        SparseLinear(mask.shape[1], mask.shape[0], mask, False, init=init, gain=g)
                         for mask, g in zip(masks, gains, strict=True)
                     )
                 )
             )
-        self.bias = nn.Parameter(torch.zeros(topology.n)) if bias else None
+        self.bias = nn.Parameter(torch.zeros(topology.out_features)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps `[..., n]` to `[..., n]`."""
+        """Maps `[..., in_features]` to `[..., out_features]`."""
         y: Tensor = self.branches[0](x)
         for branch in self.branches[1:]:
             y = y + branch(x)
@@ -72,11 +75,21 @@ class SparseCascade(nn.Module):
             y = y + self.bias
         return y if self.activation is None else self.activation(y)
 
+    def to_dense(self) -> Tensor:
+        """The effective weight, skip included, as a dense `[out_features, in_features]` tensor."""
+        topology = self.topology
+        identity = next(self.parameters()).new_ones(topology.in_features).diag()
+        start = identity if topology.skip else torch.zeros_like(identity[:, :1])
+        columns: Tensor = sum((branch(identity) for branch in self.branches), start)
+        return columns.T
+
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
         return f"{self.topology}, edges={self.topology.edges}, bias={self.bias is not None}"
 
 
-def _is_relu(activation: object) -> bool:
+def default_gain(activation: object, skip: bool = False) -> float:
+    """What keeps the second moment: sqrt(2) before a ReLU without a skip, and 1 otherwise."""
     relus = (torch.relu, nn.functional.relu, torch.relu_)
-    return isinstance(activation, nn.ReLU) or any(activation is relu for relu in relus)
+    is_relu = isinstance(activation, nn.ReLU) or any(activation is relu for relu in relus)
+    return math.sqrt(2) if is_relu and not skip else 1.0

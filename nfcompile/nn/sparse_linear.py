@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nfcompile.errors import InputError
 from nfcompile.nn.csr_linear import csr_linear
-from nfcompile.nn.init import sparse_glorot_normal_
+from nfcompile.nn.init import Init, sparse_normal_
 
 __all__ = ["Pattern", "SparseLinear"]
 
@@ -37,6 +37,7 @@ class SparseLinear(nn.Module):
         mask: Pattern,
         bias: bool = True,
         *,
+        init: Init = "glorot",
         gain: float = 1.0,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
@@ -49,7 +50,8 @@ class SparseLinear(nn.Module):
             mask: Pattern of shape `[out_features, in_features]` whose non-zeros are the
                 weights, or its `(indptr, indices)`.
             bias: Whether to add a bias, which starts at zero.
-            gain: Factor on the standard deviation of the initial values.
+            init: Variance of the initial values, see `nfcompile.nn.init`.
+            gain: Factor on their standard deviation.
             dtype: Of values and bias.
             device: Of everything.
 
@@ -59,6 +61,7 @@ class SparseLinear(nn.Module):
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
+        self.init: Init = init
         self.gain = gain
         indptr, indices = _canonical(mask, (out_features, in_features))
         self.register_buffer("indices", torch.from_numpy(indices).to(device))
@@ -95,7 +98,8 @@ class SparseLinear(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draws new values and sets the bias to zero."""
-        sparse_glorot_normal_(self.values, self.indices, self.indptr, self.in_features, self.gain)
+        layout = self.values, self.indices, self.indptr, self.in_features
+        sparse_normal_(*layout, self.init, self.gain)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 

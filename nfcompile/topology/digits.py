@@ -1,95 +1,108 @@
-"""Numbers as digits: the arithmetic under every butterfly.
+"""Numbers as digits: the arithmetic under butterflies, Monarch, Clos, low rank and dense.
 
-With radices `d_0 ... d_{L-1}` and place values `v_l = d_0 * ... * d_{l-1}`, an index below
-`n = d_0 * ... * d_{L-1}` has digits `(i // v_l) % d_l`. The mask of digit `l` joins `i` to
-every `j` that differs from it in no other digit: `kron(I, ones(d_l, d_l), I_{v_l})`. The
-product of all `L` masks, in any order, has exactly one path from each input to each output.
+With digits of sizes `d_0 ... d_{L-1}`, least significant first, and place values
+`v_l = d_0 * ... * d_{l-1}`, an index below `d_0 * ... * d_{L-1}` has digits `(i // v_l) % d_l`.
+Mixing digit `l` replaces it by a new digit of size `b`; every output is joined to each input that
+agrees with it in all *other* digits: `kron(I, ones(b, d_l), I_{v_l})`, which is block-diagonal
+with members at a stride of `v_l`, so that the compiler needs no index list. Cascades that mix each
+digit once have exactly one path from each input to each output.
 """
 
-from collections.abc import Sequence
-from itertools import chain, islice, permutations
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice, permutations
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from nfcompile.errors import InputError
 from nfcompile.topology.topology import Mask
 
-__all__ = ["digit_mask", "digit_orders", "radices"]
+__all__ = ["Step", "digit_edges", "digit_mask", "digit_orders", "digit_widths", "mix_digits"]
+
+Step = tuple[int, int]
+"""Which digit is mixed, and its size afterwards."""
+
+_ORDERS_TRIED = 2000
 
 
-def radices(n: int, radix: int) -> tuple[int, ...]:
-    """Splits `n` into as many digits of `radix` as divide it, and what remains as one digit.
-
-    The remaining digit has to stay below `radix * radix`, where the butterfly would otherwise
-    be mostly a dense layer.
-
-    Args:
-        n: Width to split.
-        radix: Size of the digits.
-
-    Returns:
-        The digits' sizes, least significant first; their product is `n`.
-
-    Raises:
-        InputError: If `n` has no such factorization.
-    """
-    digits: list[int] = []
-    rest = n
-    while rest % radix == 0:
-        digits.append(radix)
-        rest //= radix
-    if not digits or rest >= radix * radix:
-        raise InputError(
-            f"butterfly width n={n} must be a power of radix={radix} times one digit below "
-            f"{radix * radix}; {_advice(n, radix)}"
-        )
-    return (*digits, rest) if rest > 1 else tuple(digits)
-
-
-def _advice(n: int, radix: int) -> str:
-    """Names the nearest larger width, which always exists: `radix**k * rest`."""
-    power = radix
-    while power * radix <= n:
-        power *= radix
-    return f"the nearest width above it is n={-(-n // power) * power}"
-
-
-def digit_mask(sizes: Sequence[int], digit: int) -> Mask:
+def digit_mask(sizes: Sequence[int], digit: int, size: int) -> Mask:
     """The mask that mixes one digit: each row has `sizes[digit]` entries.
 
     Args:
-        sizes: The digits' sizes, least significant first.
+        sizes: The digits' sizes before, least significant first.
         digit: Which of them to mix.
+        size: Its size afterwards.
 
     Returns:
-        A canonical `[n, n]` mask of ones, built in time proportional to its entries.
+        A canonical mask of ones, `[n // sizes[digit] * size, n]` with `n` the product of
+        `sizes`, built in time proportional to its entries.
     """
-    n = int(np.prod(sizes, dtype=np.int64))
-    size = sizes[digit]
-    place = int(np.prod(sizes[:digit], dtype=np.int64))
-    rows = np.arange(n, dtype=np.int64)
-    first = rows - (rows // place % size) * place
-    indices = (first[:, None] + np.arange(size, dtype=np.int64) * place).ravel()
-    indptr = np.arange(0, n * size + 1, size, dtype=np.int64)
-    return csr_array((np.ones(n * size, dtype=np.int64), indices, indptr), shape=(n, n))
+    before, n = sizes[digit], math.prod(sizes)
+    place = math.prod(sizes[:digit])
+    rows = np.arange(n // before * size, dtype=np.int64)
+    first = rows // (place * size) * (place * before) + rows % place
+    indices = (first[:, None] + np.arange(before, dtype=np.int64) * place).ravel()
+    indptr = np.arange(0, len(indices) + 1, before, dtype=np.int64)
+    return csr_array((np.ones(len(indices), np.int64), indices, indptr), shape=(len(rows), n))
 
 
-def digit_orders(length: int, count: int) -> list[tuple[int, ...]]:
-    """Orders in which butterflies that run side by side mix their digits.
+def _states(sizes: Sequence[int], steps: Sequence[Step]) -> Iterator[list[int]]:
+    """The digits' sizes before each step and after the last."""
+    state = list(sizes)
+    yield list(state)
+    for digit, size in steps:
+        state[digit] = size
+        yield list(state)
 
-    Rotations come first, so that branches differ already in their first factor; then the other
-    permutations. There are `length!` of them; a larger `count` starts over.
+
+def mix_digits(sizes: Sequence[int], steps: Sequence[Step]) -> list[Mask]:
+    """The masks of a cascade that mixes digits one after the other.
 
     Args:
-        length: Number of digits.
+        sizes: The digits' sizes in the input.
+        steps: Which digit each factor mixes, and into how many values.
+
+    Returns:
+        One mask per step, in order of application.
+    """
+    states = _states(sizes, steps)
+    return [digit_mask(state, *step) for state, step in zip(states, steps, strict=False)]
+
+
+def digit_widths(sizes: Sequence[int], steps: Sequence[Step]) -> list[int]:
+    """Widths between the factors of such a cascade, input and output included."""
+    return [math.prod(state) for state in _states(sizes, steps)]
+
+
+def digit_edges(sizes: Sequence[int], steps: Sequence[Step]) -> int:
+    """Number of entries of all masks of such a cascade."""
+    states = zip(_states(sizes, steps), steps, strict=False)
+    return sum(math.prod(state) * size for state, (_, size) in states)
+
+
+def digit_orders(sizes: Sequence[int], steps: Sequence[Step], count: int) -> list[tuple[Step, ...]]:
+    """Orders in which cascades that run side by side mix the same digits.
+
+    Rotations come first, so that branches differ already in their first factor; then the other
+    permutations. An order that narrows the signal below the given one's narrowest width is left
+    out. There are at most `len(steps)!` orders; a larger `count` starts over.
+
+    Args:
+        sizes: The digits' sizes in the input.
+        steps: One step per digit.
         count: Number of orders wanted.
 
     Returns:
-        `count` permutations of `range(length)`, the first one ascending.
+        `count` orders of the steps, the given one first.
     """
-    natural = tuple(range(length))
-    rotations = [natural[shift:] + natural[:shift] for shift in range(length)]
-    others = (order for order in permutations(natural) if order not in rotations)
-    distinct = list(islice(chain(rotations, others), count))
-    return [distinct[index % len(distinct)] for index in range(count)]
+    natural = tuple(steps)
+    narrowest = min(digit_widths(sizes, natural))
+    rotations = [natural[shift:] + natural[:shift] for shift in range(len(natural))]
+    distinct: dict[tuple[Step, ...], None] = {}
+    for order in (*rotations, *islice(permutations(natural), _ORDERS_TRIED)):
+        if len(distinct) == count:
+            break
+        if min(digit_widths(sizes, order)) >= narrowest:
+            distinct[order] = None
+    found = list(distinct)
+    return [found[index % len(found)] for index in range(count)]

@@ -1,44 +1,45 @@
 """Parallel butterflies: several on one input, summed, each with its own digit order."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
-from scipy.sparse import block_diag, csr_array, hstack, vstack
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Self
 
 from nfcompile.errors import InputError
+from nfcompile.topology.butterfly import butterfly_digits, butterfly_radices, check_radix
 from nfcompile.topology.checks import check_size
-from nfcompile.topology.digits import digit_mask, digit_orders, radices
-from nfcompile.topology.topology import Mask, Topology
+from nfcompile.topology.digits import Step, digit_edges, digit_orders, digit_widths, mix_digits
+from nfcompile.topology.radices import radices
+from nfcompile.topology.topology import Mask, Sized
 
 __all__ = ["ParallelButterfly"]
 
 
 @dataclass(frozen=True)
-class ParallelButterfly(Topology):
+class ParallelButterfly(Sized):
     """`parallel` butterflies of width `n`: exactly `parallel` paths for each pair.
 
     Attributes:
-        n: Width.
-        radix: Inputs per output in each factor of a branch.
+        n: Width; `in` and `out` in text where they differ.
+        radix: Inputs per output in each factor of a branch, or one number per factor.
         parallel: Number of branches, and of paths from each input to each output.
-        skip: Whether the input is added to the output.
+        skip: Whether the input is added to the output; by default where widths are equal.
     """
 
     name: ClassVar[str] = "parallel-butterfly"
 
-    n: int
-    radix: int
+    radix: int | tuple[int, ...]
     parallel: int = 2
-    skip: bool = True
+    skip: bool | None = field(default=None, kw_only=True)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         """Refuses sizes that have no factorization, and branches that would add nothing."""
-        check_size(self.name, "n", self.n, at_least=2)
-        check_size(self.name, "radix", self.radix, at_least=2)
+        if self.skip is None:
+            object.__setattr__(self, "skip", self.out in (None, self.n))
+        super().__post_init__()
+        object.__setattr__(self, "radix", check_radix(self.name, self.radix, self.out is not None))
         check_size(self.name, "parallel", self.parallel, at_least=1)
-        if not isinstance(self.skip, bool):
-            raise InputError(f"{self.name} skip must be true or false, got {self.skip!r}")
-        if len(self.radices) == 1 and self.parallel > 1:
+        if len(self.digits()[1]) == 1 and self.parallel > 1:
             raise InputError(
                 f"{self.name} of n={self.n} at radix={self.radix} has one dense factor, and "
                 f"{self.parallel} of them in parallel are one: choose a smaller radix"
@@ -46,24 +47,48 @@ class ParallelButterfly(Topology):
 
     @property
     def radices(self) -> tuple[int, ...]:
-        """The digits' sizes, least significant first."""
-        return radices(self.n, self.radix)
+        """The digits' sizes where `in` and `out` are equal, least significant first."""
+        return radices(self.n, self.radix, self.name)
 
-    @property
-    def edges(self) -> int:
-        """Number of weights: `parallel * n` times the sum of the radices."""
-        return self.parallel * self.n * sum(self.radices)
+    def digits(self) -> tuple[tuple[int, ...], tuple[Step, ...]]:
+        """The digits of the first branch, each mixed once; the others take another order."""
+        return butterfly_digits(self.n, self.out_features, self.radix, self.name)
+
+    def _orders(self) -> list[tuple[Step, ...]]:
+        return digit_orders(*self.digits(), self.parallel)
 
     def branches(self) -> list[list[Mask]]:
         """The butterflies one by one, each mixing its digits in another order."""
-        masks = [digit_mask(self.radices, digit) for digit in range(len(self.radices))]
-        orders = digit_orders(len(masks), self.parallel)
-        return [[masks[digit] for digit in order] for order in orders]
+        sizes, _ = self.digits()
+        return [mix_digits(sizes, order) for order in self._orders()]
 
-    def factors(self) -> list[Mask]:
-        """The branches stacked: `[p n, n]` first, block-diagonal between, `[n, p n]` last."""
-        if self.parallel == 1:
-            return self.branches()[0]
-        first, *middle, last = zip(*self.branches(), strict=True)
-        stacked = [vstack(first), *(block_diag(masks) for masks in middle), hstack(last)]
-        return [csr_array(mask) for mask in stacked]
+    @cached_property
+    def edges(self) -> int:
+        """Number of weights: `parallel * n` times the sum of the radices at equal widths."""
+        sizes, _ = self.digits()
+        return sum(digit_edges(sizes, order) for order in self._orders())
+
+    @cached_property
+    def depth(self) -> int:
+        """Number of factors of a branch."""
+        return len(self.digits()[1])
+
+    @cached_property
+    def layer_widths(self) -> list[int]:
+        """Numbers of neurons from input to output, those of all branches together."""
+        sizes, _ = self.digits()
+        widths = [digit_widths(sizes, order)[1:-1] for order in self._orders()]
+        return [self.n, *map(sum, zip(*widths, strict=True)), self.out_features]
+
+    @classmethod
+    def variants(cls, in_features: int, out_features: int, edges: int) -> Iterator[Self]:
+        """For each radix, as many branches as the budget allows; at least two."""
+        for radix in butterfly_radices(in_features, out_features):
+            one = cls(in_features, radix, 1, out=out_features)
+            parallel = edges // one.edges
+            while parallel > 1:
+                found = cls(in_features, radix, parallel, out=out_features)
+                if found.edges <= edges:
+                    yield found
+                    break
+                parallel -= 1

@@ -5,8 +5,6 @@ import torch
 
 from nfcompile.errors import InputError
 from nfcompile.models import mlp as models
-from nfcompile.nn import SparseCascade
-from nfcompile.topology import ParallelButterfly
 
 
 def linears(module):
@@ -53,36 +51,7 @@ def test_impossible_networks_are_refused(arguments, message):
         models.mlp(*arguments)
 
 
-def test_a_butterfly_classifier_is_cascades_between_padding_and_a_dense_head():
-    topology = ParallelButterfly(64, 4, 2)
-    module = models.butterfly_mlp(40, 10, depth=3, topology=topology)
-    cascades = [m for m in module if isinstance(m, SparseCascade)]
-    assert [c.topology for c in cascades] == [topology] * 3
-    assert module(torch.randn(5, 40)).shape == (5, 10)
-    weights = 3 * (topology.edges + 64) + 64 * 10 + 10
-    assert sum(p.numel() for p in module.parameters()) == weights
-
-
-def test_a_butterfly_classifier_takes_a_topology_as_text_and_refuses_wider_inputs():
-    module = models.butterfly_mlp(64, 64, depth=1, topology="butterfly(n=64, radix=8)")
-    assert len(module) == 1
-    with pytest.raises(InputError, match="in_features must be at most n=64, got 65"):
-        models.butterfly_mlp(65, 10, depth=1, topology="butterfly(n=64, radix=8)")
-
-
-def test_a_seeded_classifier_leaves_the_generator_alone():
-    state = torch.get_rng_state()
-    first, again = (
-        models.butterfly_mlp(16, 16, 1, "butterfly(n=16, radix=4)", seed=3) for _ in range(2)
-    )
-    assert torch.equal(torch.get_rng_state(), state)
-    x = torch.randn(2, 16)
-    assert torch.equal(first(x), again(x))
-
-
-@pytest.mark.parametrize(
-    "factory", [models.block_mlp, models.unstructured_mlp, models.butterfly_cascade]
-)
+@pytest.mark.parametrize("factory", [models.block_mlp, models.unstructured_mlp])
 def test_named_networks_come_with_inputs_that_fit_and_a_signal_that_survives(factory):
     module, x = factory()
     with torch.no_grad():

@@ -4,13 +4,31 @@ import pytest
 import torch
 
 from nfcompile.nn import SparseCascade, SparseLinear
-from nfcompile.topology import Butterfly, ParallelButterfly
+from nfcompile.topology import (
+    Butterfly,
+    Clos,
+    Expander,
+    Hypercube,
+    LowRank,
+    ParallelButterfly,
+    Pixelfly,
+    RadixNet,
+)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Layers this small are slower on several threads, much so on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def effective_weight(cascade):
     total = torch.zeros(())
     for branch in cascade.branches:
-        product = torch.eye(cascade.topology.n)
+        product = torch.eye(cascade.topology.in_features)
         for layer in branch:
             product = layer.to_dense() @ product
         total = total + product
@@ -21,6 +39,13 @@ TOPOLOGIES = [
     Butterfly(16, 4),
     ParallelButterfly(16, 2, 3, skip=False),
     ParallelButterfly(24, 4, 2, skip=True),
+    Butterfly(16, 4, out=64),
+    Clos(16, 3, 4, out=8),
+    LowRank(12, 3, out=20),
+    Hypercube(16, 3, skip=True),
+    Pixelfly(16, 2, 3, skip=True),
+    RadixNet((2, 4), (1, 3, 2)),
+    Expander(10, 3, out=24),
 ]
 
 
@@ -29,7 +54,7 @@ TOPOLOGIES = [
 def test_the_forward_is_the_summed_product_of_the_factors(topology, activation):
     cascade = SparseCascade(topology, activation=activation)
     torch.nn.init.normal_(cascade.bias)
-    x = torch.randn(2, 3, topology.n)
+    x = torch.randn(2, 3, topology.in_features)
     expected = x @ effective_weight(cascade).T + cascade.bias
     expected = expected + x if topology.skip else expected
     expected = expected if activation is None else torch.relu(expected)
@@ -89,3 +114,57 @@ def test_a_gain_of_one_over_sqrt_depth_bounds_a_stack_with_skips():
     x = torch.relu(torch.randn(64, 1024)) * 2**0.5
     y = relu_stack(20, skip=True, gain=20**-0.5)(x)
     assert 0.5 < y.square().mean().item() < 4.0
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_to_dense_is_the_effective_weight_with_the_skip(topology, dtype):
+    cascade = SparseCascade(topology).to(dtype)
+    dense = cascade.to_dense()
+    assert dense.dtype == dtype
+    expected = sum(
+        torch.linalg.multi_dot(
+            [
+                *(f.to_dense() for f in reversed(branch)),
+                torch.eye(topology.in_features, dtype=dtype),
+            ]
+        )
+        for branch in cascade.branches
+    )
+    if topology.skip:
+        expected = expected + torch.eye(topology.in_features, dtype=dtype)
+    torch.testing.assert_close(dense, expected, rtol=1e-4, atol=1e-5)
+    x = torch.randn(5, topology.in_features, dtype=dtype)
+    torch.testing.assert_close(cascade(x), x @ dense.T, rtol=1e-4, atol=1e-5)
+
+
+def test_to_dense_passes_gradients():
+    cascade = SparseCascade(Butterfly(16, 4))
+    cascade.to_dense().square().sum().backward()
+    assert all(layer.values.grad.any() for branch in cascade.branches for layer in branch)
+
+
+@pytest.mark.parametrize(
+    ("activation", "skip", "gain"),
+    [
+        (None, False, 1.0),
+        (torch.relu, False, 2.0),
+        (torch.relu, True, 1.0),
+        (torch.tanh, False, 1.0),
+    ],
+)
+def test_the_default_gain_doubles_the_variance_before_a_relu_without_a_skip(activation, skip, gain):
+    torch.manual_seed(0)
+    topology = Butterfly(256, 4, skip=skip)
+    draws = [effective_weight(SparseCascade(topology, activation=activation)) for _ in range(4)]
+    assert torch.stack(draws).var().item() * 256 == pytest.approx(gain, rel=0.1)
+
+
+@pytest.mark.parametrize(("n", "out"), [(64, 256), (256, 64)])
+def test_between_unequal_widths_every_output_keeps_the_variance_of_the_inputs(n, out):
+    torch.manual_seed(0)
+    topology = Butterfly(n, 4, out=out)
+    with torch.no_grad():
+        ys = [SparseCascade(topology, bias=False)(torch.randn(64, n)) for _ in range(30)]
+    assert ys[0].shape == (64, out)
+    assert torch.stack(ys).square().mean().item() == pytest.approx(1.0, rel=0.15)

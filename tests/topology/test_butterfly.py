@@ -1,5 +1,7 @@
 """A butterfly has exactly one path per pair, at every width that factorizes."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,9 @@ def test_a_butterfly_of_width_65536_is_built_in_seconds():
         (4036, 4, "n=4036 .* the nearest width above it is n=4096"),
         (6, 16, "n=6 .* n=16"),
         (0, 2, "n must be an integer of at least 2, got 0"),
+        (-8, 2, "got -8"),
+        (16, 0, "radix must be an integer of at least 2, got 0"),
+        (16, "4", "radix must be an integer of at least 2, got '4'"),
         (16, 1, "radix must be an integer of at least 2, got 1"),
         (16.0, 2, "got 16.0"),
         (True, 2, "got True"),
@@ -85,6 +90,38 @@ def test_the_width_that_is_advised_factorizes():
                 advised = int(str(error).rpartition("n=")[2])
                 assert advised > n
                 Butterfly(advised, radix)
+
+
+@pytest.mark.parametrize("radices", [(2, 3, 5), (5, 3, 2), (4, 4), (2, 8, 3), (7,)])
+def test_a_list_of_radices_gives_the_digits_in_order(radices):
+    n = math.prod(radices)
+    topology = Butterfly(n, radices)
+    assert topology.edges == n * sum(radices)
+    i = np.arange(n)
+    place = 1
+    for radix, mask in zip(radices, topology.factors(), strict=True):
+        rest = i // (place * radix) * place + i % place  # the index without this digit
+        np.testing.assert_array_equal(mask.toarray(), rest[:, None] == rest[None, :])
+        place *= radix
+
+
+@pytest.mark.parametrize(
+    ("n", "out", "radix"),
+    [(64, 16, 4), (16, 64, 4), (512, 128, 8), (12, 20, 4), (16, 64, 8), (64, 3, 2)],
+)
+def test_of_unequal_widths_each_pair_has_one_path_through_no_narrower_cut(n, out, radix):
+    topology = Butterfly(n, radix, out=out)
+    assert (product(topology.factors()) == 1).all()
+    assert min(topology.layer_widths) == min(n, out)
+    assert topology.edges < n * out
+
+
+def test_variants_are_all_mixed_radices_within_the_budget():
+    found = list(Butterfly.variants(16, 16, 16 * 10))
+    assert set(found) == {
+        Butterfly(16, 2), Butterfly(16, 4), Butterfly(16, (2, 8)), Butterfly(16, (2, 2, 4))
+    }  # fmt: skip
+    assert set(Butterfly.variants(16, 16, 16 * 8)) == set(found) - {Butterfly(16, (2, 8))}
 
 
 def test_equal_butterflies_are_equal_values():

@@ -85,14 +85,44 @@ def test_branches_of_a_single_dense_factor_are_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((16, 4, 0, True), "parallel must be an integer of at least 1, got 0"),
-        ((16, 4, 2, 1), "skip must be true or false, got 1"),
-        ((17, 4, 2, True), "n=17 must be a power of radix=4"),
+        ({"parallel": 0}, "parallel must be an integer of at least 1, got 0"),
+        ({"parallel": 2.0}, "parallel must be an integer of at least 1, got 2.0"),
+        ({"skip": 1}, "skip must be true or false, got 1"),
+        ({"n": 17}, "n=17 must be a power of radix=4"),
+        ({"n": 0}, "n must be an integer of at least 2, got 0"),
+        ({"radix": (4, 2)}, r"radices must multiply to n=16, got 4 \* 2 = 8"),
+        ({"out": 64, "skip": True}, "widths must be equal, got in=16 and out=64"),
     ],
 )
 def test_bad_parameters_are_refused_by_name(arguments, message):
-    with pytest.raises(InputError, match=message):
-        ParallelButterfly(*arguments)
+    with pytest.raises(InputError, match=message) as caught:
+        ParallelButterfly(**{"n": 16, "radix": 4, "parallel": 2, **arguments})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_skip_is_there_by_default_where_widths_are_equal():
+    assert ParallelButterfly(16, 4).skip is True
+    assert ParallelButterfly(16, 4, out=16).skip is True
+    assert ParallelButterfly(16, 4, out=64).skip is False
+    assert ParallelButterfly(16, 4, skip=False) != ParallelButterfly(16, 4)
+
+
+@pytest.mark.parametrize(("n", "out", "radix"), [(16, 64, 4), (64, 16, 4), (32, 128, 4)])
+def test_of_unequal_widths_each_branch_has_one_path_per_pair_through_no_narrower_cut(n, out, radix):
+    topology = ParallelButterfly(n, radix, 3, out=out)
+    for branch in topology.branches():
+        np.testing.assert_array_equal(product(branch), np.ones((out, n)))
+        assert min(mask.shape[0] for mask in branch) >= min(n, out)
+
+
+def test_variants_have_at_least_two_branches_and_as_many_as_fit():
+    found = list(ParallelButterfly.variants(64, 64, 2000))
+    assert ParallelButterfly(64, 8, 2000 // (64 * 16)) not in found  # that is one
+    assert ParallelButterfly(64, 2, 2) in found
+    for topology in found:
+        assert topology.parallel >= 2
+        one = topology.edges // topology.parallel
+        assert topology.edges <= 2000 < topology.edges + one
 
 
 @pytest.mark.timeout(30)

@@ -15,6 +15,7 @@
 #include "kernels/bsr/bsr.h"
 #include "kernels/csr/csr.h"
 #include "python/arrays.h"
+#include "python/training.h"
 
 namespace nfcompile::python {
 namespace {
@@ -252,4 +253,7 @@ void Bind(nb::module_& m) {
 }  // namespace
 }  // namespace nfcompile::python
 
-NB_MODULE(_native, m) { nfcompile::python::Bind(m); }
+NB_MODULE(_native, m) {
+  nfcompile::python::Bind(m);
+  nfcompile::python::BindTraining(m);
+}

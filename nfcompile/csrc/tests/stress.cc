@@ -16,6 +16,9 @@
 #include "kernels/csr/csr.h"
 
 namespace nfcompile {
+
+int64_t StressCsrTraining();  // stress_csr_training.cc
+
 namespace {
 
 using Factory = std::function<std::unique_ptr<MatMul>(Isa)>;
@@ -169,7 +172,7 @@ int64_t StressLists(int64_t blocks, int64_t block_rows, int64_t block_columns) {
 }
 
 int64_t Stress() {
-  int64_t failures = 0;
+  int64_t failures = StressCsrTraining();
   for (const int64_t out : {1, 7, 8, 65, 130}) {
     for (const int64_t in : {1, 9, 16, 1000}) {
       for (const double density : {0.0, 0.03, 0.5}) failures += StressCsr(out, in, density);

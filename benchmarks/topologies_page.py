@@ -1,0 +1,266 @@
+"""docs/topologies.md from what was measured; every verdict follows from the numbers by a rule."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from topologies_claims import CLAIMS, by_budget, correlations
+
+from nfcompile.study.recommend import Recommendation
+from nfcompile.study.summary import Estimate, Outcome, estimate
+from nfcompile.topology import parse
+from nfcompile.topology.requirements import requirements
+
+__all__ = ["Measured", "page"]
+
+ALL_KINDS = (
+    "dense(n=64)",
+    "low-rank(n=64, rank=12)",
+    "torus(n=64, dims=2)",
+    "hypercube(n=64)",
+    "butterfly(n=64, radix=4)",
+    "clos(n=64, m=8, q=8)",
+    "random(n=64, degree=6)",
+    "expander(n=64, degree=6)",
+    "radix-net(radices=[2, 8, 4], widths=[1, 2, 1, 1])",
+    "monarch(n=64)",
+    "pixelfly(n=64, block=4, rank=2)",
+    "parallel-butterfly(n=64, radix=4, parallel=2)",
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything that the page is made of."""
+
+    environment: dict[str, Any]
+    outcomes: Sequence[Outcome]
+    cascades: Sequence[dict[str, Any]]
+    masks: Sequence[dict[str, Any]]
+    training_step: dict[str, Any]
+    recommendation: Recommendation
+
+
+def page(measured: Measured) -> str:
+    """The whole page."""
+    parts = [
+        _head(measured.environment),
+        _claims(measured),
+        _kinds(),
+        _accuracy(measured.outcomes),
+        _heuristic(measured.outcomes),
+        _initialization(measured.cascades),
+        _recommendation(measured.recommendation),
+        _costs(measured),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def interval(found: Estimate | None, percent: bool = True) -> str:
+    """Mean and the half width of its 95 % interval."""
+    if found is None:
+        return ""
+    half = found.high - found.mean
+    if percent:
+        return f"{found.mean:.1%} ± {half * 100:.1f}"
+    return f"{found.mean:.3f} ± {half:.3f}"
+
+
+def _head(environment: dict[str, Any]) -> str:
+    return f"""# Topologies, measured
+
+Made by `make topologies` ({environment["cpu"]}, {environment["cores"]} cores, kernels \
+{environment["kernels"]}, onnxruntime {environment["onnxruntime"]}, nfcompile \
+{environment["nfcompile"]}). ± is half of a 95 % confidence interval. Which topology to train at
+your own widths and budget: `nfcompile topology recommend`."""
+
+
+def _claims(measured: Measured) -> str:
+    rows = [
+        (number, *claim(measured.outcomes, measured.cascades, measured.recommendation))
+        for number, claim in enumerate(CLAIMS, 1)
+    ]
+    head = ("", "the paper says", "verdict", "measured here")
+    return f"""## What the seed paper claims
+
+*NeuroFabric: Identifying Ideal Topologies for Training A Priori Sparse Networks* (Isakov and Kinsy,
+arXiv 2002.08339, 2020, and the paper of that name at ICCD 2022). **Only abstracts and a part of the
+introduction could be read**, so the left column holds what those state; their data sets, sizes and
+training recipes are unknown to us. Everything else on this page is this project's: definitions of
+the topologies, initialization, heuristic, requirements and all figures.
+
+{table(head, rows)}"""
+
+
+def _kinds() -> str:
+    rows = []
+    for text in ALL_KINDS:
+        topology = parse(text)
+        met = {item.name: item for item in requirements(topology)}
+        cells = [
+            ("yes" if item.met else "**no**") + f" ({_number(item.value)})" for item in met.values()
+        ]
+        rows.append((f"`{topology}`", topology.edges, topology.depth, *cells))
+    names = [item.name for item in requirements(parse(ALL_KINDS[0]))]
+    return f"""## The topologies, and which requirements they meet
+
+![Factors and path counts of a parallel butterfly](topologies/parallel-butterfly.png)
+
+Rows of masks are outputs. Reachability is the share of joined pairs; bandwidth the number of
+signals that pass every cut (maximum flow); equal paths the deviation of path counts over their
+mean; path diversity the fewest paths of any pair, met from 2; depth is met up to log2 of the
+width.
+
+{table(("topology", "edges", "factors", *names), rows)}"""
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) else f"{value:.3g}"
+
+
+def _accuracy(outcomes: Sequence[Outcome]) -> str:
+    parts = [
+        """## Accuracy at equal edges
+
+![Accuracy against edges](topologies/accuracy.png)
+
+Digits of scikit-learn (1,437 to train on, 360 to test on, 64 inputs), networks of 64-wide cascades
+with ReLU and a dense head, Adam, 15 epochs, 5 seeds, the same recipe for all. Budgets are edges per
+cascade; a member counts if it uses at least 7/8 of its budget."""
+    ]
+    for (setting, budget), found in by_budget(outcomes).items():
+        rows = []
+        without = {o.topology: o for o in found if not o.skip}
+        with_skip = {_twin(o.topology): o for o in found if o.skip}
+        ordered = sorted(with_skip, key=lambda text: -with_skip[text].accuracy.mean)
+        for text in ordered:
+            plain = without[next(t for t in without if _twin(t) == text)]
+            rows.append(
+                (f"`{text}`", plain.edges, interval(plain.accuracy),
+                 interval(with_skip[text].accuracy))
+            )  # fmt: skip
+        name = "Dense, for comparison" if budget is None else f"Budget {budget}"
+        parts.append(
+            f"**{name}**, {setting}:\n\n"
+            + table(("topology", "edges", "without skip", "with skip"), rows)
+        )
+    return "\n\n".join(parts)
+
+
+def _twin(text: str) -> str:
+    return text.replace(", skip=true", "").replace(", skip=false", "")
+
+
+def _heuristic(outcomes: Sequence[Outcome]) -> str:
+    rows = []
+    seen: set[str] = set()
+    for (_, budget), found in by_budget(outcomes).items():
+        for o in sorted(found, key=lambda o: o.heuristic["l2"].mean if o.heuristic else 9.0):
+            if o.heuristic and not o.skip and o.topology not in seen:
+                seen.add(o.topology)
+                values = [interval(o.heuristic[m], False) for m in ("l2", "l1", "l0")]
+                rank = f"{o.heuristic['rank'].mean:.0f}"
+                rows.append((budget, f"`{_twin(o.topology)}`", *values, rank))
+    head = ("budget", "topology", "L2", "L1", "L0", "rank")
+    found_rows = [
+        (setting, where, metric, f"{c.rho:+.2f}", f"{c.p_value:.3f}", c.count)
+        for setting, where, metric, c in correlations(outcomes)
+    ]
+    head_rho = ("setting", "budget", "metric", "Spearman's rho", "p", "topologies")
+    return f"""## The data-free heuristic
+
+Random 64x64 matrices are reconstructed with the cascade, 5 draws, the best of 2 restarts each: L2
+is the squared error over the squared norm, L1 the mean error over the entries' deviation, L0 the
+share of entries matched to 1e-3 of it; rank is the exact generic rank of the Jacobian from
+weights to product: how many entries can be prescribed at once. Numbers compare only within a
+budget.
+
+{table(head, rows)}
+
+Does it predict accuracy? Rank correlation with the accuracy without skip, within each budget, and
+over all budgets after ranking within each. A good heuristic has rho near -1 for errors (L2, L1)
+and near +1 for L0 and rank. p is by permutation; with so few topologies per budget only strong
+correlations show.
+
+![Heuristic against accuracy](topologies/heuristic.png)
+
+{table(head_rho, found_rows)}"""
+
+
+def _initialization(cascades: Sequence[dict[str, Any]]) -> str:
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for record in cascades:
+        groups[record["task"]["topology"], record["task"]["init"]].append(record["result"])
+    rows = [
+        (f"`{topology}`", init, interval(estimate([r["accuracy"] for r in results])),
+         f"{results[0]['losses'][0]:.3f}", f"{results[0]['losses'][-1]:.3f}")
+        for (topology, init), results in groups.items()
+    ]  # fmt: skip
+    return f"""## Initialization
+
+Weights by true fan-in, `Var w = 1 / k_in`, give each entry of the effective matrix variance
+exactly 1/n where path counts are equal (tested to 12 digits), and a signal and gradient of unit
+variance through hundreds of factors (tested). A dense initialization scales the variance by the
+density at every factor: after 64 factors of degree 7 at width 64 by 1e-61. One cascade of 64
+factors, trained on digits:
+
+![Loss of cascades of 64 factors](topologies/initialization.png)
+
+{table(("cascade", "initialization", "accuracy", "first loss", "last loss"), rows)}"""
+
+
+def _recommendation(found: Recommendation) -> str:
+    rows = [
+        (
+            f"**`{c.topology}`**" if c is found.best or c.topology == found.best.topology
+            else f"`{c.topology}`",
+            interval(c.accuracy), c.parameters, f"{c.freedom:.1%}",
+            f"{c.latency[1].median_us:.0f}", f"{c.latency[64].median_us:.0f}",
+            f"{found.dense[64].median_us / c.latency[64].median_us:.1f}x",
+            ", ".join(item.name for item in c.unmet) or "all met", "yes" if c.on_front else "",
+        )
+        for c in found.candidates
+    ]  # fmt: skip
+    head = ("topology", "accuracy", "weights", "freedom", "us at batch 1", "us at batch 64",
+            "over dense", "requirements not met", "Pareto front")  # fmt: skip
+    reasons = "\n".join(f"- {reason}" for reason in found.reasons)
+    return f"""## Recommendation for 1024 to 1024 with 65,536 weights
+
+`nfcompile topology recommend --in 1024 --out 1024 --edges 65536` (one thread; digits, each pixel
+repeated 16 times; 3 seeds; freedom is the share of entries that can be prescribed at once). The
+dense layer takes {found.dense[1].median_us:.0f} us at batch 1 and {found.dense[64].median_us:.0f}
+us at batch 64.
+
+![Accuracy against latency](topologies/pareto.png)
+
+{table(head, rows)}
+
+Recommended: **`{found.best.topology}`**
+
+{reasons}"""
+
+
+def _costs(measured: Measured) -> str:
+    rows = [
+        (f"`{m['topology']}`", m["factors"], f"{m['edges']:,}", f"{m['seconds']:.2f}",
+         f"{m['bytes'] / 1e6:.0f}")
+        for m in measured.masks
+    ]  # fmt: skip
+    return f"""## What masks and training cost
+
+All masks at width 65,536, never dense, each kind in a process of its own:
+
+{table(("topology", "factors", "edges", "seconds", "peak MB"), rows)}
+
+{_step(measured.training_step)}"""
+
+
+def _step(data: dict[str, Any]) -> str:
+    return str(data["markdown"])

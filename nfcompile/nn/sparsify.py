@@ -1,0 +1,104 @@
+"""Swaps the dense layers of a network for sparse cascades."""
+
+import warnings
+from collections.abc import Callable
+
+from torch import nn
+
+from nfcompile.errors import InputError
+from nfcompile.nn.sparse_cascade import SparseCascade
+from nfcompile.nn.sparse_conv2d import SparseConv2d
+from nfcompile.topology import Topology, parse
+
+__all__ = ["sparsify"]
+
+Choice = str | Topology | Callable[[int, int], Topology]
+
+
+def sparsify(
+    module: nn.Module,
+    topology: Choice,
+    *,
+    layers: Callable[[str, nn.Module], bool] = lambda name, layer: True,
+    gain: float | None = None,
+) -> nn.Module:
+    """Replaces each Linear and Conv2d of a network, in place, by a cascade of its widths.
+
+    The new layers are initialized by their degrees, not from the old weights: sparse before
+    training. Bias, stride, padding, dilation, dtype and device stay as they are. A layer whose
+    widths the topology cannot have, a convolution with groups, and the projections of torch's
+    own attention and encoder layers, which read the weight itself, are left as they are, with a
+    warning that says why.
+
+    Args:
+        module: The network; a Linear or Conv2d itself is replaced by what is returned.
+        topology: Text without widths, such as `butterfly(radix=4)`, which every layer fills in
+            with its own; one topology for all layers of its widths; or a function of
+            (in_features, out_features).
+        layers: Which layers, by qualified name and module; all by default.
+        gain: Of every cascade; None for its own default.
+
+    Returns:
+        The network.
+
+    Raises:
+        InputError: If no layer was replaced.
+    """
+    made: dict[nn.Module, nn.Module] = {}  # a layer used twice stays one layer
+    reasons: dict[nn.Module, str] = {}
+    for name, layer in list(module.named_modules(remove_duplicate=False)):
+        if not isinstance(layer, (nn.Linear, nn.Conv2d)) or not layers(name, layer):
+            continue
+        try:
+            _check_parent(module.get_submodule(name.rpartition(".")[0]))
+            sparse = made[layer] if layer in made else _swap(layer, topology, gain)
+        except InputError as error:
+            reasons[layer] = f"{name or 'the layer'} stays dense: {error}"
+            continue
+        made[layer] = sparse.train(layer.training)
+        if not name:
+            return sparse
+        parent, _, child = name.rpartition(".")
+        setattr(module.get_submodule(parent), child, sparse)
+    if not made:
+        raise InputError(next(iter(reasons.values()), "there is no Linear or Conv2d to replace"))
+    for reason in reasons.values():
+        warnings.warn(reason, stacklevel=2)
+    return module
+
+
+def _check_parent(parent: nn.Module) -> None:
+    """Refuses owners whose forward reads `weight` of their layers instead of calling them."""
+    if isinstance(parent, (nn.MultiheadAttention, nn.TransformerEncoderLayer)):
+        raise InputError(f"{type(parent).__name__} reads the weight of this layer")
+
+
+def _swap(layer: nn.Linear | nn.Conv2d, choice: Choice, gain: float | None) -> nn.Module:
+    sparse: nn.Module
+    if isinstance(layer, nn.Linear):
+        topology = _topology(choice, layer.in_features, layer.out_features)
+        sparse = SparseCascade(topology, layer.bias is not None, gain=gain)
+    else:
+        if layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+            raise InputError("a convolution must have one group and explicit zero padding")
+        sparse = SparseConv2d(
+            layer.in_channels, layer.out_channels, _two(layer.kernel_size),
+            _topology(choice, layer.in_channels, layer.out_channels),
+            _two(layer.stride), _two(layer.padding), _two(layer.dilation),
+            layer.bias is not None, gain=gain,
+        )  # fmt: skip
+    return sparse.to(layer.weight.device, layer.weight.dtype)
+
+
+def _topology(choice: Choice, in_features: int, out_features: int) -> Topology:
+    if isinstance(choice, str):
+        return parse(choice, in_features=in_features, out_features=out_features)
+    topology = choice if isinstance(choice, Topology) else choice(in_features, out_features)
+    if (topology.in_features, topology.out_features) != (in_features, out_features):
+        raise InputError(f"{topology} does not join {in_features} to {out_features} features")
+    return topology
+
+
+def _two(value: tuple[int, ...]) -> tuple[int, int]:
+    first, second = value
+    return first, second

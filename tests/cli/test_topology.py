@@ -1,0 +1,236 @@
+"""`nfcompile topology` as a user sees it: tables, JSON, pictures, one line per error."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from nfcompile.cli import app
+from nfcompile.topology import KINDS, parse
+from nfcompile.topology.jacobian import jacobian_rank
+from nfcompile.topology.requirements import requirements
+
+QUICK = ("--draws", 2, "--restarts", 1, "--steps", 2, "--workers", 1)
+SWEEP = ("sweep", *QUICK, "--seeds", 2, "--epochs", 1)
+THREE = [f"low-rank(n=64, rank={rank})" for rank in (2, 3)] + ["clos(n=64, m=2, q=8)"]
+
+
+def run(*args: Any, ok: bool = True) -> Any:
+    result = CliRunner().invoke(app, ["topology", *(str(arg) for arg in args)])
+    assert not ok or result.exit_code == 0, result.output
+    return result
+
+
+def data(*args: Any) -> Any:
+    return json.loads(run(*args, "--json", "-").stdout)
+
+
+def words(text: str) -> str:
+    """Table cells may break anywhere between words."""
+    return " ".join(text.split())
+
+
+def named(*texts: str) -> list[str]:
+    return [part for text in texts for part in ("--topology", text)]
+
+
+def test_list_tells_all_kinds_with_parameters_and_rule() -> None:
+    said = run("list").stdout
+    assert [line.split()[0] for line in said.splitlines()[2:] if line[:1].isalpha()] == list(KINDS)
+    assert "n, degree, seed=0, layers?, skip=false" in said
+    assert "radices[t]" in said
+    kinds = {item["name"]: item for item in data("list")["kinds"]}
+    assert {"name": "parallel", "required": False, "default": 2} in kinds["parallel-butterfly"][
+        "parameters"
+    ]
+    assert kinds["dense"]["rule"].startswith("Every input joined to every output")
+
+
+def test_list_of_a_budget_has_its_members_and_the_kinds_without_one() -> None:
+    found = data("list", "-n", 64, "--edges", 1536, "--per-kind", 2)
+    for row in found["members"]:
+        topology = parse(row["topology"])
+        assert 0.875 * 1536 <= row["edges"] == topology.edges <= 1536
+        assert row["density"] == topology.edges / 4096 and row["factors"] == topology.depth
+        assert [one["met"] for one in row["requirements"]] == [
+            one.met for one in requirements(topology)
+        ]
+    kinds = [row["topology"].partition("(")[0] for row in found["members"]]
+    assert {*kinds, *found["without"]} == set(KINDS) and max(map(kinds.count, kinds)) == 2
+    result = run("list", "--in", 64, "--out", 32, "--edges", 700)
+    assert "low-rank(in=64, out=32, rank=7)" in words(result.stdout)
+    assert "no member with 700 edges or up to an eighth fewer: dense" in result.stderr
+
+
+def test_show_has_the_numbers_of_the_topology() -> None:
+    text = "parallel-butterfly(n=16, radix=4)"
+    found, topology = data("show", text), parse(text)
+    assert found["rank"] == {"value": jacobian_rank(topology), "entries": 256, "exact": True}
+    assert found["paths"] == [2, 2] and found["edges"] == topology.edges
+    assert found["variance"]["fan_in"] == pytest.approx([1, 1])
+    assert found["variance"]["dense"] == pytest.approx([(4 / 16) ** 2] * 2)
+    assert found["factors"][3] == {
+        "branch": 2, "factor": 2, "shape": [16, 16], "edges": 64, "fan_in": [4, 4],
+    }  # fmt: skip
+    assert all(item["met"] for item in found["requirements"])
+    said = words(run("show", "expander(degree=3)", "-n", 32).stdout)
+    assert "entries can be prescribed at once (exactly)" in said
+    assert "reachability" in said and "gradient path no no skip" in said
+
+
+def test_the_rank_of_a_large_topology_is_a_bound_and_says_so() -> None:
+    found = data("show", "butterfly(n=256, radix=4)")
+    assert found["rank"] == {"value": 4 * 256 * 4 - 3 * 256, "entries": 256**2, "exact": False}
+    assert "a bound" in words(run("show", "butterfly(n=256, radix=4)").stdout)
+
+
+def test_score_agrees_with_the_library_and_warns_at_unequal_edges(tmp_path: Path) -> None:
+    from nfcompile.study.reconstruction import reconstruct
+
+    texts = ["low-rank(n=16, rank=4, skip=true)", "butterfly(n=16, radix=4)"]
+    kept = ("--results", tmp_path / "r.jsonl")
+    result = run("score", *texts, *QUICK, "--seed", 3, *kept, "--json", "-")
+    for row, text in zip(json.loads(result.stdout)["scores"], texts, strict=True):
+        topology = parse(text.replace(", skip=true", ""))
+        expected = reconstruct(topology, draws=2, restarts=1, steps=2, seed=3)
+        assert row["heuristic"]["l2"]["mean"] == pytest.approx(sum(expected.l2) / 2)
+        assert row["heuristic"]["rank"]["mean"] == jacobian_rank(topology)
+    assert "warning" not in result.stderr
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 2
+    result = run("score", "low-rank(n=16, rank=2)", texts[1], *QUICK)
+    assert "warning: numbers compare only at equal edges, these have 64 to 128" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """The results file of a sweep, and what the command said."""
+    path = tmp_path_factory.mktemp("sweep") / "r.jsonl"
+    return path, run(*SWEEP, "--edges", 384, *named(*THREE), "--results", path)
+
+
+def test_a_sweep_scores_and_trains_all_of_a_budget_and_a_rerun_does_nothing_more(
+    swept: tuple[Path, Any],
+) -> None:
+    path, result = swept
+    tasks = [json.loads(line)["task"] for line in path.read_text().splitlines()]
+    skips = [text.replace(")", ", skip=true)") for text in THREE]
+    trained = sorted(task["topology"] for task in tasks if task["kind"] == "train")
+    assert trained == sorted([*THREE, *skips] * 2)
+    assert sorted(task["topology"] for task in tasks if task["kind"] == "score") == sorted(THREE)
+    said = words(result.stdout)
+    assert "Budget of 256 edges; digits, 2 layers, 1 epochs" in said
+    assert "Budget of 384 edges" in said and "Does the score predict accuracy?" in said
+    before = path.read_bytes()
+    again = data(*SWEEP, "--edges", 384, *named(*THREE), "--results", path)
+    assert path.read_bytes() == before
+    budgets = {row["budget"]: row for row in again["budgets"]}
+    assert {item["topology"] for item in budgets[256]["topologies"]} == {THREE[0], skips[0]}
+    accuracies = [item["accuracy"]["mean"] for item in budgets[384]["topologies"]]
+    assert accuracies == sorted(accuracies, reverse=True) and len(accuracies) == 4
+    assert budgets[384]["predictions"][-1]["correlations"]["l2"]["count"] == 4
+
+
+def test_a_sweep_can_score_only_or_train_only(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    text = THREE[0].replace(")", ", skip=true)")
+    for switch in ("--no-train", "--no-score"):
+        run(*SWEEP, *named(text), "--results", path, switch, "--skip", "as-is")
+    tasks = [json.loads(line)["task"] for line in path.read_text().splitlines()]
+    assert [task["kind"] for task in tasks] == ["score", "train", "train"]
+    assert [task["topology"] for task in tasks] == [THREE[0], text, text]
+
+
+def test_recommend_names_one_of_the_candidates_and_draws_them(tmp_path: Path) -> None:
+    args = ("recommend", "-n", 64, "--edges", 256, "--seeds", 1, "--epochs", 1, "--batch", 4)
+    result = run(*args, "--workers", 1, "-o", tmp_path / "p.svg", "--json", tmp_path / "r.json")
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert found["best"] in {item["topology"] for item in found["candidates"]}
+    assert set(found["dense"]) == {"1", "4"}
+    said = words(result.stdout)
+    assert f"train {found['best']}" in said and "the dense layer - 4,096" in said
+    assert found["best"] in (tmp_path / "p.svg").read_text()
+
+
+def test_plot_draws_topologies_and_sweeps(swept: tuple[Path, Any], tmp_path: Path) -> None:
+    for name, source, what, words_ in (
+        ("a.svg", "butterfly(n=16, radix=4)", (), "factor 2"),
+        ("b.svg", "butterfly(radix=4)", ("--what", "paths", "-n", 16), "every pair is joined"),
+        ("c.svg", swept[0], (), "accuracy on the test set, %"),
+        ("d.svg", swept[0], ("--what", "heuristic"), "no skip: rho"),
+    ):
+        result = run("plot", source, "-o", tmp_path / name, *what)
+        assert words_ in (tmp_path / name).read_text()
+        assert result.stderr.splitlines()[-1] == f"wrote {tmp_path / name}"
+    run("plot", "monarch(n=16)", "-o", tmp_path / "e.png")
+    assert (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("list -n 64", "members need widths and edges"),
+        ("list -n 64 --in 64 --edges 9", "give the widths as -n, or as --in and --out, not both"),
+        ("list --out 64 --edges 9", "--out needs --in as well"),
+        ("list -n 64 --edges 1", "no topology from 64 to 64 has 1 edges"),
+        ("list -n 1 --edges 1", "must be an integer of at least 2, got 1"),
+        ("list -n 64 --edges 999 --per-kind 0", "per-kind must be at least 1, got 0"),
+        ("list --json missing/x.json", "its folder is missing"),
+        ("show buterfly(n=64,radix=4)", "unknown topology 'buterfly'; did you mean"),
+        ("show butterfly(n=64,radix=4) -n 32", "has 64 inputs, where 32 are needed"),
+        ("show dense(n=65536)", "4,294,967,296 edges, more than the 134,217,728"),
+        ("score monarch(n=16) --steps 0", "steps must be at least 1, got 0"),
+        ("score monarch(n=16) --workers 0", "workers must be at least 1, got 0"),
+        ("score monarch(n=1024)", "takes widths up to 512"),
+        ("sweep --results r --edges 9", "a sweep needs widths"),
+        ("sweep --results r -n 64", "a sweep needs --edges, --topology or both"),
+        ("sweep --results r -n 64 --edges 9,x", "must be integers above 0 with commas between"),
+        ("sweep --results r -n 64 --edges 512 --skip no", "skip must be both or as-is, got 'no'"),
+        ("sweep --results r -n 64 --edges 512 --no-score --no-train", "leave nothing to do"),
+        ("sweep --results r -n 64 --edges 512 --dataset digit", "unknown data set 'digit'"),
+        ("sweep --results r -n 32 --edges 256", "at least the 64 inputs of digits, got 32"),
+        ("sweep --results r --in 64 --out 32 --edges 512 --layers 2", "layers must be 1"),
+        ("sweep --results no/r -n 64 --edges 512", "results file no/r must be writable"),
+        ("recommend --edges 512", "a recommendation needs widths"),
+        ("recommend -n 64 --edges 512 --seeds 0", "seeds must be at least 1, got 0"),
+        ("recommend -n 64 --edges 512 -o p.jpg", "picture p.jpg must end in"),
+        ("plot monarch(n=16) -o p.jpg", "picture p.jpg must end in .png, .svg, .pdf"),
+        ("plot monarch(n=16) -o missing/p.png", "output folder missing does not exist"),
+        ("plot monarch(n=16) -o p.png --what mask", "what must be masks, paths, accuracy or"),
+        ("plot monarch(n=16) -o p.png --what accuracy", "can be drawn as masks or paths"),
+        ("plot r.jsonl -o p.png", "no such file: r.jsonl"),
+    ],
+)
+def test_a_bad_value_is_one_line_and_nothing_is_written(
+    args: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*args.split(), ok=False)
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("nfcompile: error: ") and said in line
+    assert not result.stdout and not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_sweep_leaves_the_old_picture(tmp_path: Path) -> None:
+    (tmp_path / "r.txt").write_text("a poem\n")
+    (tmp_path / "p.png").write_bytes(b"old")
+    result = run("plot", tmp_path / "r.txt", "-o", tmp_path / "p.png", ok=False)
+    assert result.exit_code == 2 and "line 1 must be a result" in result.stderr
+    assert (tmp_path / "p.png").read_bytes() == b"old"
+
+
+def test_help_needs_neither_numpy_nor_torch_nor_matplotlib() -> None:
+    code = """
+import sys
+from nfcompile.cli import app
+try:
+    app(["topology", "sweep", "--help"])
+except SystemExit:
+    print(sorted({"numpy", "torch", "matplotlib", "rich"} & set(sys.modules)))
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[-1] == "[]"
