@@ -14,6 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.progress import Progress
+from topologies_page import Measured, page
+
+from nfcompile.bench.environment import describe
 from nfcompile.study.plots import (
     draw_accuracy,
     draw_heuristic,
@@ -21,11 +26,6 @@ from nfcompile.study.plots import (
     draw_topology,
     draw_training,
 )
-from rich.console import Console
-from rich.progress import Progress
-from topologies_page import Measured, page
-
-from nfcompile.bench.environment import describe
 from nfcompile.study.recommend import recommend
 from nfcompile.study.summary import outcomes
 from nfcompile.study.sweep import Task, run_tasks
@@ -37,6 +37,8 @@ WIDTH = 64
 BUDGETS = (768, 1024, 1536, 3072)
 DEEP_BUDGETS = (1536, 3072)
 LAYERS, DEEP_LAYERS = 2, 8
+WIDER, WIDER_BUDGETS = 256, (8192, 20480)
+CLOS = "clos(n=256, m=16, q=16)"
 SEEDS = range(5)
 EPOCHS = 15
 
@@ -74,9 +76,13 @@ def sweep_tasks() -> Iterator[Task]:
     for edges in BUDGETS:
         for member in fit_all(WIDTH, WIDTH, edges, per_kind=2):
             yield score_task(member)
-    for layers, budgets, per_kind in ((LAYERS, BUDGETS, 2), (DEEP_LAYERS, DEEP_BUDGETS, 1)):
-        members = [m for edges in budgets for m in fit_all(WIDTH, WIDTH, edges, per_kind=per_kind)]
-        for member in (*members, Dense(WIDTH)):
+    for width, layers, budgets, per_kind, named in (
+        (WIDTH, LAYERS, BUDGETS, 2, [Dense(WIDTH)]),
+        (WIDER, LAYERS, WIDER_BUDGETS, 1, [Dense(WIDER), parse(CLOS)]),
+        (WIDTH, DEEP_LAYERS, DEEP_BUDGETS, 1, [Dense(WIDTH)]),
+    ):
+        members = [m for edges in budgets for m in fit_all(width, width, edges, per_kind=per_kind)]
+        for member in (*members, *named):
             for skip in (False, True):
                 found = replace(member, skip=skip)
                 yield from train_tasks(found, "digits", SEEDS, layers=layers, epochs=EPOCHS)
@@ -128,12 +134,12 @@ def main() -> None:
     pictures = options.docs / "topologies"
     pictures.mkdir(parents=True, exist_ok=True)
     found = outcomes(records)
-    shallow = [o for o in found if f", {LAYERS} layers" in o.setting]
+    narrow = [o for o in found if f", {LAYERS} layers" in o.setting and o.edges <= WIDTH**2]
     draw_topology(
         parse("parallel-butterfly(n=64, radix=4, parallel=2)"), pictures / "parallel-butterfly.png"
     )
-    draw_accuracy(shallow, pictures / "accuracy.png")
-    draw_heuristic(shallow, pictures / "heuristic.png")
+    draw_accuracy(narrow, pictures / "accuracy.png")
+    draw_heuristic(narrow, pictures / "heuristic.png")
     draw_training(
         {
             f"{r['task']['topology']}, {r['task']['init']}": r["result"]["losses"]
@@ -143,8 +149,9 @@ def main() -> None:
         pictures / "initialization.png",
         "One cascade of 64 factors, trained on digits",
     )
-    step = Path("out/training_step.json")
-    subprocess.run([sys.executable, "benchmarks/training_step.py", "--out", step], check=True)
+    step = options.results.with_name("training_step.json")
+    program = Path(__file__).with_name("training_step.py")
+    subprocess.run([sys.executable, program, "--out", step], check=True)
     recommendation = recommend(1024, 1024, 65536, results=options.results)
     draw_pareto(recommendation, pictures / "pareto.png", 64)
     measured = Measured(
@@ -155,7 +162,9 @@ def main() -> None:
         training_step=json.loads(step.read_text()),
         recommendation=recommendation,
     )
-    (options.docs / "topologies.md").write_text(page(measured))
+    written = options.docs / "topologies.md.tmp"
+    written.write_text(page(measured))
+    written.replace(options.docs / "topologies.md")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,11 @@ __all__ = ["Spread", "butterfly_cascade", "cascade_mlp"]
 
 
 class Spread(nn.Module):
-    """Repeats features evenly until they fill a width: `y[..., i] = x[..., i * f // n]`."""
+    """Repeats features until they fill a width, evenly and in an order that is random but fixed.
+
+    Neighbours get different features, so that no topology is helped or harmed by where the copies
+    of one lie.
+    """
 
     source: Tensor
 
@@ -29,7 +33,8 @@ class Spread(nn.Module):
         super().__init__()
         if features > width:
             raise InputError(f"in_features must be at most the topology's {width}, got {features}")
-        self.register_buffer("source", torch.arange(width) * features // width, persistent=False)
+        order = torch.randperm(width, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("source", order % features, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps `[..., features]` to `[..., width]`."""

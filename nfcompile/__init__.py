@@ -3,6 +3,8 @@
 compiled = nfcompile.compile(module, example_inputs)
 compiled.save("model.onnx")
 outputs = nfcompile.session("model.onnx").run(None, inputs)
+
+Subpackages, such as `nfcompile.topology` and `nfcompile.nn`, are imported when first asked for.
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
@@ -13,6 +15,19 @@ from nfcompile.version import __version__
 __all__ = ["__version__", "compile", "op_library_path", "session", "verify"]
 
 if _TYPE_CHECKING:
+    from nfcompile import bench as bench
+    from nfcompile import cost as cost
+    from nfcompile import data as data
+    from nfcompile import errors as errors
+    from nfcompile import frontend as frontend
+    from nfcompile import ir as ir
+    from nfcompile import models as models
+    from nfcompile import nn as nn
+    from nfcompile import passes as passes
+    from nfcompile import runtime as runtime
+    from nfcompile import sparse as sparse
+    from nfcompile import study as study
+    from nfcompile import topology as topology
     from nfcompile.api import compile, verify  # noqa: A004
     from nfcompile.runtime.op_library import op_library_path
     from nfcompile.runtime.ort import session
@@ -25,14 +40,22 @@ _HOMES = {
 }
 
 
+_SUBPACKAGES = (
+    "bench", "cost", "data", "errors", "frontend", "ir", "models", "nn", "passes", "runtime",
+    "sparse", "study", "topology",
+)  # fmt: skip
+
+
 def __getattr__(name: str) -> _Any:
-    """Imports a public function when it is first asked for: onnx and torch load only if needed."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'nfcompile' has no attribute {name!r}")
+    """Imports what is public when it is first asked for: onnx and torch load only if needed."""
     import importlib
 
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"nfcompile.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nfcompile' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *_SUBPACKAGES]

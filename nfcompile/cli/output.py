@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ F = TypeVar("F", bound=Callable[..., None])
 
 _INTERRUPTED = 130
 _PIPED_WIDTH = 160
+_EVERY_S = 30.0
 
 
 def guarded(command: F) -> F:
@@ -77,10 +79,15 @@ def show_table(made: "Table", *, stderr: bool = False) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Shows on stderr which step is under way; on a terminal with a spinner and the time."""
+def progress(*, lines: bool = False) -> Iterator[Callable[[str], None]]:
+    """Shows on a terminal which step is under way, with a spinner and the time.
+
+    Args:
+        lines: Whether a stderr that is no terminal gets a step as a line, at most one in half a
+            minute; else it gets nothing.
+    """
     if not sys.stderr.isatty():
-        yield lambda step: None
+        yield _seldom() if lines else lambda step: None
         return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -89,6 +96,19 @@ def progress() -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda step: bar.update(task, description=step)
+
+
+def _seldom() -> Callable[[str], None]:
+    """Prints a step if the last one that was printed is half a minute old."""
+    last = time.monotonic()
+
+    def say(step: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _EVERY_S:
+            last = time.monotonic()
+            talk(step)
+
+    return say
 
 
 def check_json(where: str | None) -> None:
@@ -104,6 +124,8 @@ def check_json(where: str | None) -> None:
 def write_json(data: Any, where: str) -> None:
     """Writes `data` as JSON to the file `where`, or to stdout for `-`.
 
+    The file is whole or it is as it was before.
+
     Raises:
         InputError: If the file cannot be written.
     """
@@ -111,10 +133,19 @@ def write_json(data: Any, where: str) -> None:
     if where == "-":
         print(text)
         return
+    # Where a link leads: the link stays.
+    path = Path(os.path.realpath(where))
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        Path(where).write_text(text + "\n")
+        if path.exists() and not path.is_file():  # such as a pipe, which holds nothing to lose
+            path.write_text(text + "\n")
+            return
+        beside.write_text(text + "\n")
+        beside.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {where}: {error.strerror}") from error
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def human_bytes(count: int) -> str:

@@ -88,7 +88,8 @@ def apply_state(module: torch.nn.Module, state: Mapping[str, Tensor], complaint:
         complaint: How the message of an error begins.
 
     Raises:
-        InputError: If names or shapes differ; names the first ones.
+        InputError: If names or shapes differ, of which it names the first, or if the module
+            refuses the state.
     """
     own = module.state_dict()
     state = _without_prune(state, own)
@@ -105,7 +106,11 @@ def apply_state(module: torch.nn.Module, state: Mapping[str, Tensor], complaint:
         problems.append(_first(shapes))
     if problems:
         raise InputError(f"{complaint}: {'; '.join(problems)}")
-    module.load_state_dict(dict(state))
+    try:
+        module.load_state_dict(dict(state))
+    except RuntimeError as error:  # a module's own objection, such as to other connections
+        detail = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+        raise InputError(f"{complaint}: {detail or error}") from error
 
 
 def _without_prune(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

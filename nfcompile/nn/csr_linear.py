@@ -10,7 +10,7 @@ its own, because torch.export keeps it as one node, which the ONNX translation t
 
 Tensors of float32 with int32 indices on the CPU are multiplied by our own kernels, all others by
 torch's sparse ones. Plain eager calls go to the kernels past the dispatcher, which would cost
-more than the arithmetic of a small layer.
+more than the arithmetic of a small layer. Other dtypes: `nfcompile.nn.csr_dtypes`.
 """
 
 import warnings
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from nfcompile.errors import InputError
+from nfcompile.nn.csr_dtypes import as_values, is_widened, without_autocast
 from nfcompile.nn.csr_kernels import (
     as_matrix,
     check_width,
@@ -47,19 +48,24 @@ def csr_linear(
     """Multiplies `x` by the transpose of a CSR weight.
 
     Args:
-        x: Activations, `[..., in_features]`.
-        values: Stored entries of the weight, `[nnz]`, of the dtype of `x`.
+        x: Activations, `[..., in_features]`, of the dtype of `values`; autocast casts them to it.
+        values: Stored entries of the weight, `[nnz]`, floating point.
         indices: Column of each entry, `[nnz]`, int32 or int64, ascending within a row.
         indptr: Where each row begins in `values`, `[out_features + 1]`, same dtype.
         out_features: Rows of the weight.
         in_features: Columns of the weight.
 
     Returns:
-        `[..., out_features]`.
+        `[..., out_features]`, of the dtype of `values`.
 
     Raises:
-        InputError: If `x` has another width, or the arrays are no CSR weight of this shape.
+        InputError: If `x` has another width or dtype, or the arrays are no CSR weight of this
+            shape.
     """
+    x = as_values(x, values)
+    if is_widened(values):
+        wide = csr_linear(x.float(), values.float(), indices, indptr, out_features, in_features)
+        return wide.to(values.dtype)
     eager = _is_eager(x, values) and fits_kernels(x, values, indices, indptr)
     run: Callable[..., Tensor] = _EagerStep.apply if eager else _operator
     return run(x, values, indices, indptr, out_features, in_features)
@@ -78,7 +84,8 @@ def _operator(
         return kernel_forward(x, values, indices, indptr, out_features, in_features)
     check_width(x, in_features)
     weight = _csr(values, indices, indptr, (out_features, in_features), check=True)
-    y = weight @ as_matrix(x).t()
+    with without_autocast(x):
+        y = weight @ as_matrix(x).t()
     return y.t().contiguous().view(*x.shape[:-1], out_features)
 
 
@@ -103,7 +110,8 @@ def _dx(dy: Tensor, values: Tensor, indices: Tensor, indptr: Tensor, columns: in
         assert dx is not None
         return dx
     weight = _csr(values, indices, indptr, (rows, columns))
-    dx = weight.t() @ as_matrix(dy).t()
+    with without_autocast(dy):
+        dx = weight.t() @ as_matrix(dy).t()
     return dx.t().contiguous().view(*dy.shape[:-1], columns)
 
 
@@ -121,7 +129,8 @@ def _dvalues(dy: Tensor, x: Tensor, indices: Tensor, indptr: Tensor) -> Tensor:
     zeros = dy.new_zeros(indices.shape)
     pattern = _csr(zeros, indices, indptr, (dy.shape[-1], x.shape[-1]))
     dy_rows, x_rows = as_matrix(dy).t().contiguous(), as_matrix(x).contiguous()
-    product: Tensor = torch.sparse.sampled_addmm(pattern, dy_rows, x_rows, beta=0.0)
+    with without_autocast(dy):
+        product: Tensor = torch.sparse.sampled_addmm(pattern, dy_rows, x_rows, beta=0.0)
     return product.values().clone()
 
 

@@ -7,10 +7,15 @@ of input i: `Var y_j = k_in(j) Var(w) Var x`, and backward the same with `k_out`
     glorot   Var(w_ji) = gain^2 * 2 / (k_in(j) + k_out(i))    a compromise with the gradient
     dense    Var(w_ji) = gain^2 / in_features                 what a dense layer would take
 
-`glorot` is Glorot and Bengio (AISTATS 2010) with the true degrees. In a cascade whose pairs have
-equally many paths, `fan_in` gives every entry of the product variance 1/n, so that cascades
-between equal widths keep the gradient as well. `dense` scales the variance by the density at every
-factor, which is how deep sparse networks die; it is here to show that.
+`glorot` is Glorot and Bengio (AISTATS 2010) with the true degrees. `dense` scales the variance by
+the density at every factor, which is how deep sparse networks die; it is here to show that.
+
+What `fan_in` promises is the mean over draws: where all inputs have one second moment, every
+output is expected to have exactly the same, through any number of factors. If each factor has
+one fan-in and each pair of input and output equally many paths, every entry of the product of a
+cascade has variance exactly 1/n, so that cascades between equal widths keep the gradient as
+well. A single draw fluctuates about that mean, the more the smaller the fan-in and the width and
+the more the factors: 320 factors of radix 2 at width 256 kept 7e-9 of the signal in one draw.
 """
 
 from typing import Literal, TypeAlias, get_args

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from nfcompile.nn.fixed_pattern import refuse_other_pattern
 from nfcompile.nn.init import Init
 from nfcompile.nn.sparse_linear import SparseLinear
 from nfcompile.topology import Topology
@@ -18,6 +20,9 @@ class SparseCascade(nn.Module):
 
     There is neither bias nor non-linearity between factors. The identity `x` is added where
     the topology has a skip. Each branch stays apart, so each factor keeps its own structure.
+
+    `load_state_dict` refuses a state whose connections are not the topology's, also when it is
+    not strict.
     """
 
     def __init__(
@@ -82,6 +87,26 @@ class SparseCascade(nn.Module):
         start = identity if topology.skip else torch.zeros_like(identity[:, :1])
         columns: Tensor = sum((branch(identity) for branch in self.branches), start)
         return columns.T
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        for b, masks in enumerate(self.topology.branches()):
+            for f, mask in enumerate(masks):
+                where = f"{prefix}branches.{b}.{f}."
+                layer = self.branches.get_submodule(f"{b}.{f}")
+                assert isinstance(layer, SparseLinear)
+                refuse_other_pattern(layer, mask, state_dict, where, self.topology, error_msgs)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""

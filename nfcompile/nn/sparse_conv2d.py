@@ -1,6 +1,8 @@
 """A convolution whose channels are joined by a sparse topology."""
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,10 +10,11 @@ from scipy.sparse import csr_array, kron
 from torch import Tensor, nn
 
 from nfcompile.errors import InputError
+from nfcompile.nn.fixed_pattern import refuse_other_pattern
 from nfcompile.nn.init import Init
 from nfcompile.nn.sparse_cascade import SparseCascade, default_gain
 from nfcompile.nn.sparse_linear import SparseLinear
-from nfcompile.topology import Topology, parse
+from nfcompile.topology import Mask, Topology, parse
 
 __all__ = ["SparseConv2d"]
 
@@ -88,7 +91,7 @@ class SparseConv2d(nn.Module):
         if window > 1 and len(branches) == 1 and len(branches[0]) == 1:
             if topology.skip:
                 raise InputError(f"{topology} cannot skip over a {self.kernel_size} window")
-            mask = csr_array(kron(branches[0][0], np.ones((1, window)), format="csr"))
+            mask = _windows_of(branches[0][0], window)
             rows, columns = mask.shape
             gain = default_gain(activation) if gain is None else gain
             layer = SparseLinear(columns, rows, mask, bias, init=init, gain=gain)
@@ -104,7 +107,17 @@ class SparseConv2d(nn.Module):
         self.activation = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps `[N, in_channels, H, W]` to `[N, out_channels, H', W']`."""
+        """Maps `[N, in_channels, H, W]` to `[N, out_channels, H', W']`, with or without `N`.
+
+        Raises:
+            InputError: If `x` has another rank or number of channels, or is smaller, padding
+                included, than the window. Sizes are not checked while torch traces, where they
+                may be dynamic.
+        """
+        if x.dim() == 3:
+            return self.forward(x[None])[0]
+        if not torch.compiler.is_compiling():
+            self._check(x)
         if isinstance(self.channels, SparseLinear):
             y = self._windows(x)
         elif self.depthwise is not None:
@@ -114,6 +127,22 @@ class SparseConv2d(nn.Module):
             padded = nn.functional.pad(x, (left, left, top, top)) if top or left else x
             y = self._pixels(padded[:, :, ::down, ::right])
         return y if self.activation is None else self.activation(y)
+
+    def _check(self, x: Tensor) -> None:
+        channels = self.topology.in_features
+        if x.dim() != 4 or x.shape[1] != channels:
+            raise InputError(
+                f"x of SparseConv2d must be [N, {channels}, H, W] or [{channels}, H, W], "
+                f"got shape {tuple(x.shape)}"
+            )
+        sizes = zip(self.kernel_size, self.dilation, self.padding, strict=True)
+        height, width = (max(d * (k - 1) + 1 - 2 * p, 0) for k, d, p in sizes)
+        if x.shape[2] < height or x.shape[3] < width:
+            raise InputError(
+                f"x of SparseConv2d must have at least {height}x{width} pixels for a "
+                f"{self.kernel_size} window with padding {self.padding} and dilation "
+                f"{self.dilation}, got {x.shape[2]}x{x.shape[3]}"
+            )
 
     def _pixels(self, x: Tensor) -> Tensor:
         y: Tensor = self.channels(x.permute(0, 2, 3, 1))
@@ -135,9 +164,32 @@ class SparseConv2d(nn.Module):
         windows = torch.stack(shifted, dim=2).flatten(1, 2)
         return self._pixels(windows)
 
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        if isinstance(self.channels, SparseLinear):
+            mask = _windows_of(self.topology.branches()[0][0], math.prod(self.kernel_size))
+            where = f"{prefix}channels."
+            refuse_other_pattern(self.channels, mask, state_dict, where, self.topology, error_msgs)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
         return f"{self.topology}, kernel_size={self.kernel_size}, stride={self.stride}"
+
+
+def _windows_of(mask: Mask, window: int) -> Mask:
+    """The mask over `[out_channels, in_channels * window]`: whole windows of its pairs."""
+    return csr_array(kron(mask, np.ones((1, window), dtype=np.int64), format="csr"))
 
 
 def _pair(value: Pair) -> tuple[int, int]:

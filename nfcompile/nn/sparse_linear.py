@@ -12,7 +12,7 @@ from nfcompile.errors import InputError
 from nfcompile.nn.csr_linear import csr_linear
 from nfcompile.nn.init import Init, sparse_normal_
 
-__all__ = ["Pattern", "SparseLinear"]
+__all__ = ["IndexArray", "Pattern", "SparseLinear", "canonical"]
 
 IndexArray: TypeAlias = npt.NDArray[np.integer]
 Pattern: TypeAlias = "csr_array | tuple[IndexArray, IndexArray]"
@@ -63,7 +63,7 @@ class SparseLinear(nn.Module):
         self.out_features = out_features
         self.init: Init = init
         self.gain = gain
-        indptr, indices = _canonical(mask, (out_features, in_features))
+        indptr, indices = canonical(mask, (out_features, in_features))
         self.register_buffer("indices", torch.from_numpy(indices).to(device))
         self.register_buffer("indptr", torch.from_numpy(indptr).to(device))
         self.values = nn.Parameter(torch.empty(len(indices), dtype=dtype, device=device))
@@ -124,7 +124,7 @@ class SparseLinear(nn.Module):
         )
 
 
-def _canonical(mask: Pattern, shape: tuple[int, int]) -> tuple[IndexArray, IndexArray]:
+def canonical(mask: Pattern, shape: tuple[int, int]) -> tuple[IndexArray, IndexArray]:
     """The mask's `indptr` and `indices`, sorted and unique, int32 unless that is too narrow."""
     try:
         if isinstance(mask, tuple):

@@ -2,11 +2,12 @@
 
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 
 from torch import nn
 
 from nfcompile.errors import InputError
-from nfcompile.nn.sparse_cascade import SparseCascade
+from nfcompile.nn.sparse_cascade import SparseCascade, default_gain
 from nfcompile.nn.sparse_conv2d import SparseConv2d
 from nfcompile.topology import Topology, parse
 
@@ -36,7 +37,10 @@ def sparsify(
             with its own; one topology for all layers of its widths; or a function of
             (in_features, out_features).
         layers: Which layers, by qualified name and module; all by default.
-        gain: Of every cascade; None for its own default.
+        gain: Factor on the standard deviation of every cascade's effective weight. By default
+            sqrt(2) where the next module of the same `nn.Sequential` is an `nn.ReLU` and the
+            topology has no skip, and 1 otherwise. A ReLU anywhere else, such as one that a
+            `forward` calls, is not seen: give `gain=2**0.5` if all the layers stand before one.
 
     Returns:
         The network.
@@ -46,12 +50,14 @@ def sparsify(
     """
     made: dict[nn.Module, nn.Module] = {}  # a layer used twice stays one layer
     reasons: dict[nn.Module, str] = {}
+    before_relu = _before_relu(module)
     for name, layer in list(module.named_modules(remove_duplicate=False)):
         if not isinstance(layer, (nn.Linear, nn.Conv2d)) or not layers(name, layer):
             continue
         try:
             _check_parent(module.get_submodule(name.rpartition(".")[0]))
-            sparse = made[layer] if layer in made else _swap(layer, topology, gain)
+            activation = nn.ReLU() if layer in before_relu else None
+            sparse = made[layer] if layer in made else _swap(layer, topology, gain, activation)
         except InputError as error:
             reasons[layer] = f"{name or 'the layer'} stays dense: {error}"
             continue
@@ -73,17 +79,29 @@ def _check_parent(parent: nn.Module) -> None:
         raise InputError(f"{type(parent).__name__} reads the weight of this layer")
 
 
-def _swap(layer: nn.Linear | nn.Conv2d, choice: Choice, gain: float | None) -> nn.Module:
+def _before_relu(module: nn.Module) -> set[nn.Module]:
+    """Everything that an `nn.ReLU` follows directly in an `nn.Sequential`."""
+    chains = [list(part) for part in module.modules() if isinstance(part, nn.Sequential)]
+    pairs = (pair for chain in chains for pair in pairwise(chain))
+    return {first for first, second in pairs if isinstance(second, nn.ReLU)}
+
+
+def _swap(
+    layer: nn.Linear | nn.Conv2d, choice: Choice, gain: float | None, activation: nn.ReLU | None
+) -> nn.Module:
+    """The sparse layer for a dense one, given what will be applied to its output."""
     sparse: nn.Module
     if isinstance(layer, nn.Linear):
         topology = _topology(choice, layer.in_features, layer.out_features)
+        gain = default_gain(activation, topology.skip) if gain is None else gain
         sparse = SparseCascade(topology, layer.bias is not None, gain=gain)
     else:
         if layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
             raise InputError("a convolution must have one group and explicit zero padding")
+        topology = _topology(choice, layer.in_channels, layer.out_channels)
+        gain = default_gain(activation, topology.skip) if gain is None else gain
         sparse = SparseConv2d(
-            layer.in_channels, layer.out_channels, _two(layer.kernel_size),
-            _topology(choice, layer.in_channels, layer.out_channels),
+            layer.in_channels, layer.out_channels, _two(layer.kernel_size), topology,
             _two(layer.stride), _two(layer.padding), _two(layer.dilation),
             layer.bias is not None, gain=gain,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which topologies a sweep compares: those that fit each budget, and those that were named."""
+"""Which topologies a sweep compares, and whether that can be done: checked before any work."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,10 +6,11 @@ from pathlib import Path
 
 from nfcompile.data import load
 from nfcompile.errors import InputError
+from nfcompile.study.reconstruction import WIDEST
 from nfcompile.topology import Topology
 from nfcompile.topology.fit import TOLERANCE, fit_all
 
-__all__ = ["check_dataset", "plan"]
+__all__ = ["check_dataset", "check_scorable", "plan"]
 
 
 def plan(
@@ -61,4 +62,17 @@ def check_dataset(name: str, folder: Path | None, in_features: int) -> None:
     if features > in_features:
         raise InputError(
             f"layers must have at least the {features} inputs of {name}, got {in_features}"
+        )
+
+
+def check_scorable(in_features: int, out_features: int) -> None:
+    """Checks that a layer is narrow enough to be scored, before any work is done.
+
+    Raises:
+        InputError: If it is too wide.
+    """
+    if max(in_features, out_features) > WIDEST:
+        raise InputError(
+            f"a score takes widths up to {WIDEST}, got {in_features} to {out_features}: "
+            "use topology sweep with --no-score"
         )

@@ -18,13 +18,13 @@ class Prediction:
     """How well each metric of the heuristic ranks one group of topologies.
 
     Attributes:
-        skip: Whether the topologies of the group have a skip; None for those with and without
-            one together. No metric knows of the skip.
+        skip: Whether the topologies of the group have a skip. No metric knows of it, so with and
+            without one are never pooled: each topology would count twice.
         correlations: With the accuracy, by metric. A good predictor is near -1 for the errors
             `l2` and `l1`, near +1 for `l0` and `rank`.
     """
 
-    skip: bool | None
+    skip: bool
     correlations: Mapping[str, RankCorrelation]
 
 
@@ -63,22 +63,21 @@ def predictions(group: Sequence[Outcome]) -> list[Prediction]:
     """Rank correlations within one group of equal edges and one setting.
 
     Returns:
-        Without a skip, with one, and both together, as far as there are such; in each the
-        topologies count that were scored and trained. Empty if there are none.
+        Without a skip, then with one, as far as there are such; in each the topologies count that
+        were scored and trained. Empty if there are none.
     """
-    kinds = sorted({item.skip for item in group if item.accuracy and item.heuristic})
-    parts: list[bool | None] = [*kinds, None] if len(kinds) > 1 else list(kinds)
+    parts = sorted({item.skip for item in group if item.accuracy and item.heuristic})
     return [
         Prediction(skip, {name: _correlation(group, name, skip) for name in METRICS})
         for skip in parts
     ]
 
 
-def _correlation(group: Sequence[Outcome], metric: str, skip: bool | None) -> RankCorrelation:
+def _correlation(group: Sequence[Outcome], metric: str, skip: bool) -> RankCorrelation:
     pairs = [
         (item.heuristic[metric].mean, item.accuracy.mean)
         for item in distinct(group)
-        if item.accuracy and metric in item.heuristic and skip in (None, item.skip)
+        if item.accuracy and metric in item.heuristic and item.skip == skip
     ]
     # Sorted, so that the p-value, which is sampled, does not depend on their order.
     finite = sorted(pair for pair in pairs if all(map(math.isfinite, pair)))

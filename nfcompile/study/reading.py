@@ -31,7 +31,7 @@ def read_outcomes(path: Path) -> list[Outcome]:
     for number, line in enumerate(lines, 1):
         try:
             outcomes([json.loads(line)])
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except (InputError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise InputError(f"{path}, line {number} must be {_FORM}, got {line[:60]!r}") from error
     records: list[dict[str, Any]] = [json.loads(line) for line in lines]
     return outcomes(records)

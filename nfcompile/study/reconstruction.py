@@ -20,9 +20,11 @@ from torch import Tensor
 from nfcompile.errors import InputError
 from nfcompile.topology import Topology
 
-__all__ = ["Reconstruction", "reconstruct"]
+__all__ = ["WIDEST", "Reconstruction", "reconstruct"]
 
-_WIDEST = 512
+WIDEST = 512
+"""The most inputs and the most outputs of a topology that is reconstructed."""
+
 _MATCHED = 1e-3
 _RATE = 0.03
 
@@ -58,8 +60,8 @@ def reconstruct(
         InputError: If the topology is too wide, or a number is not positive.
     """
     shape = topology.out_features, topology.in_features
-    if max(shape) > _WIDEST:
-        raise InputError(f"reconstruction takes widths up to {_WIDEST}, got {topology}")
+    if max(shape) > WIDEST:
+        raise InputError(f"reconstruction takes widths up to {WIDEST}, got {topology}")
     if min(draws, restarts, steps) < 1:
         raise InputError(
             f"draws, restarts and steps must be positive, got {draws, restarts, steps}"

@@ -1,15 +1,19 @@
 """What a sweep found: means with confidence intervals, and how well the heuristic predicted."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from nfcompile.topology import parse
+
 __all__ = [
+    "METRICS",
     "Estimate",
     "Outcome",
     "RankCorrelation",
@@ -17,6 +21,7 @@ __all__ = [
     "outcomes",
     "rank_correlation",
     "significant_difference",
+    "without_skip",
 ]
 
 _LEVEL = 0.95
@@ -94,32 +99,61 @@ class Outcome:
 def outcomes(records: Iterable[Mapping[str, Any]]) -> list[Outcome]:
     """Joins the records of a sweep by topology and setting, in the order of their first record.
 
-    A score holds for a topology with and without its skip.
+    A score holds for a topology with and without its skip. Scores compare only at equal settings
+    (draws, restarts, steps, seed): those of the most frequent setting count, the first of several
+    such; the others are left out. Of records with several recipes, the newest alone count.
     """
+    listed = _newest(records)
+    settings = Counter(_score_setting(r["task"]) for r in listed if r["task"]["kind"] == "score")
+    usual = max(settings, key=settings.__getitem__, default=None)
     scores: dict[str, dict[str, Estimate]] = {}
     trained: dict[tuple[str, str], list[float]] = defaultdict(list)
     edges: dict[str, int] = {}
-    for record in records:
+    for record in listed:
         task, result = record["task"], record["result"]
-        edges[task["topology"]] = result["edges"]
-        if task["kind"] == "score":
+        text = task["topology"]
+        if task["kind"] != "score":
+            trained[text, _setting(task)].append(result["accuracy"])
+        elif _score_setting(task) == usual:
             found = {name: result[name] for name in METRICS if result[name] is not None}
-            scores[_bare(task["topology"])] = {
+            scores[without_skip(text)] = {
                 name: estimate(_list(value)) for name, value in found.items()
             }
         else:
-            trained[task["topology"], _setting(task)].append(result["accuracy"])
+            continue
+        edges[text] = result["edges"]
     made = [
-        _outcome(text, setting, edges[text], estimate(samples), scores.get(_bare(text), {}))
+        _outcome(text, setting, edges[text], estimate(samples), scores.get(without_skip(text), {}))
         for (text, setting), samples in trained.items()
     ]
-    seen = {_bare(text) for text, _ in trained}
+    seen = {without_skip(text) for text, _ in trained}
     made += [
-        _outcome(text, "", edges[text], None, scores[_bare(text)])
+        _outcome(text, "", edges[text], None, scores[without_skip(text)])
         for text in edges
-        if _bare(text) not in seen
+        if without_skip(text) not in seen
     ]
     return made
+
+
+@lru_cache(maxsize=4096)
+def without_skip(text: str) -> str:
+    """The text of the same topology without a skip, under which its score is kept.
+
+    Raises:
+        InputError: If the text is none of a topology.
+    """
+    return str(replace(parse(text), skip=False))
+
+
+def _newest(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    numbered = [(int(record["task"].get("recipe", 0)), record) for record in records]
+    newest = max((recipe for recipe, _ in numbered), default=0)
+    return [record for recipe, record in numbered if recipe == newest]
+
+
+def _score_setting(task: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
+    """All of a score that could change it, but the topology."""
+    return frozenset(item for item in task.items() if item[0] not in ("kind", "topology"))
 
 
 def _setting(task: Mapping[str, Any]) -> str:
@@ -136,17 +170,12 @@ def _outcome(
     accuracy: Estimate | None,
     heuristic: Mapping[str, Estimate],
 ) -> Outcome:
-    kind = text.partition("(")[0]
-    return Outcome(text, kind, "skip=true" in text, edges, setting, accuracy, heuristic)
+    topology = parse(text)
+    return Outcome(text, topology.name, topology.skip, edges, setting, accuracy, heuristic)
 
 
 def _list(value: Any) -> list[float]:
     return list(value) if isinstance(value, list) else [float(value)]
-
-
-def _bare(text: str) -> str:
-    """The text without its skip, which no score depends on."""
-    return text.replace(", skip=true", "").replace(", skip=false", "")
 
 
 @dataclass(frozen=True)

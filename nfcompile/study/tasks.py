@@ -14,7 +14,10 @@ from nfcompile.study.training import one_thread, train_topology
 from nfcompile.topology import Topology, parse
 from nfcompile.topology.jacobian import jacobian_rank
 
-__all__ = ["run_task", "score_task", "train_tasks"]
+__all__ = ["RECIPE", "run_task", "score_task", "train_tasks"]
+
+RECIPE = 1
+"""Raised whenever the same task would give other numbers, so that no old result passes for new."""
 
 
 def score_task(
@@ -22,8 +25,8 @@ def score_task(
 ) -> Task:
     """The task of reconstructing random matrices, see `reconstruct`; the skip is left out."""
     return {
-        "kind": "score", "topology": str(replace(topology, skip=False)), "draws": draws,
-        "restarts": restarts, "steps": steps, "seed": seed,
+        "kind": "score", "recipe": RECIPE, "topology": str(replace(topology, skip=False)),
+        "draws": draws, "restarts": restarts, "steps": steps, "seed": seed,
     }  # fmt: skip
 
 
@@ -40,7 +43,7 @@ def train_tasks(
     """The tasks of training a topology, one per seed, see `train_topology`."""
     for seed in seeds:
         yield {
-            "kind": "train", "topology": str(topology), "dataset": dataset,
+            "kind": "train", "recipe": RECIPE, "topology": str(topology), "dataset": dataset,
             "folder": None if folder is None else str(folder.absolute()), "layers": layers,
             "epochs": epochs, "init": init, "seed": seed,
         }  # fmt: skip
@@ -61,7 +64,10 @@ def run_task(task: Task) -> dict[str, Any]:
         InputError: If the task is neither, or one of its values cannot be used.
     """
     options: dict[str, Any] = dict(task)
-    kind, topology = options.pop("kind"), parse(options.pop("topology"))
+    recipe, kind = options.pop("recipe"), options.pop("kind")
+    if recipe != RECIPE:
+        raise InputError(f"recipe of a task must be {RECIPE}, this version's, got {recipe!r}")
+    topology = parse(options.pop("topology"))
     result: dict[str, Any] = {"edges": topology.edges}
     if kind == "score":
         with one_thread():

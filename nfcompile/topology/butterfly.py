@@ -8,7 +8,7 @@ from nfcompile.errors import InputError
 from nfcompile.topology.checks import check_size, check_sizes
 from nfcompile.topology.digit_cascade import DigitCascade
 from nfcompile.topology.digits import Step
-from nfcompile.topology.radices import factorizations, radices, rectangular
+from nfcompile.topology.radices import divisors, factorizations, radices, rectangular
 
 __all__ = ["Butterfly", "butterfly_digits", "butterfly_radices"]
 
@@ -89,7 +89,10 @@ def butterfly_radices(n: int, out: int) -> Iterator[int | tuple[int, ...]]:
             if len(sizes) > 1:
                 yield sizes[0] if equal else sizes
         return
-    for radix in range(2, min(n, out)):
+    # A radix that divides neither width leaves both as a single digit.
+    for radix in sorted({*divisors(n), *divisors(out)}):
+        if not 2 <= radix < min(n, out):
+            continue
         try:
             _, steps = butterfly_digits(n, out, radix, "butterfly")
         except InputError:

@@ -4,14 +4,16 @@
 one of `m` with `s` inputs and `s` outputs; those go to `s` egress switches of `m` inputs.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from nfcompile.errors import InputError
-from nfcompile.topology.checks import check_size
+from nfcompile.topology.checks import WIDEST, check_size
 from nfcompile.topology.digit_cascade import DigitCascade
 from nfcompile.topology.digits import Step
+from nfcompile.topology.radices import divisors
 
 __all__ = ["Clos"]
 
@@ -37,7 +39,7 @@ class Clos(DigitCascade):
     def __post_init__(self) -> None:
         """Refuses widths that the switches do not divide."""
         super().__post_init__()
-        check_size(self.name, "m", self.m, at_least=1)
+        check_size(self.name, "m", self.m, at_least=1, at_most=WIDEST)
         check_size(self.name, "q", self.q, at_least=1)
         if self.n % self.q:
             raise InputError(f"{self.name} q={self.q} must divide the input width {self.n}")
@@ -57,10 +59,11 @@ class Clos(DigitCascade):
     @classmethod
     def variants(cls, in_features: int, out_features: int, edges: int) -> Iterator[Self]:
         """For each switch size, the most middle switches that the budget allows."""
-        for switches in range(2, min(in_features, out_features)):
-            if in_features % switches or out_features % switches:
+        narrow = min(in_features, out_features)
+        for switches in divisors(math.gcd(in_features, out_features)):
+            if switches in (1, narrow):  # a single switch is dense; switches of one port are wires
                 continue
             q, ports = in_features // switches, out_features // switches
-            m = edges // (switches * (q + switches + ports))
+            m = min(edges // (switches * (q + switches + ports)), WIDEST)
             if m >= 1:
                 yield cls(in_features, m, q, out=out_features)

@@ -18,7 +18,7 @@ class DigitCascade(Sized):
     def digits(self) -> tuple[tuple[int, ...], tuple[Step, ...]]:
         """Sizes of the input's digits, least significant first, and the steps in order."""
 
-    def branches(self) -> list[list[Mask]]:
+    def build(self) -> list[list[Mask]]:
         """One cascade of one factor per step."""
         return [mix_digits(*self.digits())]
 

@@ -80,29 +80,29 @@ def digit_edges(sizes: Sequence[int], steps: Sequence[Step]) -> int:
     return sum(math.prod(state) * size for state, (_, size) in states)
 
 
-def digit_orders(sizes: Sequence[int], steps: Sequence[Step], count: int) -> list[tuple[Step, ...]]:
-    """Orders in which cascades that run side by side mix the same digits.
+def digit_orders(sizes: Sequence[int], steps: Sequence[Step], most: int) -> list[tuple[Step, ...]]:
+    """Distinct orders in which cascades that run side by side mix the same digits.
 
     Rotations come first, so that branches differ already in their first factor; then the other
     permutations. An order that narrows the signal below the given one's narrowest width is left
-    out. There are at most `len(steps)!` orders; a larger `count` starts over.
+    out. Of many digits, only the first 2,000 permutations are looked at.
 
     Args:
         sizes: The digits' sizes in the input.
         steps: One step per digit.
-        count: Number of orders wanted.
+        most: Number of orders wanted.
 
     Returns:
-        `count` orders of the steps, the given one first.
+        Different orders of the steps, the given one first: `most` of them, or as many as there
+        are.
     """
     natural = tuple(steps)
     narrowest = min(digit_widths(sizes, natural))
     rotations = [natural[shift:] + natural[:shift] for shift in range(len(natural))]
     distinct: dict[tuple[Step, ...], None] = {}
     for order in (*rotations, *islice(permutations(natural), _ORDERS_TRIED)):
-        if len(distinct) == count:
+        if len(distinct) == most:
             break
         if min(digit_widths(sizes, order)) >= narrowest:
             distinct[order] = None
-    found = list(distinct)
-    return [found[index % len(found)] for index in range(count)]
+    return list(distinct)

@@ -26,7 +26,7 @@ class Expander(RandomSized):
         """`degree` for each neuron of the smaller side."""
         return min(rows, columns) * self.degree
 
-    def branches(self) -> list[list[Mask]]:
+    def build(self) -> list[list[Mask]]:
         """One cascade; each factor has a random stream of its own."""
         masks: list[Mask] = []
         for index, (rows, columns) in enumerate(self.shapes()):

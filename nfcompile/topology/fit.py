@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from nfcompile.errors import InputError
-from nfcompile.topology.checks import check_size
+from nfcompile.topology.checks import MOST_ENTRIES, WIDEST, check_size
 from nfcompile.topology.kinds import KINDS
 from nfcompile.topology.topology import Topology
 
@@ -23,9 +23,13 @@ def fit(kind: type[Topology], in_features: int, out_features: int, edges: int) -
         edges: The most weights that are allowed.
 
     Returns:
-        Best first: those that narrow the signals least, then
-        shallow ones before deep ones, then those closer to the budget. Empty if none fits.
+        Best first: those that narrow the signals least, then shallow ones before deep ones, then
+        those closer to the budget. Empty if none fits.
+
+    Raises:
+        InputError: If a width or the budget is out of bounds.
     """
+    _check(in_features, out_features, edges)
     close = [
         found
         for found in kind.variants(in_features, out_features, edges)
@@ -57,11 +61,9 @@ def fit_all(
         per_kind: At most so many of each, no two with the same number of factors.
 
     Raises:
-        InputError: If nothing fits.
+        InputError: If nothing fits, or a width or the budget is out of bounds.
     """
-    check_size("topology", "in", in_features, at_least=2)
-    check_size("topology", "out", out_features, at_least=2)
-    check_size("topology", "edges", edges, at_least=1)
+    _check(in_features, out_features, edges)
     found = [
         member
         for kind in kinds
@@ -74,6 +76,12 @@ def fit_all(
             f"low rank 1 has {in_features + out_features}"
         )
     return found
+
+
+def _check(in_features: int, out_features: int, edges: int) -> None:
+    check_size("topology", "in", in_features, at_least=2, at_most=WIDEST)
+    check_size("topology", "out", out_features, at_least=2, at_most=WIDEST)
+    check_size("topology", "edges", edges, at_least=1, at_most=MOST_ENTRIES)
 
 
 def _first_of_depth(found: Iterable[Topology], count: int) -> Iterator[Topology]:

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from nfcompile.errors import InputError
-from nfcompile.topology.checks import check_size
-from nfcompile.topology.neighbours import crop, neighbour_mask
-from nfcompile.topology.topology import Mask, Sized
-from nfcompile.topology.torus import grid_variants
+from nfcompile.topology.checks import MOST_REPEATS, check_size
+from nfcompile.topology.grid import Grid, grid_variants
 
 __all__ = ["Hypercube"]
 
 
 @dataclass(frozen=True)
-class Hypercube(Sized):
+class Hypercube(Grid):
     """`layers` equal factors: i to i and to each `i xor 2^b`; paths are unequal.
 
     The self-loop lets pairs at an odd and at an even distance be joined by the same number of
@@ -34,7 +32,7 @@ class Hypercube(Sized):
         """Refuses widths that are no power of two."""
         super().__post_init__()
         if self.layers is not None:
-            check_size(self.name, "layers", self.layers, at_least=1)
+            check_size(self.name, "layers", self.layers, at_least=1, at_most=MOST_REPEATS)
         width = max(self.n, self.out_features)
         if width & (width - 1):
             below = 1 << (width.bit_length() - 1)
@@ -43,11 +41,10 @@ class Hypercube(Sized):
                 f"the nearest are {below} and {2 * below}"
             )
 
-    def branches(self) -> list[list[Mask]]:
-        """The same mask, once per factor."""
-        bits = max(self.n, self.out_features).bit_length() - 1
-        layers = self.layers or bits
-        return [crop([neighbour_mask([2] * bits)] * layers, self.n, self.out_features)]
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """As a grid: one dimension of length 2 per bit."""
+        return (2,) * (max(self.n, self.out_features).bit_length() - 1)
 
     @classmethod
     def variants(cls, in_features: int, out_features: int, edges: int) -> Iterator[Self]:

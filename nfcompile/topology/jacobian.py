@@ -10,6 +10,7 @@ With `W = S_l F_l P_l` around factor l, entry (a, b) of `F_l` contributes the ra
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,42 @@ from nfcompile.errors import InputError
 from nfcompile.topology.modular import PRIME, modular_product, modular_rank, reduce_
 from nfcompile.topology.topology import Mask, Topology
 
-__all__ = ["jacobian_rank"]
+__all__ = ["Freedom", "freedom", "jacobian_rank"]
 
 _LARGEST = 1 << 27
+_SECONDS = 1 << 22  # entries of a Jacobian whose rank takes seconds at most
+
+
+@dataclass(frozen=True)
+class Freedom:
+    """How many entries of the effective dense matrix can be prescribed at once.
+
+    Attributes:
+        entries: That number, at most `in_features * out_features`.
+        exact: Whether it is the rank of the Jacobian, and not an upper bound.
+    """
+
+    entries: int
+    exact: bool
+
+
+def freedom(topology: Topology) -> Freedom:
+    """The heuristic that needs no training: the Jacobian's rank where that is quick, or a bound.
+
+    A hidden neuron can scale its weights up before and down after it, so each costs one weight:
+    the bound is `edges` minus the hidden neurons of all branches. Narrow middles that are densely
+    connected stay below it.
+
+    Args:
+        topology: Of any size that can be built; the skip changes nothing.
+    """
+    entries = topology.in_features * topology.out_features
+    if topology.depth == 1:
+        return Freedom(topology.edges, exact=True)  # each weight is an entry
+    if topology.edges * entries <= _SECONDS:
+        return Freedom(jacobian_rank(topology), exact=True)
+    hidden = sum(mask.shape[0] for branch in topology.branches() for mask in branch[:-1])
+    return Freedom(min(entries, topology.edges - hidden), exact=False)
 
 
 def jacobian_rank(topology: Topology, seed: int = 0) -> int:

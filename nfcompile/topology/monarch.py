@@ -17,7 +17,9 @@ __all__ = ["Monarch"]
 class Monarch(DigitCascade):
     """Two digits, each mixed once: the butterfly of radix `sqrt(n)`, with `2 n^1.5` weights.
 
-    Where `n` is no square, its two factors are as close as they can be.
+    Where `n` is no square, its two factors are as close as they can be. Where they are far apart
+    it is nearly dense: `n = 2 p` with a prime `p` has the digits 2 and p, so `n (p + 2)` weights,
+    more than half of the dense layer's.
 
     Attributes:
         n: Width; `in` and `out` in text where they differ.

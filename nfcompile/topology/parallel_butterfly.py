@@ -1,13 +1,21 @@
-"""Parallel butterflies: several on one input, summed, each with its own digit order."""
+"""Parallel butterflies: several on one input, summed, each with its own digit order.
+
+`L` digits have at most `L!` orders. Where there are more branches, orders start over on inputs that
+are permuted at random: a butterfly still, and another one. (Of widths of 4 and 6 there are so few
+butterflies that from the sixth branch on some repeat; dense layers are smaller there.)
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Self
 
+import numpy as np
+from scipy.sparse import csr_array
+
 from nfcompile.errors import InputError
 from nfcompile.topology.butterfly import butterfly_digits, butterfly_radices, check_radix
-from nfcompile.topology.checks import check_size
+from nfcompile.topology.checks import MOST_REPEATS, check_size
 from nfcompile.topology.digits import Step, digit_edges, digit_orders, digit_widths, mix_digits
 from nfcompile.topology.radices import radices
 from nfcompile.topology.topology import Mask, Sized
@@ -38,7 +46,7 @@ class ParallelButterfly(Sized):
             object.__setattr__(self, "skip", self.out in (None, self.n))
         super().__post_init__()
         object.__setattr__(self, "radix", check_radix(self.name, self.radix, self.out is not None))
-        check_size(self.name, "parallel", self.parallel, at_least=1)
+        check_size(self.name, "parallel", self.parallel, at_least=1, at_most=MOST_REPEATS)
         if len(self.digits()[1]) == 1 and self.parallel > 1:
             raise InputError(
                 f"{self.name} of n={self.n} at radix={self.radix} has one dense factor, and "
@@ -55,18 +63,31 @@ class ParallelButterfly(Sized):
         return butterfly_digits(self.n, self.out_features, self.radix, self.name)
 
     def _orders(self) -> list[tuple[Step, ...]]:
+        """The orders that differ; further branches start over, on relabeled inputs."""
         return digit_orders(*self.digits(), self.parallel)
 
-    def branches(self) -> list[list[Mask]]:
-        """The butterflies one by one, each mixing its digits in another order."""
+    def _over_branches(self, per_order: list[int]) -> int:
+        """The sum over all branches of what depends on a branch's order alone."""
+        rounds, rest = divmod(self.parallel, len(per_order))
+        return rounds * sum(per_order) + sum(per_order[:rest])
+
+    def build(self) -> list[list[Mask]]:
+        """The butterflies one by one, each with another order of its digits, or of its inputs."""
         sizes, _ = self.digits()
-        return [mix_digits(sizes, order) for order in self._orders()]
+        orders = self._orders()
+        branches = []
+        for branch in range(self.parallel):
+            masks = mix_digits(sizes, orders[branch % len(orders)])
+            if branch >= len(orders):
+                masks[0] = _relabeled(masks[0], branch)
+            branches.append(masks)
+        return branches
 
     @cached_property
     def edges(self) -> int:
         """Number of weights: `parallel * n` times the sum of the radices at equal widths."""
         sizes, _ = self.digits()
-        return sum(digit_edges(sizes, order) for order in self._orders())
+        return self._over_branches([digit_edges(sizes, order) for order in self._orders()])
 
     @cached_property
     def depth(self) -> int:
@@ -78,17 +99,26 @@ class ParallelButterfly(Sized):
         """Numbers of neurons from input to output, those of all branches together."""
         sizes, _ = self.digits()
         widths = [digit_widths(sizes, order)[1:-1] for order in self._orders()]
-        return [self.n, *map(sum, zip(*widths, strict=True)), self.out_features]
+        inner = [self._over_branches(list(layer)) for layer in zip(*widths, strict=True)]
+        return [self.n, *inner, self.out_features]
 
     @classmethod
     def variants(cls, in_features: int, out_features: int, edges: int) -> Iterator[Self]:
         """For each radix, as many branches as the budget allows; at least two."""
         for radix in butterfly_radices(in_features, out_features):
             one = cls(in_features, radix, 1, out=out_features)
-            parallel = edges // one.edges
+            parallel = min(edges // one.edges, MOST_REPEATS)
             while parallel > 1:
                 found = cls(in_features, radix, parallel, out=out_features)
                 if found.edges <= edges:
                     yield found
                     break
                 parallel -= 1
+
+
+def _relabeled(mask: Mask, branch: int) -> Mask:
+    """The mask on inputs in another order, which is random but always the same for a branch."""
+    columns = np.random.default_rng(branch).permutation(mask.shape[1])
+    moved: Mask = csr_array((mask.data, columns[mask.indices], mask.indptr), shape=mask.shape)
+    moved.sort_indices()
+    return moved

@@ -72,7 +72,7 @@ class Pixelfly(Sized):
         middle = [self.out_features + self.rank] if self.rank else []
         return [self.n, *middle, self.out_features]
 
-    def branches(self) -> list[list[Mask]]:
+    def build(self) -> list[list[Mask]]:
         """The block mask, and the low-rank pair if there is one."""
         flat = [self._flat()]
         if not self.rank:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from nfcompile.errors import InputError
 from nfcompile.topology.digits import Step
 
-__all__ = ["factorizations", "radices", "rectangular"]
+__all__ = ["divisors", "factorizations", "radices", "rectangular"]
 
 
 def radices(n: int, radix: int | tuple[int, ...], name: str = "butterfly") -> tuple[int, ...]:
@@ -94,3 +94,9 @@ def factorizations(n: int, smallest: int = 2) -> Iterator[tuple[int, ...]]:
         if n % factor == 0:
             for rest in factorizations(n // factor, factor):
                 yield (factor, *rest)
+
+
+def divisors(n: int) -> list[int]:
+    """All divisors of `n`, one and itself included, in rising order."""
+    small = [factor for factor in range(1, math.isqrt(n) + 1) if n % factor == 0]
+    return sorted({*small, *(n // factor for factor in small)})

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array, kron
 
 from nfcompile.errors import InputError
-from nfcompile.topology.checks import check_sizes
+from nfcompile.topology.checks import WIDEST, check_size, check_sizes
 from nfcompile.topology.neighbours import regular_csr
 from nfcompile.topology.radices import factorizations
 from nfcompile.topology.topology import Mask, Topology
@@ -38,7 +38,7 @@ class RadixNet(Topology):
     widths: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Refuses lists that do not go together."""
+        """Refuses lists that do not go together, or make layers too wide to be built."""
         sizes = check_sizes(self.name, "radices", self.radices, at_least=2)
         object.__setattr__(self, "radices", sizes)
         if self.widths is not None:
@@ -49,6 +49,7 @@ class RadixNet(Topology):
                     f"{self.name} widths must be one more than the {len(sizes)} radices, "
                     f"got {len(widths)}"
                 )
+        check_size(self.name, "width", max(self.layer_widths), at_least=2, at_most=WIDEST)
         super().__post_init__()
 
     @property
@@ -88,7 +89,7 @@ class RadixNet(Topology):
         """Numbers of neurons from input to output."""
         return [math.prod(self.radices) * copies for copies in self.copies]
 
-    def branches(self) -> list[list[Mask]]:
+    def build(self) -> list[list[Mask]]:
         """One cascade of one factor per radix."""
         ring = math.prod(self.radices)
         nodes = np.arange(ring, dtype=np.int64)[:, None]
@@ -127,12 +128,20 @@ def _widest(
 
     if cost(copies) > edges:
         return None
+    # All inner widths grow together as far as they can, by halving; then one by one.
+    step = WIDEST
+    while len(radices) > 1 and step:
+        trial = [copies[0], *(width + step for width in copies[1:-1]), copies[-1]]
+        if max(trial) * ring <= WIDEST and cost(trial) <= edges:
+            copies = trial
+        else:
+            step //= 2
     grown = True
     while grown:
         grown = False
         for index in sorted(range(1, len(radices)), key=copies.__getitem__):
             trial = list(copies)
             trial[index] += 1
-            if cost(trial) <= edges:
+            if trial[index] * ring <= WIDEST and cost(trial) <= edges:
                 copies, grown = trial, True
     return tuple(copies)

@@ -1,6 +1,5 @@
 """Random regular factors: the union of permutations that share no entry."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from nfcompile.errors import InputError
-from nfcompile.topology.checks import check_size
+from nfcompile.topology.checks import MOST_REPEATS, check_size
 from nfcompile.topology.random_masks import biregular_mask
 from nfcompile.topology.topology import Mask, Sized
 
@@ -21,9 +20,10 @@ __all__ = ["RandomRegular", "RandomSized"]
 class RandomSized(Sized):
     """What cascades of random factors share: a degree, a seed, and their number.
 
-    Between the two ends all widths are the smaller one of them. By default there is one factor
-    more than a tree of this degree needs to reach every output, `ceil(log_degree n) + 1`; few
-    paths mean that some pairs may still stay apart.
+    Between the two ends all widths are the smaller one of them, `narrow`. By default there is one
+    factor more than a tree of this degree needs to reach all of these,
+    `ceil(log_degree narrow) + 1`, or a single one where that is dense; few paths mean that some
+    pairs may still stay apart.
 
     Attributes:
         n: Width; `in` and `out` in text where they differ.
@@ -48,7 +48,7 @@ class RandomSized(Sized):
                 f"{self.name} degree must be at most the smaller width {narrow}, got {self.degree}"
             )
         if self.layers is not None:
-            check_size(self.name, "layers", self.layers, at_least=1)
+            check_size(self.name, "layers", self.layers, at_least=1, at_most=MOST_REPEATS)
 
     @cached_property
     def edges(self) -> int:
@@ -71,11 +71,18 @@ class RandomSized(Sized):
 
     def shapes(self) -> list[tuple[int, int]]:
         """Shape of each factor."""
-        widest, narrow = max(self.n, self.out_features), min(self.n, self.out_features)
-        reach = math.ceil(math.log(widest, self.degree) - 1e-9)
-        layers = self.layers or (reach + 1 if reach > 1 else 1)
+        narrow = min(self.n, self.out_features)
+        layers = self.layers or self._default_layers(narrow)
         widths = [self.n, *[narrow] * (layers - 1), self.out_features]
         return [(widths[i + 1], widths[i]) for i in range(layers)]
+
+    def _default_layers(self, narrow: int) -> int:
+        if self.entries(self.out_features, self.n) == self.out_features * self.n:
+            return 1
+        reach, reached = 1, self.degree
+        while reached < narrow:
+            reach, reached = reach + 1, reached * self.degree
+        return reach + 1
 
     @classmethod
     def variants(cls, in_features: int, out_features: int, edges: int) -> Iterator[Self]:
@@ -102,7 +109,7 @@ class RandomRegular(RandomSized):
         """`degree` for each neuron of the wider side."""
         return max(rows, columns) * self.degree
 
-    def branches(self) -> list[list[Mask]]:
+    def build(self) -> list[list[Mask]]:
         """One cascade; each factor has a random stream of its own."""
         return [
             [

@@ -1,7 +1,6 @@
 """What a good topology has to have, each requirement with the number that decides it.
 
-The names of the requirements follow the NeuroFabric paper's approach of deriving them; these six,
-and the limits that decide them, are this project's own.
+All six requirements, and the limits that decide them, are this project's own.
 """
 
 import math
@@ -59,6 +58,7 @@ def requirements(topology: Topology) -> list[Requirement]:
     narrow = min(topology.in_features, topology.out_features)
     passed = bandwidth(topology)
     limit = max(1, math.ceil(math.log2(max(topology.in_features, topology.out_features))))
+    deviation = float(counts.std() / counts.mean()) if most else 0.0
     equal = most - fewest <= _SAME * most
     paths = f"{_count(most)}" if equal else f"{_count(fewest)} to {_count(most)}"
     skip = topology.skip
@@ -72,8 +72,8 @@ def requirements(topology: Topology) -> list[Requirement]:
         Requirement(
             "equal paths",
             equal and fewest > 0,
-            float(counts.std() / counts.mean()),
-            f"{paths} paths per pair, deviation {counts.std() / counts.mean():.2f} of the mean",
+            deviation,
+            f"{paths} paths per pair, deviation {deviation:.2f} of the mean",
         ),
         Requirement(
             "depth", topology.depth <= limit, topology.depth, f"{topology.depth} factors, limit "

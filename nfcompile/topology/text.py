@@ -23,8 +23,8 @@ def parse(
         text: A name and its parameters, such as `butterfly(n=1024, radix=4)`, or with `in=` and
             `out=` instead of `n=` where they differ. Parameters come in any order; those with a
             default may be left out.
-        in_features: Number of inputs where the text gives no widths.
-        out_features: Number of outputs where the text gives no widths.
+        in_features: Number of inputs where the text does not give it.
+        out_features: Number of outputs where the text does not give it.
 
     Returns:
         The topology.
@@ -38,9 +38,10 @@ def parse(
         raise InputError(f"topology must read like butterfly(n=1024, radix=4), got {text!r}")
     kind = find_kind(match["name"])
     arguments = _arguments(kind, match["arguments"] or "")
-    if issubclass(kind, Sized) and not {"n", "in", "out"} & set(arguments):
-        ends = {"in": in_features, "out": out_features or in_features}
-        arguments |= {key: width for key, width in ends.items() if width is not None}
+    if issubclass(kind, Sized) and "n" not in arguments:
+        ends = {"in": in_features, "out": out_features}
+        given = {key: width for key, width in ends.items() if width is not None}
+        arguments = given | arguments
     topology = _build(kind, arguments)
     for what, want, got in (
         ("inputs", in_features, topology.in_features),
@@ -83,7 +84,11 @@ def _build(kind: type[Topology], arguments: dict[str, Any]) -> Topology:
         arguments = {"n": arguments.pop("in"), **arguments}
         arguments.setdefault("out", arguments["n"])
     required = [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING]
-    missing = [key for key in required if key not in arguments]
+    missing = [
+        "in" if key == "n" and "out" in arguments else key
+        for key in required
+        if key not in arguments
+    ]
     if missing:
         raise InputError(f"{kind.name} needs {' and '.join(missing)}")
     return kind(**arguments)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from nfcompile.errors import InputError
-from nfcompile.topology.checks import check_flag, check_size
+from nfcompile.topology.checks import MOST_ENTRIES, WIDEST, check_flag, check_size
 from nfcompile.topology.stacking import stack
 
 __all__ = ["Mask", "Sized", "Topology"]
@@ -53,14 +53,26 @@ class Topology(ABC):
     def out_features(self) -> int:
         """Number of outputs."""
 
-    @abstractmethod
     def branches(self) -> list[list[Mask]]:
         """Cascades that run side by side on the same input and are summed.
 
         Returns:
             For each branch the masks of its factors in order of application, the first
             `[_, in_features]`, the last `[out_features, _]`; stored values are ones.
+
+        Raises:
+            InputError: If the masks would have more than 2^31 entries.
         """
+        if self.edges > MOST_ENTRIES:
+            raise InputError(
+                f"the masks of {self} must have at most {MOST_ENTRIES} entries to be built, got "
+                f"{self.edges}: take a smaller member of the same kind"
+            )
+        return self.build()
+
+    @abstractmethod
+    def build(self) -> list[list[Mask]]:
+        """Makes what `branches` returns, whatever it takes; callers want `branches`."""
 
     @classmethod
     @abstractmethod
@@ -84,12 +96,12 @@ class Topology(ABC):
     @cached_property
     def edges(self) -> int:
         """Number of weights: the entries of all masks of all branches."""
-        return sum(mask.nnz for branch in self.branches() for mask in branch)
+        return sum(mask.nnz for branch in self.build() for mask in branch)
 
     @cached_property
     def depth(self) -> int:
         """Number of factors of the longest branch."""
-        return max(map(len, self.branches()))
+        return max(map(len, self.build()))
 
     @cached_property
     def layer_widths(self) -> list[int]:
@@ -134,10 +146,10 @@ class Sized(Topology):
     out: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuses widths that are no positive integers."""
-        check_size(self.name, "n", self.n, at_least=2)
+        """Refuses widths that are no positive integers, or too large to be factorized."""
+        check_size(self.name, "n", self.n, at_least=2, at_most=WIDEST)
         if self.out is not None:
-            check_size(self.name, "out", self.out, at_least=2)
+            check_size(self.name, "out", self.out, at_least=2, at_most=WIDEST)
             if self.out == self.n:
                 object.__setattr__(self, "out", None)
         super().__post_init__()

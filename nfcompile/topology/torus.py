@@ -2,21 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Self, TypeVar
+from functools import lru_cache
+from typing import ClassVar, Self
 
 from nfcompile.errors import InputError
-from nfcompile.topology.checks import check_size
-from nfcompile.topology.neighbours import crop, neighbour_mask
+from nfcompile.topology.checks import MOST_REPEATS, check_size
+from nfcompile.topology.grid import Grid, grid_variants
 from nfcompile.topology.radices import factorizations
-from nfcompile.topology.topology import Mask, Sized
 
-__all__ = ["Torus", "grid_variants"]
-
-T = TypeVar("T", bound=Sized)
+__all__ = ["Torus"]
 
 
 @dataclass(frozen=True)
-class Torus(Sized):
+class Torus(Grid):
     """`layers` equal factors over a grid of `dims` dimensions, its sides as equal as they can be.
 
     By default there are as many factors as the farthest pair needs: `sum(side // 2)`. Where `in`
@@ -39,25 +37,17 @@ class Torus(Sized):
         super().__post_init__()
         check_size(self.name, "dims", self.dims, at_least=1)
         if self.layers is not None:
-            check_size(self.name, "layers", self.layers, at_least=1)
-        assert self.sides
+            check_size(self.name, "layers", self.layers, at_least=1, at_most=MOST_REPEATS)
+        width = max(self.n, self.out_features)
+        if self.dims not in _grids(width):
+            raise InputError(
+                f"{self.name} width {width} must be a product of dims={self.dims} integers above 1"
+            )
 
     @property
     def sides(self) -> tuple[int, ...]:
         """Lengths of the grid's dimensions."""
-        width = max(self.n, self.out_features)
-        grids = [sides for sides in factorizations(width) if len(sides) == self.dims]
-        if not grids:
-            raise InputError(
-                f"{self.name} width {width} must be a product of dims={self.dims} integers above 1"
-            )
-        return min(grids, key=sum)
-
-    def branches(self) -> list[list[Mask]]:
-        """The same mask, once per factor."""
-        sides = self.sides
-        layers = self.layers or sum(side // 2 for side in sides)
-        return [crop([neighbour_mask(sides)] * layers, self.n, self.out_features)]
+        return _grids(max(self.n, self.out_features))[self.dims]
 
     @classmethod
     def variants(cls, in_features: int, out_features: int, edges: int) -> Iterator[Self]:
@@ -69,14 +59,12 @@ class Torus(Sized):
                 continue
 
 
-def grid_variants(found: T, edges: int) -> Iterator[T]:
-    """The topology with as many equal factors as the budget allows, if it joins every pair."""
-    import dataclasses
-
-    if found.edges > edges:
-        return
-    yield found
-    largest = max(mask.nnz for mask in found.branches()[0])
-    more = (edges - found.edges) // largest
-    if more:
-        yield dataclasses.replace(found, layers=found.depth + more)  # type: ignore[call-arg]
+@lru_cache(maxsize=16)
+def _grids(width: int) -> dict[int, tuple[int, ...]]:
+    """For each number of dimensions the sides that are as equal as they can be."""
+    found: dict[int, tuple[int, ...]] = {}
+    for sides in factorizations(width):
+        best = found.get(len(sides))
+        if best is None or sum(sides) < sum(best):
+            found[len(sides)] = sides
+    return found

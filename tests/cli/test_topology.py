@@ -10,13 +10,15 @@ import pytest
 from typer.testing import CliRunner
 
 from nfcompile.cli import app
+from nfcompile.cli.output import _seldom
 from nfcompile.topology import KINDS, parse
-from nfcompile.topology.jacobian import jacobian_rank
+from nfcompile.topology.jacobian import Freedom, jacobian_rank
 from nfcompile.topology.requirements import requirements
 
 QUICK = ("--draws", 2, "--restarts", 1, "--steps", 2, "--workers", 1)
 SWEEP = ("sweep", *QUICK, "--seeds", 2, "--epochs", 1)
-THREE = [f"low-rank(n=64, rank={rank})" for rank in (2, 3)] + ["clos(n=64, m=2, q=8)"]
+EXPANDER = "expander(n=64, degree=3, seed=0, layers=2)"
+FOUR = [f"low-rank(n=64, rank={rank})" for rank in (2, 3)] + ["clos(n=64, m=2, q=8)", EXPANDER]
 
 
 def run(*args: Any, ok: bool = True) -> Any:
@@ -78,14 +80,24 @@ def test_show_has_the_numbers_of_the_topology() -> None:
     }  # fmt: skip
     assert all(item["met"] for item in found["requirements"])
     said = words(run("show", "expander(degree=3)", "-n", 32).stdout)
-    assert "entries can be prescribed at once (exactly)" in said
+    assert "freedom at most" not in said and "entries can be prescribed at once" in said
     assert "reachability" in said and "gradient path no no skip" in said
 
 
-def test_the_rank_of_a_large_topology_is_a_bound_and_says_so() -> None:
-    found = data("show", "butterfly(n=256, radix=4)")
-    assert found["rank"] == {"value": 4 * 256 * 4 - 3 * 256, "entries": 256**2, "exact": False}
-    assert "a bound" in words(run("show", "butterfly(n=256, radix=4)").stdout)
+def test_a_freedom_that_is_a_bound_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nfcompile.topology.jacobian.freedom", lambda _: Freedom(77, exact=False))
+    found = data("show", "monarch(n=16)")
+    assert found["rank"] == {"value": 77, "entries": 256, "exact": False}
+    said = words(run("show", "monarch(n=16)").stdout)
+    assert "freedom at most 77 of 256 entries can be prescribed at once" in said
+
+
+def test_paths_of_a_wide_topology_are_those_of_its_requirements() -> None:
+    found = data("show", "random(n=2048, degree=2, layers=9)")
+    judged = {item["name"]: item for item in found["requirements"]}
+    fewest, most = found["paths"]
+    assert fewest == judged["path diversity"]["value"]
+    assert judged["equal paths"]["text"].startswith(f"{fewest:.0f} to {most:.0f} paths per pair")
 
 
 def test_score_agrees_with_the_library_and_warns_at_unequal_edges(tmp_path: Path) -> None:
@@ -109,7 +121,7 @@ def test_score_agrees_with_the_library_and_warns_at_unequal_edges(tmp_path: Path
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """The results file of a sweep, and what the command said."""
     path = tmp_path_factory.mktemp("sweep") / "r.jsonl"
-    return path, run(*SWEEP, "--edges", 384, *named(*THREE), "--results", path)
+    return path, run(*SWEEP, "--edges", 384, *named(*FOUR), "--results", path)
 
 
 def test_a_sweep_scores_and_trains_all_of_a_budget_and_a_rerun_does_nothing_more(
@@ -117,31 +129,33 @@ def test_a_sweep_scores_and_trains_all_of_a_budget_and_a_rerun_does_nothing_more
 ) -> None:
     path, result = swept
     tasks = [json.loads(line)["task"] for line in path.read_text().splitlines()]
-    skips = [text.replace(")", ", skip=true)") for text in THREE]
+    skips = [text.replace(")", ", skip=true)") for text in FOUR]
     trained = sorted(task["topology"] for task in tasks if task["kind"] == "train")
-    assert trained == sorted([*THREE, *skips] * 2)
-    assert sorted(task["topology"] for task in tasks if task["kind"] == "score") == sorted(THREE)
+    assert trained == sorted([*FOUR, *skips] * 2)
+    assert sorted(task["topology"] for task in tasks if task["kind"] == "score") == sorted(FOUR)
     said = words(result.stdout)
     assert "Budget of 256 edges; digits, 2 layers, 1 epochs" in said
     assert "Budget of 384 edges" in said and "Does the score predict accuracy?" in said
     before = path.read_bytes()
-    again = data(*SWEEP, "--edges", 384, *named(*THREE), "--results", path)
+    again = data(*SWEEP, "--edges", 384, *named(*FOUR), "--results", path)
     assert path.read_bytes() == before
     budgets = {row["budget"]: row for row in again["budgets"]}
-    assert {item["topology"] for item in budgets[256]["topologies"]} == {THREE[0], skips[0]}
+    assert {item["topology"] for item in budgets[256]["topologies"]} == {FOUR[0], skips[0]}
     accuracies = [item["accuracy"]["mean"] for item in budgets[384]["topologies"]]
-    assert accuracies == sorted(accuracies, reverse=True) and len(accuracies) == 4
-    assert budgets[384]["predictions"][-1]["correlations"]["l2"]["count"] == 4
+    assert accuracies == sorted(accuracies, reverse=True) and len(accuracies) == 6
+    parts = budgets[384]["predictions"]
+    counts = [(part["skip"], part["correlations"]["l2"]["count"]) for part in parts]
+    assert counts == [(False, 3), (True, 3)]
 
 
 def test_a_sweep_can_score_only_or_train_only(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
-    text = THREE[0].replace(")", ", skip=true)")
+    text = FOUR[0].replace(")", ", skip=true)")
     for switch in ("--no-train", "--no-score"):
         run(*SWEEP, *named(text), "--results", path, switch, "--skip", "as-is")
     tasks = [json.loads(line)["task"] for line in path.read_text().splitlines()]
     assert [task["kind"] for task in tasks] == ["score", "train", "train"]
-    assert [task["topology"] for task in tasks] == [THREE[0], text, text]
+    assert [task["topology"] for task in tasks] == [FOUR[0], text, text]
 
 
 def test_recommend_names_one_of_the_candidates_and_draws_them(tmp_path: Path) -> None:
@@ -149,9 +163,12 @@ def test_recommend_names_one_of_the_candidates_and_draws_them(tmp_path: Path) ->
     result = run(*args, "--workers", 1, "-o", tmp_path / "p.svg", "--json", tmp_path / "r.json")
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["best"] in {item["topology"] for item in found["candidates"]}
-    assert set(found["dense"]) == {"1", "4"}
+    dense, listed = found["dense"], found["candidates"]
+    assert set(dense["latency"]) == {"1", "4"} and dense["accuracy"]["count"] == 1
+    assert all(item["topology"].endswith("skip=true)") for item in [dense, *listed])
+    assert all(item["freedom_exact"] for item in listed)
     said = words(result.stdout)
-    assert f"train {found['best']}" in said and "the dense layer - 4,096" in said
+    assert f"train {found['best']}" in said and "the dense layer" in said
     assert found["best"] in (tmp_path / "p.svg").read_text()
 
 
@@ -184,7 +201,14 @@ def test_plot_draws_topologies_and_sweeps(swept: tuple[Path, Any], tmp_path: Pat
         ("show dense(n=65536)", "4,294,967,296 edges, more than the 134,217,728"),
         ("score monarch(n=16) --steps 0", "steps must be at least 1, got 0"),
         ("score monarch(n=16) --workers 0", "workers must be at least 1, got 0"),
-        ("score monarch(n=1024)", "takes widths up to 512"),
+        (
+            "score monarch(n=1024)",
+            "widths up to 512, got 1024 to 1024: use topology sweep with --no",
+        ),
+        (
+            "sweep --results r -n 1024 --edges 65536",
+            "512, got 1024 to 1024: use topology sweep with",
+        ),
         ("sweep --results r --edges 9", "a sweep needs widths"),
         ("sweep --results r -n 64", "a sweep needs --edges, --topology or both"),
         ("sweep --results r -n 64 --edges 9,x", "must be integers above 0 with commas between"),
@@ -213,6 +237,48 @@ def test_a_bad_value_is_one_line_and_nothing_is_written(
     (line,) = result.stderr.splitlines()
     assert line.startswith("nfcompile: error: ") and said in line
     assert not result.stdout and not list(tmp_path.iterdir())
+
+
+def test_json_is_written_whole_or_not_at_all_and_where_a_link_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, link = tmp_path / "real.json", tmp_path / "link.json"
+    real.write_text("old")
+    link.symlink_to(real)
+    write_text = Path.write_text
+
+    def fill_up(path: Path, text: str) -> None:
+        write_text(path, text[:5])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", fill_up)
+        result = run("list", "--json", link, ok=False)
+    assert result.exit_code == 2 and "No space left on device" in result.stderr
+    assert real.read_text() == "old" and set(tmp_path.iterdir()) == {real, link}
+    run("list", "--json", link)
+    assert link.is_symlink() and len(json.loads(real.read_text())["kinds"]) == len(KINDS)
+
+
+def test_a_long_sweep_without_a_terminal_tells_its_progress_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = (*SWEEP, *named(FOUR[0]), "--results", tmp_path / "r", "--no-score", "--skip", "as-is")
+    assert "runs done" not in run(*args).stderr
+    (tmp_path / "r").unlink()
+    monkeypatch.setattr("nfcompile.cli.output._EVERY_S", 0)
+    said = run(*args).stderr.splitlines()
+    assert [f"{count} of 2 runs done" in said for count in range(3)] == [True] * 3
+    monkeypatch.setattr("nfcompile.cli.output._EVERY_S", 30)
+    now = iter([0.0, 29.0, 31.0, 31.0, 60.0, 62.0, 62.0])
+    monkeypatch.setattr("nfcompile.cli.output.time.monotonic", lambda: next(now))
+    say = _seldom()
+    with monkeypatch.context() as patched:
+        told: list[str] = []
+        patched.setattr("nfcompile.cli.output.talk", told.append)
+        for step in "abcd":
+            say(step)
+    assert told == ["b", "d"]
 
 
 def test_a_file_that_is_no_sweep_leaves_the_old_picture(tmp_path: Path) -> None:

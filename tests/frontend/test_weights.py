@@ -8,6 +8,8 @@ from torch.nn.utils import prune
 
 from nfcompile.errors import InputError, UnsupportedModelError
 from nfcompile.frontend.weights import load_state, load_weights
+from nfcompile.nn import SparseCascade
+from nfcompile.topology import parse
 
 
 def network(hidden=6):
@@ -108,3 +110,14 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path):
 def test_a_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match=r"no such file: .*gone\.pt"):
         load_state(tmp_path / "gone.pt")
+
+
+def test_a_cascade_of_another_topology_is_refused_in_one_line(tmp_path):
+    saved, module = (
+        nn.Sequential(SparseCascade(parse(text)))
+        for text in ("butterfly(n=16, radix=4)", "random(n=16, degree=4, layers=2)")
+    )
+    save_torch(saved.state_dict(), tmp_path / "w.pt")
+    with pytest.raises(InputError, match=r"connections of factor .* must be those of random") as e:
+        load_weights(module, tmp_path / "w.pt", "network")
+    assert "\n" not in str(e.value)

@@ -11,12 +11,20 @@ from nfcompile.nn import SparseCascade
 from nfcompile.topology import Butterfly, Clos, ParallelButterfly, RandomRegular
 
 
-def test_features_are_repeated_evenly_and_in_order():
-    x = torch.arange(3.0)
-    assert Spread(3, 7)(x).tolist() == [0, 0, 0, 1, 1, 2, 2]
-    assert Spread(4, 8)(torch.arange(4.0)).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert torch.equal(Spread(3, 3)(x), x)
-    assert Spread(3, 7).state_dict() == {}
+def test_features_are_repeated_evenly_in_one_order_for_all():
+    spread = Spread(4, 10)
+    y = spread(torch.arange(4.0))
+    assert torch.bincount(y.long()).tolist() == [3, 3, 2, 2]
+    assert torch.equal(Spread(4, 10)(torch.arange(4.0)), y)
+    assert spread.state_dict() == {}
+
+
+def test_copies_of_a_feature_are_no_neighbours():
+    copies = Spread(64, 1024)(torch.arange(64.0))
+    together = (copies[1:] == copies[:-1]).float().mean().item()
+    assert together < 0.1
+    per_window = [len(set(window.tolist())) for window in copies.split(32)]
+    assert min(per_window) > 16
 
 
 def test_the_layers_are_those_that_are_needed():

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from scipy.sparse import random_array
+from scipy.sparse import eye_array, random_array
 from torch.nn.functional import linear
 
 from nfcompile import _native
 from nfcompile.errors import InputError
-from nfcompile.nn import csr_linear
+from nfcompile.nn import SparseLinear, csr_linear
 
 OPERATOR = torch.ops.nfcompile.csr_linear.default
 
@@ -186,3 +186,89 @@ def test_an_indptr_that_does_not_fit_is_refused(dtype):
     for broken in (indptr[:-1], indptr + 1, indptr.flip(0), indptr * 2):
         with pytest.raises(InputError, match="csr_linear"):
             csr_linear(x, values, indices, broken, 6, 5)
+
+
+HALVES = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("index", [torch.int32, torch.int64], ids=str)
+def test_a_step_in_16_bits_is_the_one_in_float32_rounded_once(dtype, index):
+    values, indices, indptr, _ = weight(9, 7, index=index, dtype=dtype)
+    x = torch.randn(5, 7).to(dtype).requires_grad_()
+    y = csr_linear(x, values, indices, indptr, 9, 7)
+    assert y.dtype == dtype
+    dy = torch.randn(5, 9).to(dtype)
+    grads = torch.autograd.grad(y, (x, values), dy)
+    wide = [t.detach().float().requires_grad_() for t in (x, values)]
+    y_wide = csr_linear(*wide, indices, indptr, 9, 7)
+    grads_wide = torch.autograd.grad(y_wide, wide, dy.float())
+    expected = [t.to(dtype) for t in (y_wide, *grads_wide)]
+    torch.testing.assert_close([y, *grads], expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("index", [torch.int32, torch.int64], ids=str)
+@pytest.mark.parametrize("dtype", [*HALVES, torch.float32], ids=str)
+@pytest.mark.parametrize("autocast", HALVES, ids=str)
+def test_under_autocast_x_takes_the_dtype_of_the_values(dtype, index, autocast):
+    values, indices, indptr, dense = weight(9, 7, index=index, dtype=torch.float32)
+    x = torch.randn(5, 7).to(dtype).requires_grad_()
+    with torch.autocast("cpu", autocast):
+        y = csr_linear(x, values, indices, indptr, 9, 7)
+        dx, dvalues = torch.autograd.grad(y.sum(), (x, values))
+    torch.testing.assert_close(y, x.float() @ dense.T)
+    torch.testing.assert_close(dx, dense.sum(0).expand(5, 7).to(dtype))
+    torch.testing.assert_close(dvalues, x.float().sum(0)[indices.long()])
+
+
+def test_a_layer_behind_a_dense_one_trains_under_autocast():
+    torch.manual_seed(0)
+    layer = SparseLinear(16, 16, eye_array(16))
+    model = torch.nn.Sequential(torch.nn.Linear(16, 16), layer)
+    x = torch.randn(8, 16)
+    expected = torch.autograd.grad(model(x).square().sum(), list(model.parameters()))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model(x).square().sum()
+    got = torch.autograd.grad(loss, list(model.parameters()))
+    assert all(grad.dtype == torch.float32 for grad in got)
+    torch.testing.assert_close(got, expected, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("x", "values"),
+    [
+        (torch.float64, torch.float32),
+        (torch.float32, torch.float64),
+        (torch.bfloat16, torch.float32),
+        (torch.float16, torch.bfloat16),
+        (torch.int64, torch.float32),
+    ],
+    ids=str,
+)
+def test_differing_dtypes_are_refused_in_one_line(x, values):
+    entries, indices, indptr, _ = weight(6, 5, dtype=values)
+    names = [str(dtype).removeprefix("torch.") for dtype in (values, x)]
+    with pytest.raises(InputError, match="dtype of its values, {}, got {};".format(*names)) as e:
+        csr_linear(torch.ones(2, 5, dtype=x), entries, indices, indptr, 6, 5)
+    assert "\n" not in str(e.value)
+
+
+def test_autocast_does_not_touch_float64():
+    values, indices, indptr, dense = weight(6, 5)
+    x = torch.randn(2, 5, dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(csr_linear(x, values, indices, indptr, 6, 5), x @ dense.T)
+        with pytest.raises(InputError, match="got float32"):
+            csr_linear(x.float(), values, indices, indptr, 6, 5)
+
+
+@pytest.mark.parametrize(("dtype", "casts"), [(torch.float32, 0), (torch.bfloat16, 3)], ids=str)
+def test_an_export_is_one_operator_with_casts_around_it_in_16_bits_only(dtype, casts):
+    layer = SparseLinear(16, 16, eye_array(16), False, dtype=dtype)
+    x = torch.randn(4, 16).to(dtype)
+    exported = torch.export.export(layer, (x,))
+    calls = [node.target for node in exported.graph.nodes if node.op == "call_function"]
+    assert calls.count(OPERATOR) == 1
+    assert calls.count(torch.ops.aten.to.dtype) == casts
+    assert casts or len(calls) == 1
+    torch.testing.assert_close(exported.module()(x), layer(x), rtol=0, atol=0)

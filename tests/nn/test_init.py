@@ -15,6 +15,7 @@ from nfcompile.topology import (
     Hypercube,
     Monarch,
     ParallelButterfly,
+    Pixelfly,
     RadixNet,
     RandomRegular,
     Torus,
@@ -84,6 +85,89 @@ DEEP = [  # topology, and layers of it: hundreds of factors
     (Torus(256, 2), 15),
     (Hypercube(256), 30),
 ]
+
+
+def exact_variances(layer):
+    """Of the values of a layer in double precision: draws over the standard normals behind them."""
+    torch.manual_seed(0)
+    layer.reset_parameters()
+    torch.manual_seed(0)
+    normal = torch.empty(layer.nnz, dtype=torch.float64).normal_()
+    return (layer.values.detach() / normal).square().numpy()
+
+
+def expected_squares(topology, init):
+    """What the squared effective weight is on average: products of variances, summed over paths."""
+    total = 0
+    for branch in SparseCascade(topology, bias=False, init=init).double().branches:
+        product = eye_array(topology.in_features, format="csr")
+        for layer in branch:
+            shape = layer.out_features, layer.in_features
+            layout = exact_variances(layer), layer.indices.numpy(), layer.indptr.numpy()
+            product = csr_array(layout, shape=shape) @ product
+        total = total + product
+    return total.toarray()
+
+
+def log_means(squares, layers):
+    """Logarithms of every output's and every input's mean square after so many such cascades."""
+    logs = []
+    for matrix in (squares, squares.T):
+        moment, log = np.ones(matrix.shape[1]), 0.0
+        for _ in range(layers):
+            moment = matrix @ moment
+            log += math.log(moment.mean())  # taken out, since 1e-400 is no float
+            moment /= moment.mean()
+        logs.append(log + np.log(moment))
+    return logs
+
+
+EXACT = [
+    Butterfly(256, 2),
+    Butterfly(256, 4),
+    Monarch(256),
+    Clos(256, 16, 16),
+    ParallelButterfly(256, 2, 3, skip=False),
+    Pixelfly(256, 16),
+    RadixNet((4, 4, 16)),
+    RandomRegular(256, 2, layers=8),
+    RandomRegular(256, 8),
+    Torus(256, 2),
+    Hypercube(256),
+]
+
+
+@pytest.mark.parametrize("topology", EXACT, ids=str)
+def test_the_expected_square_of_signal_and_gradient_is_one_after_240_factors(topology):
+    layers = -(-240 // topology.depth)
+    signal, gradient = log_means(expected_squares(topology, "fan_in"), layers)
+    np.testing.assert_allclose(np.exp(signal), 1, rtol=1e-9)
+    np.testing.assert_allclose(np.exp(gradient), 1, rtol=1e-9)
+
+
+@pytest.mark.parametrize("topology", EXACT, ids=str)
+def test_with_dense_initialization_it_is_the_product_of_the_densities(topology):
+    layers = -(-240 // topology.depth)
+    (masks, *rest) = topology.branches()
+    assert all([m.nnz for m in branch] == [m.nnz for m in masks] for branch in rest)
+    expected = layers * sum(math.log(mask.nnz / math.prod(mask.shape)) for mask in masks)
+    signal, gradient = log_means(expected_squares(topology, "dense"), layers)
+    np.testing.assert_allclose(signal, expected, rtol=1e-9)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("topology", [Butterfly(1024, 32), RandomRegular(1024, 16)], ids=str)
+def test_wide_stacks_keep_their_variance_within_a_few_per_cent(topology):
+    torch.manual_seed(0)
+    moments = []
+    for _ in range(6):
+        layers = [SparseCascade(topology, bias=False) for _ in range(24 // topology.depth)]
+        x = torch.randn(512, 1024, requires_grad=True)
+        y = torch.nn.Sequential(*layers)(x)
+        y.backward(torch.randn(512, 1024))
+        moments.append([y.square().mean().item(), x.grad.square().mean().item()])
+    # Between draws each has a standard deviation of 0.04 to 0.055, so their mean one of 0.02.
+    np.testing.assert_allclose(np.mean(moments, axis=0), 1, rtol=0.08)
 
 
 def through(topology, layers, init):

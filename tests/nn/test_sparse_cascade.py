@@ -13,6 +13,7 @@ from nfcompile.topology import (
     ParallelButterfly,
     Pixelfly,
     RadixNet,
+    RandomRegular,
 )
 
 
@@ -168,3 +169,55 @@ def test_between_unequal_widths_every_output_keeps_the_variance_of_the_inputs(n,
         ys = [SparseCascade(topology, bias=False)(torch.randn(64, n)) for _ in range(30)]
     assert ys[0].shape == (64, out)
     assert torch.stack(ys).square().mean().item() == pytest.approx(1.0, rel=0.15)
+
+
+def copy(state):
+    return {name: tensor.clone() for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("topology", [*TOPOLOGIES, RandomRegular(16, 4)], ids=str)
+@pytest.mark.parametrize("assign", [False, True])
+def test_the_state_of_the_same_topology_is_loaded(topology, assign):
+    saved, cascade = SparseCascade(topology), SparseCascade(topology)
+    torch.nn.init.normal_(saved.bias)
+    cascade.load_state_dict(copy(saved.state_dict()), assign=assign)
+    x = torch.randn(3, topology.in_features)
+    torch.testing.assert_close(cascade(x), saved(x), rtol=0, atol=0)
+
+
+def test_a_state_whose_indices_are_wider_integers_is_loaded():
+    cascade = SparseCascade(Butterfly(16, 4))
+    state = copy(cascade.state_dict())
+    wide = {name: t if t.is_floating_point() else t.long() for name, t in state.items()}
+    assert str(SparseCascade(Butterfly(16, 4)).load_state_dict(wide)).startswith("<All keys")
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize("wrap", [torch.nn.Sequential, lambda x: x], ids=["inside", "itself"])
+def test_the_state_of_another_topology_is_refused_and_changes_no_factor(strict, assign, wrap):
+    topology = RandomRegular(16, 4, layers=2)
+    module = wrap(SparseCascade(topology))
+    before = copy(module.state_dict())
+    other = wrap(SparseCascade(Butterfly(16, 4))).state_dict()
+    assert [t.shape for t in before.values()] == [t.shape for t in other.values()]
+    with pytest.raises(RuntimeError, match=r"factor .*branches\.0\.1 must be") as caught:
+        module.load_state_dict(copy(other), strict=strict, assign=assign)
+    assert f"must be those of {topology}, got others" in str(caught.value)
+    after = module.state_dict()
+    assert all(torch.equal(after[name], t) for name, t in before.items() if "branches" in name)
+
+
+def test_another_number_of_weights_is_refused_with_the_topology_and_the_factor_alone():
+    cascade = SparseCascade(Butterfly(16, 4))
+    with pytest.raises(RuntimeError, match=r"factor branches\.0\.1 must be those of butterf") as e:
+        cascade.load_state_dict(SparseCascade(RandomRegular(16, 8, layers=2)).state_dict())
+    assert "size mismatch" not in str(e.value)
+
+
+def test_missing_tensors_are_told_as_torch_does_and_allowed_when_not_strict():
+    cascade = SparseCascade(Butterfly(16, 4))
+    state = {n: t for n, t in cascade.state_dict().items() if "indices" not in n}
+    with pytest.raises(RuntimeError, match=r"Missing key.*branches\.0\.0\.indices"):
+        cascade.load_state_dict(state)
+    cascade.load_state_dict(state, strict=False)

@@ -160,6 +160,62 @@ def test_it_exports_and_the_export_is_the_same_function(kernel, topology):
     torch.testing.assert_close(exported.module()(more), layer(more), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("kernel", "topology"), COMPILED, ids=str)
+def test_height_and_width_stay_dynamic_in_an_export(kernel, topology):
+    layer = make(kernel, topology, padding=1).eval()
+    x = torch.randn(2, topology.in_features, 9, 8)
+    sizes = {0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
+    exported = torch.export.export(layer, (x,), dynamic_shapes=(sizes,))
+    more = torch.randn(3, topology.in_features, 5, 7)
+    torch.testing.assert_close(exported.module()(more), layer(more), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kernel", "topology"), LAYERS, ids=str)
+def test_an_input_without_a_batch_is_a_batch_of_one(kernel, topology):
+    layer = make(kernel, topology, padding=1)
+    x = torch.randn(topology.in_features, 5, 6)
+    torch.testing.assert_close(layer(x), layer(x[None])[0], rtol=0, atol=0)
+
+
+SMALLEST = [  # kernel, settings, the smallest input that has an output
+    (1, {}, (1, 1)),
+    (3, {}, (3, 3)),
+    ((3, 2), {"stride": 2, "padding": (1, 0), "dilation": (2, 3)}, (3, 4)),
+]
+
+
+@pytest.mark.parametrize("topology", [Pixelfly(16, 4), Butterfly(16, 4)], ids=str)
+@pytest.mark.parametrize(("kernel", "settings", "least"), SMALLEST)
+def test_an_input_smaller_than_the_window_is_refused(topology, kernel, settings, least):
+    layer = make(kernel, topology, **settings)
+    height, width = least
+    assert layer(torch.randn(1, 16, height, width)).shape == (1, 16, 1, 1)
+    for shape in ((height - 1, width), (height, width - 1)):
+        with pytest.raises(InputError, match=f"at least {height}x{width} pixels") as caught:
+            layer(torch.randn(1, 16, *shape))
+        assert str(caught.value).endswith("got {}x{}".format(*shape))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("topology", [Pixelfly(16, 4), Butterfly(16, 4)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 8, 5, 5), (8, 5, 5), (5, 5), (1, 2, 16, 5, 5)])
+def test_another_number_of_channels_or_rank_is_refused(kernel, topology, shape):
+    with pytest.raises(InputError, match=r"must be \[N, 16, H, W\] or \[16, H, W\], got shape"):
+        make(kernel, topology)(torch.randn(shape))
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_the_state_of_another_topology_is_refused(kernel):
+    layer, other = (
+        SparseConv2d(16, 16, kernel, RandomRegular(16, 4, layers=1, seed=seed)) for seed in (0, 1)
+    )
+    before = layer.channels.to_dense().clone()
+    with pytest.raises(RuntimeError, match=r"must be those of random\(.*seed=0.*got others"):
+        layer.load_state_dict(other.state_dict())
+    torch.testing.assert_close(layer.channels.to_dense(), before, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("target", ["ort-cpu", "portable"])
 @pytest.mark.parametrize(("kernel", "topology"), COMPILED, ids=str)
 def test_compiled_it_computes_the_same(kernel, topology, target, tmp_path):

@@ -160,6 +160,45 @@ def test_gain_is_passed_on():
     assert not module[1](torch.randn(2, 16, 5, 5)).any()
 
 
+def variance(layer):
+    """Of the entries of the effective dense weight, times the number of inputs."""
+    cascade = layer.channels if isinstance(layer, SparseConv2d) else layer
+    dense = cascade.to_dense().detach()
+    if cascade.topology.skip:
+        dense = dense - torch.eye(len(dense))
+    return dense.var().item() * cascade.topology.in_features
+
+
+@pytest.mark.parametrize("make", [nn.Linear, lambda n, m: nn.Conv2d(n, m, 1)], ids=["fc", "conv"])
+@pytest.mark.parametrize(
+    ("topology", "gain", "expected"),
+    [
+        ("butterfly(radix=16)", None, [2, 1, 1, 2, 1]),
+        ("butterfly(radix=16, skip=true)", None, [1, 1, 1, 1, 1]),
+        ("butterfly(radix=16)", 3.0, [9, 9, 9, 9, 9]),
+    ],
+)
+def test_layers_right_before_a_relu_take_its_gain(make, topology, gain, expected):
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        make(256, 256), nn.ReLU(), make(256, 256), nn.GELU(), make(256, 256), nn.Identity(),
+        nn.ReLU(), nn.Sequential(make(256, 256), nn.ReLU(inplace=True)),
+        nn.ModuleList([make(256, 256), nn.ReLU()]),
+    )  # fmt: skip
+    sparsify(module, topology, gain=gain)
+    layers = [module[0], module[2], module[4], module[7][0], module[8][0]]
+    assert [variance(layer) for layer in layers] == pytest.approx(expected, rel=0.15)
+
+
+def test_a_stack_of_relu_layers_keeps_the_second_moment():
+    torch.manual_seed(0)
+    pairs = [part for _ in range(20) for part in (nn.Linear(1024, 1024), nn.ReLU())]
+    module = sparsify(nn.Sequential(*pairs), "butterfly(radix=32)")
+    x = torch.relu(torch.randn(32, 1024)) * 2**0.5
+    with torch.no_grad():
+        assert 0.4 < module(x).square().mean().item() < 2.5
+
+
 def test_the_replaced_network_trains():
     torch.manual_seed(0)
     module = sparsify(nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4)), TEXT)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nfcompile.errors import InputError
-from nfcompile.study.plan import check_dataset, plan
+from nfcompile.study.plan import check_dataset, check_scorable, plan
 from nfcompile.topology import Dense, LowRank
 from nfcompile.topology.fit import fit_all
 
@@ -47,3 +47,10 @@ def test_a_data_set_that_is_too_wide_or_missing_is_told(tmp_path: Path) -> None:
         check_dataset("digits", None, 32)
     with pytest.raises(InputError, match=r"did you mean '?digits"):
         check_dataset("digit", None, 64)
+
+
+def test_a_layer_too_wide_for_a_score_is_told() -> None:
+    check_scorable(512, 512)
+    for widths in ((513, 8), (8, 513)):
+        with pytest.raises(InputError, match=r"up to 512, got .*513.*: use .* --no-score"):
+            check_scorable(*widths)

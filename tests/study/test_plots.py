@@ -149,6 +149,7 @@ def test_the_heuristic_is_drawn_with_the_rho_of_its_budget(tmp_path: Path) -> No
     rho = stats.spearmanr(l2, accuracy).statistic
     assert said.count(f"<!-- rho = {rho:+.2f}, p = ") == 2  # L2 and L1, which are equal here
     assert said.count(f"<!-- rho = {-rho:+.2f}, p = ") == 1
+    assert "all: rho" not in said
     assert "rho unknown, n = 0" in said  # of the rank, which is not known
     assert "up to 1,024 weights" in said and "4,096" not in said
 
@@ -169,14 +170,16 @@ def test_candidates_are_named_and_the_recommended_one_and_the_dense_layer_marked
     def candidate(text: str, us: float, on_front: bool) -> Candidate:
         topology = parse(text)
         latency = {64: Timing(us, us, 0.1)}
-        return Candidate(topology, (), 0.1, interval(0.9), topology.edges, latency, on_front)
+        return Candidate(topology, (), 0.1, True, interval(0.9), topology.edges, latency, on_front)
 
     listed = (candidate("low-rank(n=64, rank=8)", 20, True), candidate("monarch(n=64)", 30, False))
-    found = Recommendation(listed[0], ("fast",), listed, {64: Timing(44.0, 50, 0.1)})
+    found = Recommendation(listed[0], ("fast",), listed, candidate("dense(n=64)", 44, True))
     said = texts(plots.draw_pareto, found, tmp_path, 64)
-    for words in ("1,024: low-rank(n=64, rank=8)", "1,024: monarch(n=64)", "recommended",
-                  "dense layer, 44 us"):  # fmt: skip
-        assert f"<!-- {words} -->" in said
+    for words in (
+        "1,024: low-rank(n=64, rank=8)", "1,024: monarch(n=64)", "recommended",
+        "4,096: the dense layer, 44 us", "Pareto front of accuracy, weights,",
+    ):  # fmt: skip
+        assert f"<!-- {words}" in said
 
 
 def test_runs_that_stand_still_or_break_are_told_and_marked(tmp_path: Path) -> None:

@@ -38,7 +38,10 @@ def test_scores_and_trainings_are_joined_and_the_file_is_left_alone(tmp_path: Pa
     assert path.read_text() == text
 
 
-@pytest.mark.parametrize("line", ["no JSON", "[1]", '{"task": {}, "result": {}}', "{}"])
+@pytest.mark.parametrize(
+    "line",
+    ["no JSON", "[1]", '{"task": {}, "result": {}}', "{}", lines()[0].replace("low-rank", "poem")],
+)
 def test_a_file_of_something_else_is_told_with_its_line(tmp_path: Path, line: str) -> None:
     (tmp_path / "r").write_text(lines()[0] + line + "\n")
     with pytest.raises(InputError, match=r"r, line 2 must be a result of nfcompile topology sweep"):

@@ -11,6 +11,7 @@ from nfcompile.study.summary import (
     outcomes,
     rank_correlation,
     significant_difference,
+    without_skip,
 )
 
 
@@ -119,3 +120,39 @@ def test_other_data_sets_are_other_settings():
     assert [o.accuracy.mean for o in found] == [0.8, 0.5]
     assert len({o.setting for o in found}) == 2
     assert all(o.heuristic == {} for o in found)
+
+
+def of_setting(record, **setting):
+    return {**record, "task": {**record["task"], **setting}}
+
+
+def test_only_scores_of_the_most_frequent_setting_count():
+    one, two, three = (f"low-rank(n=16, rank={rank})" for rank in (1, 2, 3))
+    records = [
+        of_setting(scored(one, 32, l2=[0.9]), draws=1),
+        of_setting(scored(one, 32, l2=[0.1]), draws=5),
+        of_setting(scored(two, 64, l2=[0.2]), draws=5),
+        of_setting(scored(two, 64, l2=[0.8]), draws=5, seed=1),
+        of_setting(scored(three, 96, l2=[0.7]), draws=1),
+    ]
+    for listed in (records[:4], records[3::-1]):
+        found = {item.topology: item.heuristic["l2"].mean for item in outcomes(listed)}
+        assert found == {one: 0.1, two: 0.2}
+    (found,) = outcomes([*records[1:3], records[4], trained(three, 0.5, 0)])[:1]
+    assert found.topology == three and found.heuristic == {}
+    (found,) = outcomes(records[:2])
+    assert found.heuristic["l2"].mean == 0.9  # as often: the first
+
+
+def test_records_of_an_older_recipe_do_not_count():
+    text = "low-rank(n=16, rank=1)"
+    old = [trained(text, 0.1, 0), scored(text, 32, l2=[0.9])]
+    (found,) = outcomes([*old, of_setting(trained(text, 0.8, 0), recipe=1)])
+    assert found.accuracy.mean == 0.8 and found.heuristic == {}
+
+
+@pytest.mark.parametrize("text", ["butterfly(n=16, radix=4", "parallel-butterfly(n=16, radix=4"])
+def test_a_topology_has_one_text_without_a_skip(text):
+    texts = {without_skip(f"{text}, skip={skip})") for skip in ("true", "false")}
+    (bare,) = texts
+    assert without_skip(bare) == bare and "true" not in bare

@@ -14,6 +14,7 @@ from nfcompile.topology import Butterfly, ParallelButterfly, parse
 pytest.importorskip("sklearn")
 
 BUTTERFLY = Butterfly(16, 4)
+SCORE = score_task(BUTTERFLY)
 
 
 def test_a_score_leaves_the_skip_out_so_that_it_is_computed_once():
@@ -51,8 +52,9 @@ def test_a_training_is_that_of_the_topology_on_the_data():
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        ({"kind": "guess", "topology": "dense(n=4)"}, "must be score or train, got 'guess'"),
-        ({"kind": "score", "topology": "dense(m=4)"}, "no parameter 'm'"),
+        ({**SCORE, "kind": "guess"}, "must be score or train, got 'guess'"),
+        ({**SCORE, "topology": "dense(m=4)"}, "no parameter 'm'"),
+        ({**SCORE, "recipe": 0}, "recipe of a task must be 1, this version's, got 0"),
         ({**next(train_tasks(BUTTERFLY, "digits", [0]))}, "at most the topology's 16, got 64"),
         ({**next(train_tasks(BUTTERFLY, "digts", [0]))}, "unknown data set 'digts'"),
     ],

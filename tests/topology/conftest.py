@@ -23,7 +23,7 @@ class Handmade(Topology):
     def out_features(self):
         return self.cascades[0][-1].shape[0]
 
-    def branches(self):
+    def build(self):
         return self.cascades
 
     @classmethod

@@ -35,6 +35,13 @@ def test_middle_switches_are_the_paths_and_the_narrowest_width():
     assert topology.layer_widths == [16, 12, 12, 16]
 
 
+def test_variants_use_every_switch_size_that_divides_both_widths():
+    found = list(Clos.variants(36, 24, 10**4))
+    assert [t.n // t.q for t in found] == [2, 3, 4, 6, 12]
+    assert [t.n // t.q for t in Clos.variants(36, 12, 10**4)] == [2, 3, 4, 6]
+    assert list(Clos.variants(36, 35, 10**4)) == []
+
+
 def test_variants_take_the_most_middle_switches_for_each_size():
     # A middle switch costs s (q + s + q) weights: 36, 48 and 96 for 2, 4 and 8 switches.
     assert list(Clos.variants(16, 16, 200)) == [Clos(16, 5, 8), Clos(16, 4, 4), Clos(16, 2, 2)]

@@ -3,7 +3,16 @@
 import pytest
 
 from nfcompile.errors import InputError
-from nfcompile.topology import KINDS, Butterfly, Clos, Dense, LowRank, Monarch, ParallelButterfly
+from nfcompile.topology import (
+    KINDS,
+    Butterfly,
+    Clos,
+    Dense,
+    LowRank,
+    Monarch,
+    ParallelButterfly,
+    Torus,
+)
 from nfcompile.topology.fit import fit, fit_all
 
 
@@ -57,6 +66,20 @@ def test_wide_layers_are_fitted_in_seconds():
     assert len(found) >= 5
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("ends", "edges"), [((64, 64), 2**31), ((4, 4), 2**31), ((2**24, 2**23), 2**28)]
+)
+def test_the_largest_budgets_and_widths_take_seconds(ends, edges):
+    for kind in KINDS.values():
+        assert all(found.edges <= edges for found in fit(kind, *ends, edges))
+
+
+def test_one_kind_refuses_widths_before_they_are_factorized():
+    with pytest.raises(InputError, match="in must be at most 16777216"):
+        fit(Torus, 999999999999999989, 64, 100)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -64,6 +87,9 @@ def test_wide_layers_are_fitted_in_seconds():
         ((64, 64, 0), "edges must be an integer of at least 1, got 0"),
         ((64, 64, -5), "got -5"),
         ((64, 64, 1e3), "got 1000.0"),
+        ((64, 64, 2**31 + 1), "edges must be at most 2147483648, got 2147483649"),
+        ((10**9, 10**9, 100), "in must be at most 16777216, got 1000000000"),
+        ((64, 2**24 + 1, 100), "out must be at most 16777216, got 16777217"),
         ((0, 64, 100), "in must be an integer of at least 2, got 0"),
         ((64, 1, 100), "out must be an integer of at least 2, got 1"),
     ],

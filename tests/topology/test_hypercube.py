@@ -40,6 +40,16 @@ def test_a_single_factor_is_left_out_of_on_both_sides():
     np.testing.assert_array_equal(mask.toarray(), cube(16)[:5])
 
 
+@pytest.mark.parametrize("layers", [None, 1, 2, 3, 7])
+@pytest.mark.parametrize(("n", "out"), [(16, 16), (16, 11), (11, 16), (2, 2), (16, 2)])
+def test_edges_depth_and_widths_are_told_without_masks(n, out, layers):
+    topology = Hypercube(n, layers, out=out)
+    told = topology.edges, topology.depth, topology.layer_widths
+    (masks,) = topology.branches()
+    shapes = [n, *(mask.shape[0] for mask in masks)]
+    assert told == (sum(mask.nnz for mask in masks), len(masks), shapes)
+
+
 def test_variants_add_factors_up_to_the_budget():
     fewest, most = Hypercube.variants(16, 16, 1000)
     assert fewest == Hypercube(16)

@@ -18,7 +18,7 @@ from nfcompile.topology import (
     RandomRegular,
     Torus,
 )
-from nfcompile.topology.jacobian import jacobian_rank
+from nfcompile.topology.jacobian import Freedom, freedom, jacobian_rank
 
 
 def float_rank(topology):
@@ -88,6 +88,31 @@ def test_it_is_the_rank_by_singular_values(topology):
 def test_neither_the_seed_nor_the_skip_changes_it():
     topology = Butterfly(16, 4, skip=True)
     assert {jacobian_rank(topology, seed) for seed in range(3)} == {112}
+
+
+@pytest.mark.parametrize("topology", [Butterfly(16, 4), LowRank(32, 4), Dense(16)], ids=str)
+def test_freedom_is_the_rank_where_that_takes_seconds(topology):
+    assert freedom(topology) == Freedom(jacobian_rank(topology), exact=True)
+
+
+@pytest.mark.parametrize(
+    ("topology", "bound"),
+    [
+        (Butterfly(512, 8), 3 * 512 * 8 - 2 * 512),
+        (ParallelButterfly(256, 16, 2), 2 * (256 * 32 - 256)),
+        (Pixelfly(256, 8, 4), 256 * 8 * 6 + 2 * 256 * 4 - 4),  # the flat branch hides none
+        (Dense(256), 256 * 256),
+        (Clos(256, 256, 16), 256 * 256),
+    ],
+    ids=str,
+)
+def test_freedom_is_the_bound_of_each_branch_beyond(topology, bound):
+    assert freedom(topology) == Freedom(bound, exact=False)
+
+
+def test_freedom_is_exact_up_to_four_million_entries():
+    assert freedom(LowRank(128, 1)).exact  # 256 x 16384 = 2^22
+    assert not freedom(LowRank(128, 1, out=129)).exact
 
 
 def test_a_jacobian_that_would_fill_the_memory_is_refused():

@@ -197,14 +197,27 @@ def test_width_65536_is_built_in_seconds_in_memory_proportional_to_the_edges(top
 
 
 def test_torus_of_one_dimension_repeats_its_mask_and_does_not_copy_it():
-    (masks,) = Torus(65536, 1).branches()
-    assert len(masks) == 32768
+    (masks,) = Torus(32768, 1).branches()
+    assert len(masks) == 16384
     assert len({id(mask) for mask in masks}) <= 3
 
 
 BAD = [
     (lambda: Dense(0), "dense n must be an integer of at least 2, got 0"),
     (lambda: Dense(-4), "dense n .* got -4"),
+    (lambda: Dense(2**24 + 1), "dense n must be at most 16777216, got 16777217"),
+    (lambda: Dense(8, out=10**18), "dense out must be at most 16777216, got 1000000000000000000"),
+    (lambda: Hypercube(2**50), "hypercube n must be at most 16777216"),
+    (lambda: Hypercube(16, 10**18), "hypercube layers must be at most 65536"),
+    (lambda: Torus(999999999999999989, 2), "torus n must be at most 16777216"),
+    (lambda: Torus(16, 2, 10**18), "torus layers must be at most 65536"),
+    (lambda: Torus(16, 10**18), "product of dims=1000000000000000000 integers"),
+    (lambda: Expander(16, 2, layers=10**18), "expander layers must be at most 65536"),
+    (lambda: Clos(16, 10**18, 4), "clos m must be at most 16777216"),
+    (lambda: RadixNet((4096, 4097)), "radix-net width must be at most 16777216, got 16781312"),
+    (lambda: RadixNet((2, 2), (1, 2**23, 1)), "radix-net width must be at most 16777216"),
+    (lambda: RadixNet((2**25,)), "must be at most 16777216, got 33554432"),
+    (lambda: RadixNet((2,) * 65), "radices must be at most 64 integers, got 65"),
     (lambda: Dense(8.0), "dense n .* got 8.0"),
     (lambda: Dense("8"), "dense n .* got '8'"),
     (lambda: Dense([8]), r"dense n .* got \[8\]"),
@@ -251,6 +264,31 @@ BAD = [
     (lambda: Butterfly(16, ()), "radix must be a list of integers"),
     (lambda: Butterfly(16, (4, 4), out=8), "radix must be one integer where in and out differ"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [
+        Dense(65536),
+        LowRank(2**24, 2**23),
+        Torus(2**24, 1),
+        Hypercube(2**24, 65536),
+        Clos(64, 2**24, 8),
+        RandomRegular(2**24, 128),
+        Expander(2**20, 2, layers=65536),
+        RadixNet((2, 2), (1, 2**22, 2**10)),
+        Pixelfly(2**24, 2**20),
+        ParallelButterfly(2**20, 1024, 65536),
+        Monarch(2**24),
+    ],
+    ids=str,
+)
+def test_masks_that_no_memory_holds_are_refused_before_they_are_built(topology):
+    for build in (topology.branches, topology.factors):
+        with pytest.raises(InputError, match="at most 2147483648 entries to be built") as caught:
+            build()
+        assert "\n" not in str(caught.value)
+        assert str(topology.edges) in str(caught.value)
 
 
 @pytest.mark.parametrize(("make", "message"), BAD, ids=[message for _, message in BAD])

@@ -5,8 +5,18 @@ import pytest
 
 from nfcompile.errors import InputError
 from nfcompile.topology import Butterfly, ParallelButterfly
+from nfcompile.topology.jacobian import jacobian_rank
 
-CASES = [(16, 2, 2), (16, 4, 2), (64, 4, 3), (48, 4, 2), (32, 4, 5), (16, 4, 1), (64, 4, 7)]
+CASES = [
+    (16, 2, 2),
+    (16, 4, 2),
+    (64, 4, 3),
+    (48, 4, 2),
+    (32, 4, 5),
+    (16, 4, 1),
+    (64, 4, 7),
+    (64, 8, 5),
+]
 
 
 def product(masks):
@@ -43,6 +53,48 @@ def test_branches_mix_their_digits_in_different_orders():
     orders = {tuple(mask.indices.tobytes() for mask in branch) for branch in branches}
     assert len(orders) == 6
     assert len({branch[0].indices.tobytes() for branch in branches[:3]}) == 3
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [
+        ParallelButterfly(64, 8, 5),
+        ParallelButterfly(64, 4, 9),
+        ParallelButterfly(16, 4, 4),
+        ParallelButterfly(16, (2, 8), 5),
+        ParallelButterfly(16, 4, 5, out=64),
+    ],
+    ids=str,
+)
+def test_branches_are_pairwise_different_where_the_orders_start_over(topology):
+    branches = topology.branches()
+    assert len({tuple(mask.indices.tobytes() for mask in branch) for branch in branches}) == len(
+        branches
+    )
+    # Hidden neurons have no order: branches of two factors are equal if they group inputs alike.
+    if topology.out is None and topology.depth == 2:
+        groups = [frozenset(map(tuple, branch[0].toarray())) for branch in branches]
+        assert len(set(groups)) == len(groups)
+
+
+def test_relabeled_branches_are_the_same_each_time_and_leave_those_before_as_they_are():
+    for one, other in zip(
+        ParallelButterfly(64, 8, 3).branches(), ParallelButterfly(64, 8, 5).branches(), strict=False
+    ):
+        for mask, again in zip(one, other, strict=True):
+            np.testing.assert_array_equal(mask.toarray(), again.toarray())
+
+
+def test_a_relabeled_branch_adds_all_the_rank_that_its_weights_allow():
+    topology = ParallelButterfly(36, 6, 3)
+    hidden = 3 * 36
+    assert jacobian_rank(topology) == topology.edges - hidden < 36 * 36
+
+
+def test_what_is_said_of_very_many_branches_needs_none_of_them():
+    topology = ParallelButterfly(64, 8, 65536)
+    assert topology.edges == 65536 * 1024
+    assert topology.layer_widths == [64, 65536 * 64, 64]
 
 
 @pytest.mark.parametrize(("radix", "rank"), [(2, 160), (4, 224)])
@@ -86,6 +138,7 @@ def test_branches_of_a_single_dense_factor_are_refused():
     ("arguments", "message"),
     [
         ({"parallel": 0}, "parallel must be an integer of at least 1, got 0"),
+        ({"parallel": 65537}, "parallel must be at most 65536, got 65537"),
         ({"parallel": 2.0}, "parallel must be an integer of at least 1, got 2.0"),
         ({"skip": 1}, "skip must be true or false, got 1"),
         ({"n": 17}, "n=17 must be a power of radix=4"),

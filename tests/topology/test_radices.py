@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nfcompile.errors import InputError
 from nfcompile.topology.digits import digit_widths
-from nfcompile.topology.radices import factorizations, radices, rectangular
+from nfcompile.topology.radices import divisors, factorizations, radices, rectangular
 
 
 def rising(n, smallest=2):
@@ -28,6 +28,11 @@ def test_factorizations_are_all_of_them_each_once(n):
     found = list(factorizations(n))
     assert len(found) == len(set(found))
     assert set(found) == rising(n)
+
+
+@given(n=st.integers(1, 2000))
+def test_divisors_are_all_in_rising_order(n):
+    assert divisors(n) == [d for d in range(1, n + 1) if n % d == 0]
 
 
 @given(base=st.integers(2, 9), power=st.integers(1, 5), rest=st.integers(1, 80))

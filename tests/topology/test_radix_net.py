@@ -43,6 +43,26 @@ def test_widths_of_one_are_the_default():
     assert RadixNet((2, 3), (1, 1, 1)).widths is None
 
 
+@pytest.mark.parametrize("radices", [(2, 3), (2, 3, 5), (4, 2), (3, 3, 2, 2)])
+@pytest.mark.parametrize("edges", [400, 1777, 5000])
+def test_inner_widths_grow_in_turn_as_far_as_the_budget_goes(radices, edges):
+    ring = int(np.prod(radices))
+
+    def cost(copies):
+        return ring * sum(r * copies[t] * copies[t + 1] for t, r in enumerate(radices))
+
+    copies, grown = [1] * (len(radices) + 1), True
+    while grown:
+        grown = False
+        for index in sorted(range(1, len(radices)), key=copies.__getitem__):
+            trial = [width + (t == index) for t, width in enumerate(copies)]
+            if cost(trial) <= edges:
+                copies, grown = trial, True
+    found = [t for t in RadixNet.variants(ring, ring, edges) if t.radices == radices]
+    if radices == tuple(sorted(radices)) or radices == tuple(sorted(radices))[::-1]:
+        assert [t.copies for t in found] == [tuple(copies)] * (cost([1] * len(copies)) <= edges)
+
+
 def test_variants_use_the_largest_common_ring_and_widen_the_middle():
     found = list(RadixNet.variants(12, 18, 400))
     assert all(np.prod(t.radices) == 6 for t in found)

@@ -52,6 +52,24 @@ def test_by_default_there_is_one_factor_more_than_a_tree_needs(n, degree, layers
     assert RandomRegular(n, degree).depth == layers
 
 
+@pytest.mark.parametrize(
+    ("topology", "layers"),
+    [
+        (Expander(1000, 2, out=10), 5),  # 2^4 is the first power of 2 to reach 10
+        (RandomRegular(10, 2, out=1000), 5),
+        (RandomRegular(1000, 10, out=10), 1),  # dense: each of the 1000 has all 10 as partners
+        (Expander(1000, 10, out=10), 2),  # each of the 10 picks 10 of 1000: not dense
+        (Expander(10, 10), 1),
+        (RandomRegular(4096, 8), 5),
+        (RandomRegular(4097, 8), 6),
+    ],
+    ids=str,
+)
+def test_the_default_depth_follows_from_the_width_that_inner_layers_have(topology, layers):
+    assert topology.depth == layers
+    assert topology.layer_widths[1:-1] == [min(topology.n, topology.out_features)] * (layers - 1)
+
+
 def test_inner_widths_are_the_smaller_end():
     assert RandomRegular(24, 3, layers=3, out=10).layer_widths == [24, 10, 10, 10]
     assert Expander(10, 3, layers=3, out=24).layer_widths == [10, 10, 10, 24]

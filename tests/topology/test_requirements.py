@@ -1,5 +1,6 @@
 """Each requirement is met and unmet where it should be, with its number."""
 
+import numpy as np
 import pytest
 
 from nfcompile.topology import (
@@ -71,7 +72,11 @@ def test_unequal_paths_are_told_with_their_spread():
     assert "24 to 65 paths" in item.text
 
 
-def test_no_pair_at_all_does_not_count_as_equal():
+def test_no_pair_at_all_does_not_count_as_equal(handmade):
+    unjoined = judge(handmade(np.zeros((4, 4)), np.ones((4, 4))))
+    assert not unjoined["equal paths"].met
+    assert unjoined["equal paths"].text.startswith("0 paths per pair")
+    assert unjoined["reachability"].value == unjoined["bandwidth"].value == 0
     assert judge(Dense(4))["equal paths"].met
 
 

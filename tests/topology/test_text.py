@@ -55,10 +55,34 @@ def test_widths_that_the_text_lacks_are_filled_in():
 
 
 @pytest.mark.parametrize(
+    ("text", "ends", "widths"),
+    [
+        ("parallel-butterfly(out=64, radix=4)", (256, None), (256, 64)),
+        ("parallel-butterfly(out=64, radix=4)", (256, 64), (256, 64)),
+        ("butterfly(in=256, radix=4)", (None, 64), (256, 64)),
+        ("butterfly(in=256, radix=4)", (256, 64), (256, 64)),
+        ("butterfly(in=256, radix=4)", (256, None), (256, 256)),
+        ("butterfly(n=256, radix=4)", (256, None), (256, 256)),
+        ("butterfly(radix=4)", (256, None), (256, 256)),
+    ],
+)
+def test_each_end_that_is_missing_is_filled_in_by_itself(text, ends, widths):
+    found = parse(text, in_features=ends[0], out_features=ends[1])
+    assert (found.in_features, found.out_features) == widths
+
+
+@pytest.mark.parametrize("text", ["butterfly(radix=4)", "butterfly(out=64, radix=4)"])
+def test_the_end_that_nobody_gives_is_named(text):
+    with pytest.raises(InputError, match=r"^butterfly needs in$"):
+        parse(text, out_features=64)
+
+
+@pytest.mark.parametrize(
     ("text", "ends", "message"),
     [
         ("butterfly(n=16, radix=4)", (64, None), "has 16 inputs, where 64 are needed"),
         ("butterfly(in=64, out=16, radix=4)", (64, 64), "has 16 outputs, where 64 are needed"),
+        ("butterfly(n=64, radix=4)", (64, 16), "has 64 outputs, where 16 are needed"),
         ("radix-net(radices=[2, 3])", (8, 8), "has 6 inputs, where 8 are needed"),
         ("butterfly(radix=4)", (17, 17), "n=17 must be a power"),
     ],
@@ -77,6 +101,10 @@ def test_other_widths_than_are_needed_are_refused(text, ends, message):
         ("butterfly(n=16)", "butterfly needs radix"),
         ("butterfly", "butterfly needs n and radix"),
         ("torus(n=16)", "torus needs dims"),
+        ("torus(out=16)", "torus needs in and dims"),
+        ("hypercube(n=1125899906842624)", "n must be at most 16777216, got 1125899906842624"),
+        ("torus(n=999999999999999989, dims=2)", "n must be at most 16777216, got 9999999999"),
+        ("radix-net(radices=[" + ", ".join(["9" * 18] * 300) + "])", "at most 64 integers"),
         ("butterfly(n=16, n=16, radix=4)", "n is given twice"),
         ("butterfly(n=16, in=16, radix=4)", "takes n, or in and out, not both"),
         ("radix-net(radices=[2, 2], n=4)", "radix-net has no parameter 'n'"),

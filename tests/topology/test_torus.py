@@ -42,6 +42,24 @@ def test_of_unequal_widths_the_surplus_ends_are_left_out(n, out):
     np.testing.assert_array_equal(masks[-1].toarray(), grid_mask((4, 4))[:out])
 
 
+@pytest.mark.parametrize("layers", [None, 1, 2, 3, 7])
+@pytest.mark.parametrize(
+    ("n", "dims", "out"), [(7, 1, 7), (7, 1, 3), (3, 1, 2), (2, 1, 2), (24, 3, 24), (9, 2, 16),
+                           (24, 3, 5), (16, 4, 9)],
+)  # fmt: skip
+def test_edges_depth_and_widths_are_told_without_masks(n, dims, out, layers):
+    topology = Torus(n, dims, layers, out=out)
+    told = topology.edges, topology.depth, topology.layer_widths
+    (masks,) = topology.branches()
+    shapes = [n, *(mask.shape[0] for mask in masks)]
+    assert told == (sum(mask.nnz for mask in masks), len(masks), shapes)
+
+
+def test_sides_are_as_equal_as_they_can_be():
+    assert Torus(14414400, 2).sides == (3744, 3850)
+    assert Torus(720, 3).sides == (8, 9, 10)
+
+
 def test_variants_have_every_number_of_dimensions_that_the_budget_joins():
     found = list(Torus.variants(16, 16, 16 * 30))  # a factor has 16 times 3, 5, 5 and 5
     assert found == [

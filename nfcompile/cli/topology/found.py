@@ -15,25 +15,22 @@ if TYPE_CHECKING:
 __all__ = ["as_json", "find", "show_budget", "show_predictions"]
 
 _FEWEST = 3  # pairs that a rank correlation needs
-_PARTS = {True: "with skip", False: "no skip", None: "all"}
+_PARTS = {True: "with skip", False: "no skip"}
 
 
 def find(
     groups: "Mapping[int, list[Topology]]", outcomes: "Iterable[Outcome]"
 ) -> "dict[int, list[Outcome]]":
     """The outcomes of each group, most accurate first; those of a score stand for both skips."""
+    from nfcompile.study.summary import without_skip
+
     by_text = {item.topology: item for item in outcomes}
     found: dict[int, list[Outcome]] = {}
     for budget, group in groups.items():
-        texts = [_text(item, by_text) for item in group]
+        texts = [text if text in by_text else without_skip(text) for text in map(str, group)]
         listed = [by_text[text] for text in dict.fromkeys(texts)]
         found[budget] = sorted(listed, key=_worse)
     return found
-
-
-def _text(topology: "Topology", known: Mapping[str, Any]) -> str:
-    text = str(topology)
-    return text if text in known else str(dataclasses.replace(topology, skip=False))
 
 
 def _worse(item: "Outcome") -> float:
@@ -75,6 +72,9 @@ def show_predictions(found: "Mapping[int, list[Outcome]]", *, stderr: bool) -> N
             count = part.correlations["l2"].count
             if count >= _FEWEST:
                 made.add_row(f"{budget:,}", _PARTS[part.skip], str(count), *cells)
+    if not made.row_count:
+        talk(f"note: a rank correlation needs {_FEWEST} topologies of a budget: none is shown")
+        return
     show_table(made, stderr=stderr)
     talk("note: the score knows of no skip; with few topologies, a large rho may be chance")
 

@@ -23,8 +23,7 @@ from nfcompile.cli.topology.spelling import finite, percent
 from nfcompile.errors import InputError
 
 if TYPE_CHECKING:
-    from nfcompile.bench.statistics import Timing
-    from nfcompile.study.recommend import Recommendation
+    from nfcompile.study.recommend import Candidate, Recommendation
 
 __all__ = ["recommend_command"]
 
@@ -35,6 +34,9 @@ def recommend_command(
     n: Width = None,
     in_features: InFeatures = None,
     out_features: OutFeatures = None,
+    skip: Annotated[
+        bool, typer.Option(help="Add the input to the output, where widths are equal.")
+    ] = True,
     dataset: DataSet = "digits",
     data: DataFolder = None,
     seeds: Annotated[int, typer.Option(help="Training runs per topology.")] = 3,
@@ -64,10 +66,11 @@ def recommend_command(
     if widths is None:
         raise InputError("a recommendation needs widths: give -n, or --in and --out")
     check_dataset(dataset, data, widths[0])
-    with progress() as step:
+    with progress(lines=True) as step:
         found = recommend(
-            *widths, edges, dataset=dataset, folder=data, seeds=seeds, epochs=epochs, batch=batch,
-            threads=threads, results=results, scheduler=scheduler, workers=workers, progress=step,
+            *widths, edges, skip=skip, dataset=dataset, folder=data, seeds=seeds, epochs=epochs,
+            batch=batch, threads=threads, results=results, scheduler=scheduler, workers=workers,
+            progress=step,
         )  # fmt: skip
         if output is not None:
             step("drawing")
@@ -84,51 +87,51 @@ def _show(found: "Recommendation", batch: int, *, stderr: bool) -> None:
     made = table(
         "Candidates; accuracy with 95 % interval, medians of latency",
         "topology", ">accuracy", ">parameters", *(f">us at {size}" for size in batches),
-        f">samples/s at {batch}", "not met", "Pareto",
+        f">samples/s at {batch}", ">freedom", "not met", "Pareto",
     )  # fmt: skip
+    dense = found.dense
     for item in found.candidates:
-        made.add_row(
-            str(item.topology),
-            percent(item.accuracy),
-            f"{item.parameters:,}",
-            *(f"{item.latency[size].median_us:,.1f}" for size in batches),
-            f"{item.throughput(batch):,.0f}",
-            ", ".join(one.name for one in item.unmet) or "-",
-            "front" if item.on_front else "",
-        )
-    best = found.best.topology
+        if item.topology != dense.topology:
+            made.add_row(str(item.topology), *_cells(item, batch))
     made.add_section()
-    made.add_row(
-        "the dense layer", "-", f"{best.in_features * best.out_features:,}",
-        *(f"{found.dense[size].median_us:,.1f}" for size in batches),
-        f"{batch / found.dense[batch].median_us * 1e6:,.0f}", "", "",
-    )  # fmt: skip
+    made.add_row("the dense layer", *_cells(dense, batch))
     show_table(made, stderr=stderr)
     made = table("Recommended", "", "")
-    made.add_row("train", str(best))
+    made.add_row("train", str(found.best.topology))
     for reason in found.reasons:
         made.add_row("because", reason)
     show_table(made, stderr=stderr)
 
 
+def _cells(item: "Candidate", batch: int) -> list[str]:
+    return [
+        percent(item.accuracy),
+        f"{item.parameters:,}",
+        *(f"{item.latency[size].median_us:,.1f}" for size in sorted({1, batch})),
+        f"{item.throughput(batch):,.0f}",
+        f"{'' if item.freedom_exact else 'at most '}{item.freedom:.1%}",
+        ", ".join(one.name for one in item.unmet) or "-",
+        "front" if item.on_front else "",
+    ]
+
+
 def _as_json(found: "Recommendation") -> dict[str, Any]:
-    def timings(latency: "dict[int, Timing]") -> dict[str, Any]:
-        return {str(batch): dataclasses.asdict(timing) for batch, timing in latency.items()}
+    def row(item: "Candidate") -> dict[str, Any]:
+        latency = {str(size): dataclasses.asdict(one) for size, one in item.latency.items()}
+        return {
+            "topology": str(item.topology),
+            "accuracy": dataclasses.asdict(item.accuracy),
+            "freedom": item.freedom,
+            "freedom_exact": item.freedom_exact,
+            "parameters": item.parameters,
+            "latency": latency,
+            "requirements": [dataclasses.asdict(one) for one in item.requirements],
+            "on_front": item.on_front,
+        }
 
     return {
         "best": str(found.best.topology),
         "reasons": list(found.reasons),
-        "candidates": [
-            {
-                "topology": str(item.topology),
-                "accuracy": dataclasses.asdict(item.accuracy),
-                "freedom": item.freedom,
-                "parameters": item.parameters,
-                "latency": timings(item.latency),
-                "requirements": [dataclasses.asdict(one) for one in item.requirements],
-                "on_front": item.on_front,
-            }
-            for item in found.candidates
-        ],
-        "dense": timings(found.dense),
+        "candidates": [row(item) for item in found.candidates],
+        "dense": row(found.dense),
     }

@@ -44,6 +44,7 @@ def score_command(
     json: Json = None,
 ) -> None:
     """Score topologies by how well they reproduce random dense matrices; needs no data."""
+    from nfcompile.study.plan import check_scorable
     from nfcompile.study.summary import outcomes
     from nfcompile.study.sweep import run_tasks
     from nfcompile.study.tasks import run_task, score_task
@@ -52,11 +53,13 @@ def score_command(
     check_counts(draws=draws, restarts=restarts, steps=steps)
     widths = width_pair(n, in_features, out_features)
     topologies = [read_topology(text, widths) for text in texts]
+    for topology in topologies:
+        check_scorable(topology.in_features, topology.out_features)
     tasks = [
         score_task(item, draws=draws, restarts=restarts, steps=steps, seed=seed)
         for item in topologies
     ]
-    with progress() as step:
+    with progress(lines=True) as step:
         records = run_tasks(
             tasks, run_task, results, scheduler=scheduler, workers=workers,
             progress=lambda done, total: step(f"scoring: {done} of {total} done"),

@@ -59,7 +59,7 @@ def sweep_command(
     json: Json = None,
 ) -> None:
     """Score and train the topologies of each budget, and say how well scores predict."""
-    from nfcompile.study.plan import check_dataset, plan
+    from nfcompile.study.plan import check_dataset, check_scorable, plan
     from nfcompile.study.summary import outcomes
     from nfcompile.study.sweep import run_tasks
     from nfcompile.study.tasks import run_task, score_task, train_tasks
@@ -83,13 +83,12 @@ def sweep_command(
             raise InputError("a sweep needs widths: give -n, or --in and --out")
         widths = named[0].in_features, named[0].out_features
         named = [read_topology(text, widths) for text in topology or ()]
+    if score:
+        check_scorable(*widths)
     if train:
         check_dataset(dataset, data, widths[0])
-    if layers is None:
-        layers = 2 if widths[0] == widths[1] else 1
-    if train and layers > 1 and widths[0] != widths[1]:
-        raise InputError(f"layers must be 1 where widths differ, got {layers}")
-    with progress() as step:
+    layers = _layers(widths, layers) if train else 1
+    with progress(lines=True) as step:
         step("looking for topologies")
         groups = plan(*widths, budgets, named, per_kind=per_kind, both_skips=skip == "both")
         listed = dict.fromkeys(item for group in groups.values() for item in group)
@@ -113,3 +112,11 @@ def sweep_command(
         show_budget(budget, group, widths[0] * widths[1], stderr=json == "-")
     if score and train:
         show_predictions(found, stderr=json == "-")
+
+
+def _layers(widths: tuple[int, int], layers: int | None) -> int:
+    if widths[0] == widths[1]:
+        return layers or 2
+    if layers is not None and layers > 1:
+        raise InputError(f"layers must be 1 where widths differ, got {layers}")
+    return 1

@@ -74,7 +74,7 @@ def _draw(axis: Any, group: list[Outcome], metric: str) -> None:
                 **{**mark(item.kind, item.skip), "elinewidth": 0.5, "capsize": 0},
             )  # fmt: skip
     _frame(axis, [item for item in group if metric in item.heuristic], metric)
-    words = {True: "with skip: ", False: "no skip: ", None: "all: "}
+    words = {True: "with skip: ", False: "no skip: "}
     found = predictions(group)
     lines = [
         (words[part.skip] if len(found) > 1 else "") + _say(part.correlations[metric])

@@ -14,7 +14,7 @@ def draw_pareto(recommendation: Recommendation, path: Path, batch: int) -> Path:
     """Draws each candidate's accuracy with its 95 % interval against its latency.
 
     Args:
-        recommendation: All of its candidates are drawn, and the dense layer's latency.
+        recommendation: All of its candidates are drawn, and the dense layer.
         path: The picture to write; its suffix decides the format.
         batch: Batch size of the latency; must have been measured.
 
@@ -30,21 +30,15 @@ def draw_pareto(recommendation: Recommendation, path: Path, batch: int) -> Path:
             f"Topologies for a {widths} layer: up and left is better; bars: 95 % intervals",
             fontsize=11,
         )
-        front = sorted((c for c in candidates if c.on_front), key=lambda c: _us(c, batch))
-        axis.step(
-            [_us(c, batch) for c in front], [100 * c.accuracy.mean for c in front],
-            where="post", color=GRAY, linewidth=1, zorder=0,
-            label="Pareto front: none is better in both",
-        )  # fmt: skip
+        dense, chosen = recommendation.dense, recommendation.best
         for candidate in candidates:
-            _point(axis, candidate, batch)
-        chosen = recommendation.best
-        axis.scatter(
-            _us(chosen, batch), 100 * chosen.accuracy.mean, s=260, facecolors="none",
-            edgecolors=INK, linewidths=1.6, label="recommended",
-        )  # fmt: skip
-        dense = recommendation.dense[batch].median_us
-        axis.axvline(dense, color="black", linestyle=":", label=f"dense layer, {dense:,.0f} us")
+            if candidate.topology != dense.topology:
+                _point(axis, candidate, batch)
+        _dense(axis, dense, batch)
+        front = [item for item in (*candidates, dense) if item.on_front]
+        words = f"Pareto front of accuracy, weights,\nlatency at batch 1, throughput at {batch}"
+        _ring(axis, front, batch, 110, GRAY, words)
+        _ring(axis, [chosen], batch, 260, INK, "recommended")
         axis.set_ylim(max(0, axis.get_ylim()[0]), min(101, axis.get_ylim()[1]))
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:,.0f}")
@@ -59,17 +53,39 @@ def draw_pareto(recommendation: Recommendation, path: Path, batch: int) -> Path:
     return path
 
 
+def _ring(
+    axis: Any, items: list[Candidate], batch: int, size: float, color: str, label: str
+) -> None:
+    axis.scatter(
+        [_us(item, batch) for item in items], [100 * item.accuracy.mean for item in items],
+        s=size, facecolors="none", edgecolors=color, linewidths=1.6, label=label, zorder=3,
+    )  # fmt: skip
+
+
 def _us(candidate: Candidate, batch: int) -> float:
     return candidate.latency[batch].median_us
 
 
 def _point(axis: Any, candidate: Candidate, batch: int) -> None:
     unsound = {item.name for item in candidate.unmet} & {"reachability", "bandwidth"}
-    mean = candidate.accuracy.mean
-    bars = [[100 * (mean - candidate.accuracy.low)], [100 * (candidate.accuracy.high - mean)]]
-    name = str(candidate.topology)
+    topology = candidate.topology
+    label = f"{candidate.parameters:,}: {topology}"
     axis.errorbar(
-        _us(candidate, batch), 100 * mean, yerr=bars,
-        label=f"{candidate.parameters:,}: {name}",
-        **mark(name.partition("(")[0], not unsound),
+        _us(candidate, batch), 100 * candidate.accuracy.mean, yerr=_bars(candidate), label=label,
+        **mark(topology.name, not unsound),
     )  # fmt: skip
+
+
+def _dense(axis: Any, dense: Candidate, batch: int) -> None:
+    us = _us(dense, batch)
+    axis.axvline(us, color="black", linestyle=":", linewidth=0.8)
+    style = {**mark("dense", True), "color": "black", "marker": "*", "markerfacecolor": "black"}
+    axis.errorbar(
+        us, 100 * dense.accuracy.mean, yerr=_bars(dense),
+        label=f"{dense.parameters:,}: the dense layer, {us:,.0f} us", **{**style, "markersize": 11},
+    )  # fmt: skip
+
+
+def _bars(candidate: Candidate) -> list[list[float]]:
+    accuracy = candidate.accuracy
+    return [[100 * (accuracy.mean - accuracy.low)], [100 * (accuracy.high - accuracy.mean)]]
