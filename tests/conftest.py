@@ -1,5 +1,6 @@
 """Fixtures that several folders share."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ import pytest
 from support import blocky, butterfly_factor, model_proto, unstructured
 
 from nfcompile.cost.calibration import Constants
+
+# Tests run side by side, and on layers so small that threads of torch slow them down.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 N = 256
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nfcompile.nn.fixed_pattern import refuse_other_pattern
 from nfcompile.nn.init import Init
 from nfcompile.nn.sparse_linear import SparseLinear
-from nfcompile.topology import Topology
+from nfcompile.topology import Topology, parse
 
 __all__ = ["SparseCascade", "default_gain"]
 
@@ -27,7 +27,7 @@ class SparseCascade(nn.Module):
 
     def __init__(
         self,
-        topology: Topology,
+        topology: Topology | str,
         bias: bool = True,
         activation: Callable[[Tensor], Tensor] | None = None,
         *,
@@ -43,7 +43,7 @@ class SparseCascade(nn.Module):
         `1 / sqrt(D)`.
 
         Args:
-            topology: Which connections exist.
+            topology: Which connections exist, or its text.
             bias: Whether to add one bias after the last factors.
             activation: Applied last, if any.
             init: Variance of each factor's initial values, see `nfcompile.nn.init`.
@@ -51,6 +51,7 @@ class SparseCascade(nn.Module):
                 sqrt(2) before a ReLU without a skip, and 1 otherwise.
         """
         super().__init__()
+        topology = parse(topology) if isinstance(topology, str) else topology
         self.topology = topology
         self.activation = activation
         branches = topology.branches()

@@ -10,6 +10,7 @@ from nfcompile.errors import InputError
 from nfcompile.nn.sparse_cascade import SparseCascade, default_gain
 from nfcompile.nn.sparse_conv2d import SparseConv2d
 from nfcompile.topology import Topology, parse
+from nfcompile.topology.text import find_kind
 
 __all__ = ["sparsify"]
 
@@ -27,9 +28,9 @@ def sparsify(
 
     The new layers are initialized by their degrees, not from the old weights: sparse before
     training. Bias, stride, padding, dilation, dtype and device stay as they are. A layer whose
-    widths the topology cannot have, a convolution with groups, and the projections of torch's
-    own attention and encoder layers, which read the weight itself, are left as they are, with a
-    warning that says why.
+    widths the topology cannot have, or (where the topology is text) that would not get fewer
+    weights, a convolution with groups, and the projections of torch's own attention and encoder
+    layers, which read the weight itself, are left as they are, with a warning that says why.
 
     Args:
         module: The network; a Linear or Conv2d itself is replaced by what is returned.
@@ -46,8 +47,10 @@ def sparsify(
         The network.
 
     Raises:
-        InputError: If no layer was replaced.
+        InputError: If no layer was replaced, or there is no such kind of topology.
     """
+    if isinstance(topology, str):
+        find_kind(topology.partition("(")[0].strip())
     made: dict[nn.Module, nn.Module] = {}  # a layer used twice stays one layer
     reasons: dict[nn.Module, str] = {}
     before_relu = _before_relu(module)
@@ -58,6 +61,8 @@ def sparsify(
             _check_parent(module.get_submodule(name.rpartition(".")[0]))
             activation = nn.ReLU() if layer in before_relu else None
             sparse = made[layer] if layer in made else _swap(layer, topology, gain, activation)
+            if isinstance(topology, str):
+                _check_smaller(sparse, layer)
         except InputError as error:
             reasons[layer] = f"{name or 'the layer'} stays dense: {error}"
             continue
@@ -84,6 +89,16 @@ def _before_relu(module: nn.Module) -> set[nn.Module]:
     chains = [list(part) for part in module.modules() if isinstance(part, nn.Sequential)]
     pairs = (pair for chain in chains for pair in pairwise(chain))
     return {first for first, second in pairs if isinstance(second, nn.ReLU)}
+
+
+def _check_smaller(sparse: nn.Module, layer: nn.Linear | nn.Conv2d) -> None:
+    biases = 0 if layer.bias is None else layer.bias.numel()
+    weights = sum(parameter.numel() for parameter in sparse.parameters()) - biases
+    if weights >= layer.weight.numel():
+        raise InputError(
+            f"{getattr(sparse, 'topology', '')} needs {weights} weights, the dense layer has "
+            f"{layer.weight.numel()}"
+        )
 
 
 def _swap(

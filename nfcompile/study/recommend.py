@@ -239,7 +239,12 @@ def _reasons(
     if best.topology == dense.topology:
         reasons.append("no sparse topology fits the budget")
     else:
-        reasons += [_against_accuracy(best, dense), _against_latency(best, dense, batch)]
+        seen = [c.accuracy for c in (*candidates, dense)]
+        reasons += [
+            *_passed_over(best, candidates),
+            _against_accuracy(best, dense, significant_difference(seen)),
+            _against_latency(best, dense, batch),
+        ]
     return (
         *reasons,
         f"{best.parameters:,} weights, {best.topology.density:.1%} of the dense layer's; "
@@ -248,14 +253,24 @@ def _reasons(
     )
 
 
-def _against_accuracy(best: Candidate, dense: Candidate) -> str:
+def _passed_over(best: Candidate, candidates: Sequence[Candidate]) -> list[str]:
+    """Names the candidates that were not considered, whatever they reach."""
+    unsound = {
+        str(c.topology): [item.name for item in c.unmet if item.name in _NEEDED] for c in candidates
+    }
+    texts = [f"{text} ({' and '.join(names)})" for text, names in unsound.items() if names]
+    if not texts or unsound[str(best.topology)]:
+        return []
+    return [f"not considered, for what they do not meet: {', '.join(texts)}"]
+
+
+def _against_accuracy(best: Candidate, dense: Candidate, least: float) -> str:
     reached = f"the dense layer reaches {dense.accuracy.mean:.2%}"
     more = dense.accuracy.mean - best.accuracy.mean
     if more <= 0:
         return f"{reached}: not more accurate"
     if min(best.accuracy.count, dense.accuracy.count) < 2:
         return f"{reached}: it is more accurate, not tested for significance"
-    least = significant_difference([best.accuracy, dense.accuracy])
     kind = "significantly" if more > least else "not significantly"
     return f"{reached}: it is more accurate, {kind}"
 

@@ -82,6 +82,11 @@ def _check(in_features: int, out_features: int, edges: int) -> None:
     check_size("topology", "in", in_features, at_least=2, at_most=WIDEST)
     check_size("topology", "out", out_features, at_least=2, at_most=WIDEST)
     check_size("topology", "edges", edges, at_least=1, at_most=MOST_ENTRIES)
+    if edges > in_features * out_features:
+        raise InputError(
+            f"edges must be at most the {in_features * out_features} of the dense layer from "
+            f"{in_features} to {out_features}, got {edges}"
+        )
 
 
 def _first_of_depth(found: Iterable[Topology], count: int) -> Iterator[Topology]:

@@ -8,7 +8,7 @@ import pytest
 from support import model_proto, unstructured
 
 from nfcompile.bench import compare
-from nfcompile.bench.harness import _time
+from nfcompile.bench.harness import time_runners
 from nfcompile.bench.statistics import summarize_samples
 from nfcompile.errors import InputError, VerificationError
 
@@ -50,7 +50,7 @@ def test_calls_alternate_and_so_does_who_goes_first() -> None:
         def run(self, outputs: None, feeds: object) -> None:
             calls.append(self.name)
 
-    samples = _time([Stub("a"), Stub("b")], {}, 0.0, 1e-9)  # type: ignore[list-item]
+    samples = time_runners([Stub("a"), Stub("b")], {}, 0.0, 1e-9)  # type: ignore[list-item]
     assert [len(item) for item in samples] == [5, 5]
     assert "".join(calls) == "abbaabbaab"
 

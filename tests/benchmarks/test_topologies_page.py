@@ -84,8 +84,8 @@ def candidate(text):
     topology = parse(text)
     timing = Timing(10.0, 12.0, 0.1)
     return Candidate(
-        topology, tuple(requirements(topology)), 0.5, estimate([0.9, 0.95]), topology.edges,
-        {1: timing, 64: timing}, freedom_exact=True,
+        topology, tuple(requirements(topology)), 0.5, True, estimate([0.9, 0.95]), topology.edges,
+        {1: timing, 64: timing},
     )  # fmt: skip
 
 

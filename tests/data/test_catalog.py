@@ -29,7 +29,7 @@ def test_each_other_set_asks_for_its_files_under_its_own_name(name, tmp_path):
     [
         ("minst", "did you mean mnist?"),
         ("cifar10", "did you mean cifar-10?"),
-        ("x", "known: dig"),
+        ("x", "known: cifar"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name, hint):

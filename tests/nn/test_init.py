@@ -21,16 +21,6 @@ from nfcompile.topology import (
     Torus,
 )
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Layers this small are slower on several threads, much so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 # Row 0 has four entries, row 1 one, row 2 none; column 0 has two and the others one.
 MASK = csr_array(np.array([[1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0]]))
 

@@ -17,15 +17,6 @@ from nfcompile.topology import (
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Layers this small are slower on several threads, much so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def effective_weight(cascade):
     total = torch.zeros(())
     for branch in cascade.branches:

@@ -10,16 +10,6 @@ from nfcompile.errors import InputError
 from nfcompile.nn import SparseCascade, SparseConv2d, SparseLinear
 from nfcompile.topology import Butterfly, Dense, ParallelButterfly, Pixelfly, RandomRegular
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Layers this small are slower on several threads, much so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 SETTINGS = [
     {},
     {"stride": 2, "padding": 1},

@@ -10,16 +10,6 @@ from nfcompile.errors import InputError
 from nfcompile.nn import SparseCascade, SparseConv2d, sparsify
 from nfcompile.topology import Butterfly, Dense
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Layers this small are slower on several threads, much so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 TEXT = "butterfly(radix=4)"
 
 
@@ -152,6 +142,19 @@ def test_the_topology_may_be_a_value_or_a_function_of_the_widths():
     assert module[0].topology == Butterfly(16, 4)
     module = sparsify(network(), lambda a, b: Dense(a, out=b))
     assert module[3][0].topology == Dense(64, out=16)
+
+
+def test_a_layer_that_would_not_get_smaller_stays_dense():
+    module = nn.Sequential(nn.Linear(256, 256), nn.Linear(32, 10))
+    with pytest.warns(UserWarning, match="1 stays dense: .* needs 652 weights, .* has 320"):
+        sparsify(module, "parallel-butterfly(radix=4)")
+    assert isinstance(module[0], SparseCascade)
+    assert isinstance(module[1], nn.Linear)
+
+
+def test_a_misspelt_kind_is_no_matter_of_the_layers():
+    with pytest.raises(InputError, match="^unknown topology 'buterfly'; did you mean butterfly"):
+        sparsify(nn.Linear(64, 64), "buterfly(radix=4)")
 
 
 def test_gain_is_passed_on():

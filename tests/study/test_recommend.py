@@ -1,25 +1,18 @@
 """The fastest of the sound and about equally accurate is recommended."""
 
+from dataclasses import replace
+
 import pytest
-import torch
 
 from nfcompile.bench.statistics import Timing
 from nfcompile.errors import InputError
-from nfcompile.study.recommend import Candidate, choose, pareto_front, recommend
+from nfcompile.study.recommend import Candidate, _passed_over, choose, pareto_front, recommend
 from nfcompile.study.summary import Estimate
 from nfcompile.topology import Butterfly, Dense, LowRank, Monarch
 from nfcompile.topology.jacobian import Freedom
 from nfcompile.topology.requirements import Requirement
 
 BATCH = 64
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def candidate(accuracy, latency, *, half=0.01, unmet=(), parameters=256, single=1.0, count=3):
@@ -187,3 +180,10 @@ def test_from_budget_to_recommendation(monkeypatch, tmp_path):
     assert all("\n" not in reason for reason in found.reasons)
     assert any("6 of 6 runs done" in step for step in said)
     assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 6
+
+
+def test_what_was_not_considered_is_said_and_why():
+    narrow, sound = candidate(0.9, 10, unmet=["bandwidth"]), candidate(0.8, 50)
+    (reason,) = _passed_over(sound, [replace(narrow, topology=LowRank(16, 4)), sound])
+    assert reason.endswith("do not meet: low-rank(n=16, rank=4) (bandwidth)")
+    assert not _passed_over(narrow, [narrow])

@@ -9,14 +9,6 @@ from nfcompile.study.reconstruction import reconstruct
 from nfcompile.topology import Butterfly, Dense, LowRank, ParallelButterfly
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def targets(draws, n, seed):
     generator = torch.Generator().manual_seed(seed)
     return (torch.randn((draws, n, n), generator=generator) * n**-0.5).numpy()

@@ -317,6 +317,8 @@ def started(folder: Path, killed: int, waits: int) -> "subprocess.Popen[str]":
         [sys.executable, folder / "sweep.py", str(folder), str(killed), str(waits)],
         env={**os.environ, "TMPDIR": str(folder / "temporary")},
         start_new_session=True,
+        # A job in the background, as on a build server, is started with interrupts ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

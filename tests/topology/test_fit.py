@@ -19,7 +19,7 @@ from nfcompile.topology.fit import fit, fit_all
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("ends", [(64, 64), (64, 16), (30, 42)])
 def test_members_use_seven_eighths_of_the_budget_or_more_and_are_ordered(kind, ends):
-    budget = 1536
+    budget = min(1536, ends[0] * ends[1] * 3 // 4)
     found = fit(kind, *ends, budget)
     assert all(0.875 * budget <= t.edges <= budget for t in found)
     assert all((t.in_features, t.out_features) == ends for t in found)
@@ -68,11 +68,18 @@ def test_wide_layers_are_fitted_in_seconds():
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
-    ("ends", "edges"), [((64, 64), 2**31), ((4, 4), 2**31), ((2**24, 2**23), 2**28)]
+    ("ends", "edges"), [((64, 64), 64**2), ((4, 4), 16), ((2**24, 2**23), 2**28)]
 )
 def test_the_largest_budgets_and_widths_take_seconds(ends, edges):
     for kind in KINDS.values():
         assert all(found.edges <= edges for found in fit(kind, *ends, edges))
+
+
+@pytest.mark.parametrize("edges", [4097, 2**31])
+def test_a_budget_above_the_dense_layers_is_refused(edges):
+    message = f"edges must be at most the 4096 of the dense layer from 64 to 64, got {edges}"
+    with pytest.raises(InputError, match=message):
+        fit_all(64, 64, edges)
 
 
 def test_one_kind_refuses_widths_before_they_are_factorized():

@@ -95,13 +95,17 @@ def test_freedom_is_the_rank_where_that_takes_seconds(topology):
     assert freedom(topology) == Freedom(jacobian_rank(topology), exact=True)
 
 
+@pytest.mark.parametrize("topology", [Dense(512), Pixelfly(512, 16)], ids=str)
+def test_freedom_of_a_single_factor_is_exact_at_any_width(topology):
+    assert freedom(topology) == Freedom(topology.edges, exact=True)
+
+
 @pytest.mark.parametrize(
     ("topology", "bound"),
     [
         (Butterfly(512, 8), 3 * 512 * 8 - 2 * 512),
         (ParallelButterfly(256, 16, 2), 2 * (256 * 32 - 256)),
         (Pixelfly(256, 8, 4), 256 * 8 * 6 + 2 * 256 * 4 - 4),  # the flat branch hides none
-        (Dense(256), 256 * 256),
         (Clos(256, 256, 16), 256 * 256),
     ],
     ids=str,

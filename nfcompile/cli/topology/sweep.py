@@ -18,7 +18,7 @@ from nfcompile.cli.options import (
     integers,
     width_pair,
 )
-from nfcompile.cli.output import check_json, guarded, progress, write_json
+from nfcompile.cli.output import check_json, guarded, progress, talk, write_json
 from nfcompile.cli.topology.found import as_json, find, show_budget, show_predictions
 from nfcompile.cli.topology.spelling import read_topology
 from nfcompile.errors import InputError
@@ -101,10 +101,14 @@ def sweep_command(
             tasks += train_tasks(
                 item, dataset, range(seeds), folder=data, layers=layers, epochs=epochs
             )
-        records = run_tasks(
-            tasks, run_task, results, scheduler=scheduler, workers=workers,
-            progress=lambda done, total: step(f"{done} of {total} runs done"),
-        )  # fmt: skip
+        try:
+            records = run_tasks(
+                tasks, run_task, results, scheduler=scheduler, workers=workers,
+                progress=lambda done, total: step(f"{done} of {total} runs done"),
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            talk(f"nfcompile: finished runs are kept in {results}: the same command goes on")
+            raise
     found = find(groups, outcomes(records))
     if json is not None:
         write_json(as_json(found), json)
