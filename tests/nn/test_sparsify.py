@@ -153,7 +153,7 @@ def test_a_layer_that_would_not_get_smaller_stays_dense():
 
 
 def test_a_misspelt_kind_is_no_matter_of_the_layers():
-    with pytest.raises(InputError, match="^unknown topology 'buterfly'; did you mean butterfly"):
+    with pytest.raises(InputError, match=r"^unknown topology 'buterfly'; did you mean butterfly"):
         sparsify(nn.Linear(64, 64), "buterfly(radix=4)")
 
 
