@@ -95,7 +95,7 @@ def _bandwidth(*_: Any) -> Claim:
         "2020",
         "Dense layers grow quadratically with their information bandwidth; sparse ones keep the "
         "bandwidth at lower cost",
-        "holds by construction",
+        "reproduced, by construction",
         "Signals that pass every cut (maximum flow), parallel butterflies: " + "; ".join(cells),
     )
 
@@ -105,12 +105,12 @@ def _cascade(outcomes: Sequence[Outcome], *_: Any) -> Claim:
     clos, dense = plain[CLOS], plain["dense(n=256)"]
     delta, half, _p = difference(clos.accuracy, dense.accuracy)
     as_good, worse = delta - half > -MARGIN, delta + half < -MARGIN
-    verdict = "reproduced" if as_good else "not reproduced" if worse else "undecided"
+    verdict = "reproduced" if as_good else "not reproduced" if worse else "not decidable here"
     topology = parse(CLOS)
     return Claim(
         "2020; Clos with 5 to 10 times fewer connections is ClosNets'",
         "A dense layer is replaced by a cascade of sparse ones, the rest stays unchanged",
-        f"{verdict} on digits",
+        f"{verdict}, on digits",
         f"`{CLOS}`, {dense.edges / clos.edges:.1f} times fewer edges, {bandwidth(topology)} "
         f"signals pass: {clos.accuracy.mean:.1%}; dense {dense.accuracy.mean:.1%}; difference "
         f"{delta * 100:+.1f} ± {half * 100:.1f} points, as good if surely above "
@@ -159,7 +159,7 @@ def _differ(outcomes: Sequence[Outcome], *_: Any) -> Claim:
     return Claim(
         "2020",
         "Topologies that look similar differ a lot in attainable accuracy",
-        f"they differ in {apart} of {len(cells)} cases; whether a lot is not decidable here",
+        f"not decidable here what is a lot; they differ in {apart} of {len(cells)} cases",
         "Analysis of variance over seeds at equal edges, without skip, Holm's correction. "
         + "; ".join(texts),
     )
@@ -180,7 +180,7 @@ def _heuristic(outcomes: Sequence[Outcome], *_: Any) -> Claim:
     return Claim(
         "2020",
         "A data-free heuristic judges a topology without a data set",
-        "theirs is unknown, so not decidable; ours predicts by "
+        "not decidable here: theirs is unknown; ours predicts by "
         f"{', '.join(good) or 'nothing'}, of {len(found)} pairs of metric and depth",
         "Spearman's rho with accuracy without skip, within budgets, p by permutation within "
         "budgets and Holm's correction, number of topologies: " + ", ".join(cells),
@@ -192,7 +192,7 @@ def _requirements(*_: Any) -> Claim:
     return Claim(
         "2020 and 2022",
         "Requirements of a good topology are derived; parallel butterflies with skip meet all",
-        "theirs are unknown, so not decidable",
+        "not decidable here: theirs are unknown",
         f"Of our six (below) `{MEMBER}` with skip does not meet: {', '.join(unmet) or 'none'}",
     )
 
@@ -220,17 +220,13 @@ def _best(outcomes: Sequence[Outcome], *_: Any) -> Claim:
     behind = sum(s and d < 0 for s, d in zip(sure, deltas, strict=True))
     count = len(deltas)
     verdict = (
-        "reproduced"
-        if ahead == count
-        else "not reproduced"
-        if behind
-        else "neither shown nor refuted"
+        "reproduced" if ahead == count else "not reproduced" if behind else "not decidable here"
     )
     return Claim(
         "2022",
         "Parallel butterflies with skip connections achieve the best accuracy independent of "
         "sparsity or depth",
-        f"{verdict} on digits: surely best in {ahead}, surely not in {behind} of {count} cases",
+        f"{verdict}, on digits: surely best in {ahead}, surely not in {behind} of {count} cases",
         "Best parallel butterfly with skip against the best of all others, Welch's interval. "
         + "; ".join(texts)
         + f". No parallel butterfly uses these budgets: {', '.join(without) or 'none'}",
@@ -242,7 +238,7 @@ def _objectives(_: Any, __: Any, recommendation: Recommendation) -> Claim:
     return Claim(
         "2022",
         "A search over six objectives: accuracy, parameters, throughput, latency, power, area",
-        "four measured; power and area are not decidable here",
+        "reproduced for four; power and area are not decidable here",
         f"`topology recommend` at 1024 to 1024: {len(front)} of {len(recommendation.candidates)} "
         "candidates on the Pareto front of accuracy, parameters, latency and throughput",
     )
