@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from topologies_statistics import anova, difference, holm, pooled_correlation
+from scipy import stats
+from topologies_statistics import difference, holm, pooled_correlation
 
 from nfcompile.study.prediction import distinct
 from nfcompile.study.recommend import Recommendation
-from nfcompile.study.summary import METRICS, Outcome, estimate
+from nfcompile.study.statistics import Estimate
+from nfcompile.study.summary import METRICS, Outcome, without_skip
 from nfcompile.topology import parse
 from nfcompile.topology.bandwidth import bandwidth
 from nfcompile.topology.fit import TOLERANCE
@@ -47,7 +49,7 @@ class Claim:
 
 def same(text: str) -> str:
     """The text of a topology without its skip."""
-    return text.replace(", skip=true", "").replace(", skip=false", "")
+    return without_skip(text).replace(", skip=false", "")
 
 
 def short(setting: str) -> str:
@@ -124,8 +126,8 @@ def _initialization(_: Any, cascades: Sequence[dict[str, Any]], *__: Any) -> Cla
         key = record["task"]["topology"], record["task"]["init"]
         found[key].append(record["result"]["accuracy"])
     texts = sorted({topology for topology, _ in found})
-    ours = [estimate(found[text, "fan_in"]) for text in texts]
-    dense = [estimate(found[text, "dense"]) for text in texts]
+    ours = [Estimate(tuple(found[text, "fan_in"])) for text in texts]
+    dense = [Estimate(tuple(found[text, "dense"])) for text in texts]
     works = all(a.low > b.high for a, b in zip(ours, dense, strict=True))
     cells = [
         f"`{text}`: {a.mean:.1%}, with a dense initialization {b.mean:.1%}"
@@ -145,7 +147,9 @@ def _differ(outcomes: Sequence[Outcome], *_: Any) -> Claim:
         for key, found in by_budget(outcomes).items()
         if key[1] is not None
     }
-    p_values = holm([anova([o.accuracy for o in found]) for found in cells.values()])
+    p_values = holm(
+        [stats.f_oneway(*(o.accuracy.samples for o in found)).pvalue for found in cells.values()]
+    )
     texts = []
     for ((setting, budget), found), p_value in zip(cells.items(), p_values, strict=True):
         best = max(found, key=lambda o: o.accuracy.mean)

@@ -9,7 +9,8 @@ from topologies_claims import CLAIMS, by_budget, pooled, same
 
 from nfcompile.study.prediction import predictions
 from nfcompile.study.recommend import Candidate, Recommendation
-from nfcompile.study.summary import Estimate, Outcome, estimate
+from nfcompile.study.statistics import Estimate
+from nfcompile.study.summary import Outcome
 from nfcompile.topology import KINDS, parse
 from nfcompile.topology.requirements import requirements
 
@@ -207,7 +208,7 @@ def _initialization(cascades: Sequence[dict[str, Any]]) -> str:
     for record in cascades:
         groups[record["task"]["topology"], record["task"]["init"]].append(record["result"])
     rows = [
-        (f"`{topology}`", init, interval(estimate([r["accuracy"] for r in results])),
+        (f"`{topology}`", init, interval(Estimate(tuple(r["accuracy"] for r in results))),
          f"{results[0]['losses'][0]:.3f}", f"{results[0]['losses'][-1]:.3f}")
         for (topology, init), results in groups.items()
     ]  # fmt: skip

@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nfcompile.study.summary import METRICS, Outcome, RankCorrelation, rank_correlation
+from nfcompile.study.statistics import RankCorrelation, rank_correlation
+from nfcompile.study.summary import METRICS, Outcome
 from nfcompile.topology.fit import TOLERANCE
 
 __all__ = ["Prediction", "distinct", "equal_edges", "predictions"]

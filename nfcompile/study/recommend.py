@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nfcompile.bench.statistics import Timing
 from nfcompile.study.latency import measure_latency
-from nfcompile.study.summary import Estimate, estimate, significant_difference
+from nfcompile.study.statistics import Estimate, significant_difference
 from nfcompile.study.sweep import run_tasks
 from nfcompile.study.tasks import run_task, train_tasks
 from nfcompile.topology import Dense, Mask, Topology
@@ -141,7 +141,9 @@ def recommend(
     records = iter(
         run_tasks(flat, run_task, results, scheduler=scheduler, workers=workers, progress=say)
     )
-    accuracies = [estimate([next(records)["result"]["accuracy"] for _ in group]) for group in tasks]
+    accuracies = [
+        Estimate(tuple(next(records)["result"]["accuracy"] for _ in group)) for group in tasks
+    ]
     latencies = measure_latency(topologies, sorted({1, batch}), threads=threads, progress=progress)
     found: list[Candidate] = []
     for topology, accuracy, latency in zip(topologies, accuracies, latencies, strict=True):

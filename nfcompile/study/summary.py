@@ -1,74 +1,17 @@
-"""What a sweep found: means with confidence intervals, and how well the heuristic predicted."""
+"""What a sweep found: its records joined by topology, with means and confidence intervals."""
 
-import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-from scipy import stats
-
+from nfcompile.study.statistics import Estimate
 from nfcompile.topology import parse
 
-__all__ = [
-    "METRICS",
-    "Estimate",
-    "Outcome",
-    "RankCorrelation",
-    "estimate",
-    "outcomes",
-    "rank_correlation",
-    "significant_difference",
-    "without_skip",
-]
+__all__ = ["METRICS", "Outcome", "outcomes", "without_skip"]
 
-_LEVEL = 0.95
 METRICS = ("l2", "l1", "l0", "rank")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean and its confidence interval.
-
-    Attributes:
-        mean: Of the samples.
-        low: Lower end of the 95 % interval by Student's t; the mean itself for one sample.
-        high: Upper end.
-        count: Number of samples.
-    """
-
-    mean: float
-    low: float
-    high: float
-    count: int
-
-
-def estimate(samples: Sequence[float]) -> Estimate:
-    """Mean and 95 % confidence interval of independent samples, of which there is at least one."""
-    mean = float(np.mean(samples))
-    half = 0.0
-    if len(samples) > 1:
-        half = float(stats.t.ppf((1 + _LEVEL) / 2, len(samples) - 1) * stats.sem(samples))
-    return Estimate(mean, mean - half, mean + half, len(samples))
-
-
-def significant_difference(estimates: Sequence[Estimate]) -> float:
-    """Fisher's least significant difference between two of several means, at the 5 % level.
-
-    The variance of a sample is pooled over all estimates, which a few samples each allow; 0 if
-    none has more than one.
-    """
-    groups = [item for item in estimates if item.count > 1]
-    freedom = sum(item.count - 1 for item in groups)
-    if not freedom:
-        return 0.0
-    quantile = (1 + _LEVEL) / 2
-    errors = [(g.high - g.mean) / stats.t.ppf(quantile, g.count - 1) for g in groups]
-    squares = [e * e * g.count * (g.count - 1) for e, g in zip(errors, groups, strict=True)]
-    count = min(item.count for item in groups)
-    return float(stats.t.ppf(quantile, freedom) * math.sqrt(2 * sum(squares) / freedom / count))
 
 
 @dataclass(frozen=True)
@@ -117,13 +60,15 @@ def outcomes(records: Iterable[Mapping[str, Any]]) -> list[Outcome]:
         elif _score_setting(task) == usual:
             found = {name: result[name] for name in METRICS if result[name] is not None}
             scores[without_skip(text)] = {
-                name: estimate(_list(value)) for name, value in found.items()
+                name: Estimate(_samples(value)) for name, value in found.items()
             }
         else:
             continue
         edges[text] = result["edges"]
     made = [
-        _outcome(text, setting, edges[text], estimate(samples), scores.get(without_skip(text), {}))
+        _outcome(
+            text, setting, edges[text], Estimate(tuple(samples)), scores.get(without_skip(text), {})
+        )
         for (text, setting), samples in trained.items()
     ]
     seen = {without_skip(text) for text, _ in trained}
@@ -174,37 +119,5 @@ def _outcome(
     return Outcome(text, topology.name, topology.skip, edges, setting, accuracy, heuristic)
 
 
-def _list(value: Any) -> list[float]:
-    return list(value) if isinstance(value, list) else [float(value)]
-
-
-@dataclass(frozen=True)
-class RankCorrelation:
-    """Spearman's rank correlation.
-
-    Attributes:
-        rho: From -1 to 1; not a number if either side is constant.
-        p_value: Of no correlation, by permutation where there are few pairs.
-        count: Number of pairs.
-    """
-
-    rho: float
-    p_value: float
-    count: int
-
-
-def rank_correlation(first: Sequence[float], second: Sequence[float]) -> RankCorrelation:
-    """Spearman's rank correlation of pairs; not a number below three of them."""
-    if len(first) < 3 or len(set(first)) == 1 or len(set(second)) == 1:
-        return RankCorrelation(math.nan, math.nan, len(first))
-    # Pearson's correlation of the ranks, for all permutations at once.
-    one, other = (stats.rankdata(values) - (len(first) + 1) / 2 for values in (first, second))
-    scale = float(np.linalg.norm(one) * np.linalg.norm(other))
-
-    def statistic(permuted: Any, axis: int = -1) -> Any:
-        return np.sum(permuted * other, axis=axis) / scale
-
-    found = stats.permutation_test(
-        (one,), statistic, permutation_type="pairings", vectorized=True, n_resamples=50_000, rng=0
-    )
-    return RankCorrelation(float(found.statistic), float(found.pvalue), len(first))
+def _samples(value: Any) -> tuple[float, ...]:
+    return tuple(value) if isinstance(value, list) else (float(value),)

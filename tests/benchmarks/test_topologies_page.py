@@ -9,7 +9,8 @@ from topologies_page import Measured, page
 from nfcompile.bench.environment import describe
 from nfcompile.bench.statistics import Timing
 from nfcompile.study.recommend import Candidate, Recommendation
-from nfcompile.study.summary import Outcome, estimate
+from nfcompile.study.statistics import Estimate
+from nfcompile.study.summary import Outcome
 from nfcompile.topology import KINDS, parse
 from nfcompile.topology.fit import fit_all
 from nfcompile.topology.requirements import requirements
@@ -19,10 +20,10 @@ SETTING = "digits, 2 layers, 15 epochs"
 
 def outcome(text, accuracy, *, skip=False, spread=0.001, **heuristic):
     topology = replace(parse(text), skip=skip)
-    samples = [accuracy + spread * offset for offset in (-2, -1, 0, 1, 2)]
-    values = {name: estimate([value]) for name, value in heuristic.items()}
+    samples = tuple(accuracy + spread * offset for offset in (-2, -1, 0, 1, 2))
+    values = {name: Estimate((value,)) for name, value in heuristic.items()}
     return Outcome(
-        str(topology), topology.name, skip, topology.edges, SETTING, estimate(samples), values
+        str(topology), topology.name, skip, topology.edges, SETTING, Estimate(samples), values
     )
 
 
@@ -67,7 +68,7 @@ def test_a_cascade_is_as_good_as_dense_within_a_margin(clos, spread, verdict):
 
 def test_topologies_that_do_not_differ_are_not_said_to():
     assert claims._differ(group(0.95, spread=0.01)).verdict.endswith("they differ in 0 of 1 cases")
-    apart = [replace(o, accuracy=estimate([0.8, 0.81])) if o.kind == "clos" else o
+    apart = [replace(o, accuracy=Estimate((0.8, 0.81))) if o.kind == "clos" else o
              for o in group(0.95)]  # fmt: skip
     assert claims._differ(apart).verdict.endswith("they differ in 1 of 1 cases")
 
@@ -88,7 +89,7 @@ def candidate(text):
     topology = parse(text)
     timing = Timing(10.0, 12.0, 0.1)
     return Candidate(
-        topology, tuple(requirements(topology)), 0.5, True, estimate([0.9, 0.95]), topology.edges,
+        topology, tuple(requirements(topology)), 0.5, True, Estimate((0.9, 0.95)), topology.edges,
         {1: timing, 64: timing},
     )  # fmt: skip
 

@@ -13,7 +13,8 @@ from scipy.sparse import csr_array
 from nfcompile.bench.statistics import Timing
 from nfcompile.errors import EngineMissingError, InputError
 from nfcompile.study.recommend import Candidate, Recommendation
-from nfcompile.study.summary import Estimate, Outcome
+from nfcompile.study.statistics import Estimate
+from nfcompile.study.summary import Outcome
 from nfcompile.topology import Topology, parse
 
 pytest.importorskip("matplotlib")
@@ -32,7 +33,8 @@ def texts(draw: Callable[..., Path], *args: Any) -> str:
 
 
 def interval(mean: float, half: float = 0.01) -> Estimate:
-    return Estimate(mean, mean - half, mean + half, 3)
+    spread = half * 3**0.5 / 4.302653  # 97.5 % point of t with 2 degrees of freedom
+    return Estimate((mean - spread, mean, mean + spread))
 
 
 def outcome(

@@ -6,12 +6,13 @@ from itertools import permutations
 from scipy import stats
 
 from nfcompile.study.prediction import equal_edges, predictions
-from nfcompile.study.summary import Estimate, Outcome, rank_correlation
+from nfcompile.study.statistics import Estimate, rank_correlation
+from nfcompile.study.summary import Outcome
 
 
 def made(edges: int, accuracy: float | None, skip: bool = False, **scores: float) -> Outcome:
-    heuristic = {name: Estimate(value, value, value, 1) for name, value in scores.items()}
-    found = None if accuracy is None else Estimate(accuracy, accuracy, accuracy, 2)
+    heuristic = {name: Estimate((value,)) for name, value in scores.items()}
+    found = None if accuracy is None else Estimate((accuracy, accuracy))
     return Outcome(f"x{edges}", "dense", skip, edges, "digits", found, heuristic)
 
 

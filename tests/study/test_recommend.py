@@ -7,7 +7,7 @@ import pytest
 from nfcompile.bench.statistics import Timing
 from nfcompile.errors import InputError
 from nfcompile.study.recommend import Candidate, _passed_over, choose, pareto_front, recommend
-from nfcompile.study.summary import Estimate
+from nfcompile.study.statistics import Estimate
 from nfcompile.topology import Butterfly, Dense, LowRank, Monarch
 from nfcompile.topology.jacobian import Freedom
 from nfcompile.topology.requirements import Requirement
@@ -18,7 +18,10 @@ BATCH = 64
 def candidate(accuracy, latency, *, half=0.01, unmet=(), parameters=256, single=1.0, count=3):
     names = ("reachability", "bandwidth", "depth")
     judged = tuple(Requirement(name, name not in unmet, 0.0, "") for name in names)
-    interval = Estimate(accuracy, accuracy - half, accuracy + half, count)
+    # Half the 95 % interval of three samples at -d, 0 and d is 4.303 d / sqrt(3).
+    spread = half * 3**0.5 / 4.302653
+    offsets = {1: (0,), 3: (-spread, 0, spread)}[count]
+    interval = Estimate(tuple(accuracy + offset for offset in offsets))
     timings = {BATCH: Timing(latency, latency, 0.0), 1: Timing(single, single, 0.0)}
     return Candidate(Dense(16), judged, 1.0, True, interval, parameters, timings)
 

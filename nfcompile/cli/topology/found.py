@@ -9,7 +9,8 @@ from nfcompile.cli.output import show_table, table, talk
 from nfcompile.cli.topology.spelling import finite, interval, percent
 
 if TYPE_CHECKING:
-    from nfcompile.study.summary import Outcome, RankCorrelation
+    from nfcompile.study.statistics import RankCorrelation
+    from nfcompile.study.summary import Outcome
     from nfcompile.topology import Topology
 
 __all__ = ["as_json", "find", "show_budget", "show_predictions"]

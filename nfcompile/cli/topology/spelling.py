@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nfcompile.errors import InputError
 
 if TYPE_CHECKING:
-    from nfcompile.study.summary import Estimate
+    from nfcompile.study.statistics import Estimate
     from nfcompile.topology import Topology
     from nfcompile.topology.requirements import Requirement
 

@@ -8,7 +8,8 @@ from nfcompile.errors import InputError
 from nfcompile.study.plots.marks import legend_entries, mark
 from nfcompile.study.plots.picture import GRAY, picture
 from nfcompile.study.prediction import equal_edges
-from nfcompile.study.summary import Estimate, Outcome
+from nfcompile.study.statistics import Estimate
+from nfcompile.study.summary import Outcome
 
 __all__ = ["draw_accuracy"]
 

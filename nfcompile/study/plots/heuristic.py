@@ -9,7 +9,8 @@ from nfcompile.errors import InputError
 from nfcompile.study.plots.marks import legend_entries, mark
 from nfcompile.study.plots.picture import GRAY, picture
 from nfcompile.study.prediction import equal_edges, predictions
-from nfcompile.study.summary import METRICS, Estimate, Outcome, RankCorrelation
+from nfcompile.study.statistics import Estimate, RankCorrelation
+from nfcompile.study.summary import METRICS, Outcome
 
 __all__ = ["draw_heuristic"]
 
