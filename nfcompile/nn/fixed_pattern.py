@@ -1,55 +1,65 @@
-"""Loading state into a layer whose pattern is given by its topology.
+"""Loading state into layers whose pattern is given by a topology.
 
 A `SparseLinear` alone takes the pattern of the state, which may be all that is known of it. Below
 a topology another pattern would contradict the module's own name, masks and text.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nfcompile.nn.sparse_linear import Pattern, SparseLinear, canonical
+from nfcompile.topology import Topology
 
-__all__ = ["refuse_other_pattern"]
+__all__ = ["keep_pattern"]
 
 
-def refuse_other_pattern(
-    layer: SparseLinear,
-    mask: Pattern,
-    state: dict[str, Any],
-    prefix: str,
-    topology: object,
-    errors: list[str],
-) -> None:
-    """Appends an error, and lets the layer be, if the state has another pattern than the mask.
+class _Patterned(Protocol):
+    topology: Topology
+
+    def patterns(self) -> Iterable[tuple[str, SparseLinear, Pattern]]:
+        """Name below the module, layer, and mask `[out_features, in_features]` of each factor."""
+
+
+def keep_pattern(module: nn.Module) -> None:
+    """Makes `load_state_dict` of a module refuse other connections than its topology's.
+
+    Also a load that is not strict is refused; the factors in question keep their own tensors.
 
     Args:
-        layer: The factor about to be loaded.
-        mask: Its pattern in the topology, `[out_features, in_features]`.
-        state: Tensors by name; those of a factor that is refused become the layer's own, so that
-            a failed load leaves it as it was. What is missing is left for torch to tell.
-        prefix: Of the layer's names in the state, with the dot.
-        topology: Named in the message.
-        errors: Messages, one line each.
+        module: Has `topology` and `patterns()`.
     """
-    own = dict(zip(("indptr", "indices"), canonical(mask, _shape(layer)), strict=True))
-    given = {name: state.get(prefix + name) for name in own}
-    if all(
-        tensor is None or tensor.is_meta or _equal(tensor, torch.from_numpy(own[name]))
-        for name, tensor in given.items()
-    ):
-        return
-    errors.append(
-        f"the connections of factor {prefix.removesuffix('.')} must be those of {topology}, "
-        "got others: make the module with the topology that the state was saved from"
+    module.register_load_state_dict_pre_hook(_refuse_other_patterns)  # type: ignore[no-untyped-call]
+
+
+def _refuse_other_patterns(
+    module: Any, state: dict[str, Any], prefix: str, *arguments: Any
+) -> None:
+    errors: list[str] = arguments[-1]
+    owner: _Patterned = module
+    for name, layer, mask in owner.patterns():
+        where = f"{prefix}{name}."
+        if _fits(layer, mask, state, where):
+            continue
+        errors.append(
+            f"the connections of factor {where.removesuffix('.')} must be those of "
+            f"{owner.topology}, got others: make the module with the topology that the state was "
+            "saved from"
+        )
+        for part in ("indptr", "indices", "values"):
+            state[where + part] = getattr(layer, part)
+
+
+def _fits(layer: SparseLinear, mask: Pattern, state: dict[str, Any], where: str) -> bool:
+    """Whether the state has the mask's pattern; what is missing is left for torch to tell."""
+    own = canonical(mask, (layer.out_features, layer.in_features))
+    given = (state.get(where + part) for part in ("indptr", "indices"))
+    return all(
+        tensor is None or tensor.is_meta or _equal(tensor, torch.from_numpy(array))
+        for tensor, array in zip(given, own, strict=True)
     )
-    for name in (*own, "values"):
-        state[prefix + name] = getattr(layer, name)
-
-
-def _shape(layer: SparseLinear) -> tuple[int, int]:
-    return layer.out_features, layer.in_features
 
 
 def _equal(given: Tensor, own: Tensor) -> bool:

@@ -1,16 +1,15 @@
 """A dense layer's replacement: a cascade of sparse factors with a fixed topology."""
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from nfcompile.nn.fixed_pattern import refuse_other_pattern
+from nfcompile.nn.fixed_pattern import keep_pattern
 from nfcompile.nn.init import Init
 from nfcompile.nn.sparse_linear import SparseLinear
-from nfcompile.topology import Topology, parse
+from nfcompile.topology import Mask, Topology, parse
 
 __all__ = ["SparseCascade", "default_gain"]
 
@@ -69,6 +68,7 @@ class SparseCascade(nn.Module):
                 )
             )
         self.bias = nn.Parameter(torch.zeros(topology.out_features)) if bias else None
+        keep_pattern(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps `[..., in_features]` to `[..., out_features]`."""
@@ -89,25 +89,13 @@ class SparseCascade(nn.Module):
         columns: Tensor = sum((branch(identity) for branch in self.branches), start)
         return columns.T
 
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: Any,
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
+    def patterns(self) -> Iterator[tuple[str, SparseLinear, Mask]]:
+        """Name, layer and mask of each factor."""
         for b, masks in enumerate(self.topology.branches()):
             for f, mask in enumerate(masks):
-                where = f"{prefix}branches.{b}.{f}."
                 layer = self.branches.get_submodule(f"{b}.{f}")
                 assert isinstance(layer, SparseLinear)
-                refuse_other_pattern(layer, mask, state_dict, where, self.topology, error_msgs)
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
+                yield f"branches.{b}.{f}", layer, mask
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""

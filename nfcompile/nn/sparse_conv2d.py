@@ -1,8 +1,7 @@
 """A convolution whose channels are joined by a sparse topology."""
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from scipy.sparse import csr_array, kron
 from torch import Tensor, nn
 
 from nfcompile.errors import InputError
-from nfcompile.nn.fixed_pattern import refuse_other_pattern
+from nfcompile.nn.fixed_pattern import keep_pattern
 from nfcompile.nn.init import Init
 from nfcompile.nn.sparse_cascade import SparseCascade, default_gain
 from nfcompile.nn.sparse_linear import SparseLinear
@@ -84,6 +83,7 @@ class SparseConv2d(nn.Module):
         self.kernel_size, self.stride = _pair(kernel_size), _pair(stride)
         self.padding, self.dilation = _pair(padding), _pair(dilation)
         self.topology = topology
+        keep_pattern(self)
         self.depthwise: nn.Conv2d | None = None
         self.channels: SparseCascade | SparseLinear
         window = self.kernel_size[0] * self.kernel_size[1]
@@ -150,37 +150,22 @@ class SparseConv2d(nn.Module):
 
     def _windows(self, x: Tensor) -> Tensor:
         """Each output pixel from the window of channels before it."""
-        (kh, kw), (ph, pw) = self.kernel_size, self.padding
-        (sh, sw), (dh, dw) = self.stride, self.dilation
-        height = (x.shape[2] + 2 * ph - dh * (kh - 1) - 1) // sh + 1
-        width = (x.shape[3] + 2 * pw - dw * (kw - 1) - 1) // sw + 1
-        padded = nn.functional.pad(x, (pw, pw, ph, ph))
-        shifted = [
-            padded[:, :, i * dh : i * dh + sh * (height - 1) + 1 : sh,
-                   j * dw : j * dw + sw * (width - 1) + 1 : sw]
-            for i in range(kh)
-            for j in range(kw)
-        ]  # fmt: skip
-        windows = torch.stack(shifted, dim=2).flatten(1, 2)
-        return self._pixels(windows)
-
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: Any,
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        if isinstance(self.channels, SparseLinear):
-            mask = _windows_of(self.topology.branches()[0][0], math.prod(self.kernel_size))
-            where = f"{prefix}channels."
-            refuse_other_pattern(self.channels, mask, state_dict, where, self.topology, error_msgs)
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        geometry = zip(self.kernel_size, self.stride, self.padding, self.dilation, strict=True)
+        height, width = (
+            (size + 2 * p - d * (k - 1) - 1) // s + 1
+            for size, (k, s, p, d) in zip(x.shape[2:], geometry, strict=True)
         )
+        windows = nn.functional.unfold(
+            x, self.kernel_size, self.dilation, self.padding, self.stride
+        )
+        y: Tensor = self.channels(windows.transpose(1, 2))
+        return y.transpose(1, 2).unflatten(2, (height, width))
+
+    def patterns(self) -> Iterator[tuple[str, SparseLinear, Mask]]:
+        """Name, layer and mask of the windowed factor; a cascade looks after its own."""
+        if isinstance(self.channels, SparseLinear):
+            window = math.prod(self.kernel_size)
+            yield "channels", self.channels, _windows_of(self.topology.branches()[0][0], window)
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""

@@ -107,18 +107,19 @@ def _swap(
     """The sparse layer for a dense one, given what will be applied to its output."""
     sparse: nn.Module
     if isinstance(layer, nn.Linear):
-        topology = _topology(choice, layer.in_features, layer.out_features)
-        gain = default_gain(activation, topology.skip) if gain is None else gain
+        ends = layer.in_features, layer.out_features
+    else:
+        ends = layer.in_channels, layer.out_channels
+    topology = _topology(choice, *ends)
+    gain = default_gain(activation, topology.skip) if gain is None else gain
+    if isinstance(layer, nn.Linear):
         sparse = SparseCascade(topology, layer.bias is not None, gain=gain)
     else:
         if layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
             raise InputError("a convolution must have one group and explicit zero padding")
-        topology = _topology(choice, layer.in_channels, layer.out_channels)
-        gain = default_gain(activation, topology.skip) if gain is None else gain
         sparse = SparseConv2d(
-            layer.in_channels, layer.out_channels, _two(layer.kernel_size), topology,
-            _two(layer.stride), _two(layer.padding), _two(layer.dilation),
-            layer.bias is not None, gain=gain,
+            *ends, _two(layer.kernel_size), topology, _two(layer.stride), _two(layer.padding),
+            _two(layer.dilation), layer.bias is not None, gain=gain,
         )  # fmt: skip
     return sparse.to(layer.weight.device, layer.weight.dtype)
 

@@ -13,7 +13,7 @@ from nfcompile.bench import time_runners
 from nfcompile.bench.statistics import Timing, summarize_samples
 from nfcompile.nn import SparseCascade
 from nfcompile.runtime.ort import OrtEngine
-from nfcompile.topology import Dense, Topology
+from nfcompile.topology import Topology
 
 __all__ = ["measure_latency"]
 
@@ -31,7 +31,7 @@ def measure_latency(
     """Compiles one layer with a ReLU per topology, verified, and times them in turns.
 
     Args:
-        topologies: All from and to the same widths; `Dense` becomes an ordinary Linear.
+        topologies: All from and to the same widths.
         batches: Batch sizes.
         threads: Threads of one inference.
         time_s: Seconds of timed calls per topology and batch size.
@@ -47,7 +47,9 @@ def measure_latency(
             progress(f"compiling {topology}")
             x = torch.randn(max(batches), topology.in_features)
             path = Path(folder) / f"{index}.onnx"
-            compile_network(_layer(topology), x, threads=threads, samples=1).save(path)
+            # Wrapped, so that the input has the same name in all models.
+            layer = nn.Sequential(SparseCascade(topology, activation=nn.ReLU())).eval()
+            compile_network(layer, x, threads=threads, samples=1).save(path)
             runners.append(engine.load_for_timing(path, threads))
     found: list[dict[int, Timing]] = [{} for _ in topologies]
     for batch in batches:
@@ -60,10 +62,3 @@ def measure_latency(
         for timings, taken in zip(found, samples, strict=True):
             timings[batch] = summarize_samples(taken)
     return found
-
-
-def _layer(topology: Topology) -> nn.Module:
-    if isinstance(topology, Dense):
-        return nn.Sequential(nn.Linear(topology.in_features, topology.out_features), nn.ReLU())
-    # Wrapped, so that the input has the same name in all models.
-    return nn.Sequential(SparseCascade(topology, activation=nn.ReLU())).eval()
