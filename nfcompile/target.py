@@ -14,6 +14,7 @@ TARGETS = ("ort-cpu", "portable")
 """`ort-cpu`: our operators in ONNX Runtime on a CPU; `portable`: standard operators only."""
 
 _ISA_FLAGS = {
+    "avx512_bf16": {"avx512_bf16", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"},
     "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"},
     "avx2": {"avx2", "fma"},
 }
@@ -26,7 +27,7 @@ class Target:
     Attributes:
         name: One of `TARGETS`.
         threads: Threads that one inference may use.
-        isa: Instruction set of the kernels: `avx512`, `avx2` or `scalar`.
+        isa: Instruction set of the kernels: `avx512_bf16`, `avx512`, `avx2` or `scalar`.
 
     Raises:
         InputError: If the name is not known or `threads` is below 1.

@@ -20,7 +20,7 @@ BATCHES = (1, 16, 64, 256)
 SIZES = (256, 2048)
 """Widths at which constants are measured: in L2, and beyond it."""
 
-_FALLBACK = {"avx512": "avx2", "avx2": "avx2", "scalar": "scalar"}
+_FALLBACK = {"avx512_bf16": "avx2", "avx512": "avx2", "avx2": "avx2", "scalar": "scalar"}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,12 @@ from nfcompile.ir.schemas import DOMAIN, SCHEMAS, VERSION
 __all__ = ["operators_page"]
 
 
+_OPTIONS = {
+    OpSchema.FormalParameterOption.Optional: " (optional)",
+    OpSchema.FormalParameterOption.Variadic: " (any number)",
+}
+
+
 def operators_page() -> str:
     """Markdown for `docs/operators.md`: `python -m nfcompile.ir.documentation` prints it."""
     lines = [
@@ -38,7 +44,7 @@ def _inputs(schema: OpSchema) -> list[str]:
     types = {item.type_param_str: item.allowed_type_strs for item in schema.type_constraints}
     rows = ["| input or output | type | |", "|---|---|---|"]
     for item in (*schema.inputs, *schema.outputs):
-        optional = " (optional)" if item.option == OpSchema.FormalParameterOption.Optional else ""
+        optional = _OPTIONS.get(item.option, "")
         kinds = ", ".join(sorted(types[item.type_str]))
         rows.append(f"| `{item.name}`{optional} | {kinds} | {item.description} |")
     return rows

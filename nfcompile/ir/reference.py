@@ -4,7 +4,7 @@ session = onnx.reference.ReferenceEvaluator(proto, new_ops=REFERENCE_OPS)
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ class CsrMatMul(OpRun):
     def _run(  # type: ignore[no-untyped-def]
         self, x, values, indices, indptr, bias=None, residual=None, in_features=0, **epilogue
     ):
-        weight = CsrTensor(values, indices, indptr, in_features).numpy()
+        weight = CsrTensor(values.astype(np.float32), indices, indptr, in_features).numpy()
         return (_finish(x @ weight.T, bias, residual, epilogue).astype(x.dtype),)
 
 
@@ -77,7 +77,7 @@ class BsrMatMul(OpRun):
     def _run(  # type: ignore[no-untyped-def]
         self, x, values, indices, indptr, bias=None, residual=None, in_features=0, **epilogue
     ):
-        weight = BsrTensor(values, indices, indptr, in_features).numpy()
+        weight = BsrTensor(values.astype(np.float32), indices, indptr, in_features).numpy()
         return (_finish(x @ weight.T, bias, residual, epilogue).astype(x.dtype),)
 
 
@@ -100,14 +100,71 @@ class BlockDiagonalMatMul(OpRun):
         col_stride=0,
         **epilogue,
     ):
-        blocks, height, width = values.shape
-        if row_stride:
-            rows = strided_indices(blocks, height, row_stride)
-        if col_stride:
-            cols = strided_indices(blocks, width, col_stride)
-        rows, cols = rows.reshape(blocks, height), cols.reshape(blocks, width)
-        weight = BlockDiagonalTensor(values, rows, cols, out_features, in_features).numpy()
+        weight = _block_diagonal(
+            values.astype(np.float32), rows, cols, row_stride, col_stride, out_features, in_features
+        )
         return (_finish(x @ weight.T, bias, residual, epilogue).astype(x.dtype),)
+
+
+class SparseChain(OpRun):
+    """See the schema of the same name."""
+
+    op_domain = DOMAIN
+
+    def _run(self, *operands, inputs=1, encodings="", activations="", **lists):  # type: ignore[no-untyped-def]
+        slots = list(operands[:inputs])
+        rest = iter(operands[inputs:])
+        for layer, (kind, activation) in enumerate(
+            zip(_words(encodings), _words(activations), strict=True)
+        ):
+            at = {name: values[layer] for name, values in lists.items()}
+            weight = _chain_weight(kind, rest, at)
+            residual = None if at["residuals"] < 0 else slots[at["residuals"]]
+            epilogue = {
+                "activation": activation,
+                "activation_alpha": at["activation_alphas"],
+                "activation_beta": at["activation_betas"],
+                "residual_after_activation": at["residual_after_activation"],
+            }
+            bias = next(rest) if at["has_bias"] else None
+            product = slots[at["sources"]] @ weight.T
+            slots.append(_finish(product, bias, residual, epilogue).astype(np.float32))
+        return (slots[-1],)
+
+
+def _words(text: str | bytes) -> list[str]:
+    return (text.decode() if isinstance(text, bytes) else text).split(",")
+
+
+def _chain_weight(kind: str, rest: Iterator[Array], at: dict[str, Any]) -> Array:
+    """The dense weight (out, in) of the layer whose components come next."""
+    values = next(rest).astype(np.float32)
+    if kind != "block-diagonal":
+        made = {"csr": CsrTensor, "bsr": BsrTensor}[kind]
+        return made(values, next(rest), next(rest), at["in_features"]).numpy()
+    rows = None if at["row_strides"] else next(rest)
+    cols = None if at["col_strides"] else next(rest)
+    return _block_diagonal(
+        values, rows, cols, at["row_strides"], at["col_strides"], at["out_features"],
+        at["in_features"],
+    )  # fmt: skip
+
+
+def _block_diagonal(
+    values: Array,
+    rows: Array | None,
+    cols: Array | None,
+    row_stride: int,
+    col_stride: int,
+    out_features: int,
+    in_features: int,
+) -> Array:
+    blocks, height, width = values.shape
+    rows = strided_indices(blocks, height, row_stride) if row_stride else rows
+    cols = strided_indices(blocks, width, col_stride) if col_stride else cols
+    assert rows is not None and cols is not None
+    rows, cols = rows.reshape(blocks, height), cols.reshape(blocks, width)
+    return BlockDiagonalTensor(values, rows, cols, out_features, in_features).numpy()
 
 
 class CsrToDense(OpRun):
@@ -119,5 +176,5 @@ class CsrToDense(OpRun):
         return (CsrTensor(values, indices, indptr, shape[1]).numpy(),)
 
 
-REFERENCE_OPS = (CsrMatMul, BsrMatMul, BlockDiagonalMatMul, CsrToDense)
+REFERENCE_OPS = (CsrMatMul, BsrMatMul, BlockDiagonalMatMul, SparseChain, CsrToDense)
 """Pass these to `onnx.reference.ReferenceEvaluator(..., new_ops=...)`."""

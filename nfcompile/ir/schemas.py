@@ -12,6 +12,7 @@ from onnx.defs import OpSchema
 
 __all__ = [
     "ACTIVATIONS",
+    "CHAIN",
     "DOMAIN",
     "EPILOGUE_ATTRIBUTES",
     "MATMULS",
@@ -41,7 +42,8 @@ ACTIVATIONS = (
 
 _INDEX = ("U", ["tensor(uint8)", "tensor(uint16)", "tensor(int32)"], "Narrow index type")
 _POINTER = ("P", ["tensor(int32)", "tensor(int64)"], "Type of row starts")
-_FLOAT = ("T", ["tensor(float)"], "Type of activations and weights")
+_FLOAT = ("T", ["tensor(float)"], "Type of activations")
+_WEIGHT = ("V", ["tensor(float)", "tensor(bfloat16)"], "Type of weights; bfloat16 runs in bf16")
 
 
 def _input(name: str, kind: str, text: str, optional: bool = False) -> OpSchema.FormalParameter:
@@ -98,7 +100,7 @@ def _matmul(
         doc,
         inputs=[_X, *weights, *_EPILOGUE_INPUTS],
         outputs=[OpSchema.FormalParameter("Y", "T", "Shape (..., out).")],
-        type_constraints=[_FLOAT, *types],
+        type_constraints=[_FLOAT, _WEIGHT, *types],
         attributes=[*attributes, *EPILOGUE_ATTRIBUTES],
     )
 
@@ -108,7 +110,7 @@ MATMULS: dict[str, OpSchema] = {
         "CsrMatMul",
         "W in compressed sparse rows.",
         [
-            _input("values", "T", "Non-zeros, shape (nnz,). Constant."),
+            _input("values", "V", "Non-zeros, shape (nnz,). Constant."),
             _input("indices", "U", "Column of each value, shape (nnz,). Constant."),
             _input("indptr", "P", "Start of each row, shape (out + 1,). Constant."),
         ],
@@ -119,7 +121,7 @@ MATMULS: dict[str, OpSchema] = {
         "BsrMatMul",
         "W in block-sparse rows; out and in are multiples of R and C.",
         [
-            _input("values", "T", "Blocks, shape (blocks, R, C). Constant."),
+            _input("values", "V", "Blocks, shape (blocks, R, C). Constant."),
             _input("indices", "U", "Block column of each block, shape (blocks,). Constant."),
             _input("indptr", "P", "Start of each block row, shape (out / R + 1,). Constant."),
         ],
@@ -132,7 +134,7 @@ MATMULS: dict[str, OpSchema] = {
         "cols[b*C + c]; -1 is padding. Without rows (cols) the index of entry e of block b is "
         "(b // s) * (R * s) + e * s + b % s with s = row_stride (col_stride, and C for R).",
         [
-            _input("values", "T", "Blocks, shape (B, R, C). Constant."),
+            _input("values", "V", "Blocks, shape (B, R, C). Constant."),
             _input("rows", "I", "Shape (B * R,). Constant.", optional=True),
             _input("cols", "I", "Shape (B * C,). Constant.", optional=True),
         ],
@@ -163,7 +165,84 @@ _CSR_TO_DENSE = OpSchema(
     attributes=[OpSchema.Attribute("shape", OpSchema.AttrType.INTS, "[out, in]", required=True)],
 )
 
-SCHEMAS: tuple[OpSchema, ...] = (*MATMULS.values(), _CSR_TO_DENSE)
+_LAYER_LISTS = (
+    ("in_features", "Number of columns of W."),
+    ("out_features", "Number of rows of W."),
+    ("row_strides", "As row_stride of BlockDiagonalMatMul; 0 if rows are given or do not apply."),
+    ("col_strides", "As col_stride of BlockDiagonalMatMul; 0 if cols are given or do not apply."),
+    ("has_bias", "1 if a bias follows the weights of the layer."),
+    ("sources", "Slot that the layer reads."),
+    ("residuals", "Slot that the layer adds, or -1."),
+    ("residual_after_activation", "Where the residual is added: 1 after, 0 before."),
+)
+
+CHAIN = OpSchema(
+    "SparseChain",
+    DOMAIN,
+    VERSION,
+    "Several products as one operator, so that activations between them stay in the cache. It "
+    "computes on slots: first the activations that it is given, all with the same leading "
+    "dimensions, then what each layer gives, in order. A layer reads one slot and may add another; "
+    "Y is what the last layer gives. Every list has one entry per layer.",
+    inputs=[
+        OpSchema.FormalParameter(
+            "operands",
+            "T0",
+            "The activations, then for each layer its weights, in the order of the product's "
+            "inputs without those that are absent, and its bias if has_bias. All but the "
+            "activations are constant.",
+            param_option=OpSchema.FormalParameterOption.Variadic,
+            is_homogeneous=False,
+            min_arity=1,
+        )
+    ],
+    outputs=[OpSchema.FormalParameter("Y", "T", "Shape (..., out).")],
+    type_constraints=[
+        _FLOAT,
+        (
+            "T0",
+            [
+                "tensor(float)",
+                "tensor(bfloat16)",
+                "tensor(uint8)",
+                "tensor(uint16)",
+                "tensor(int32)",
+                "tensor(int64)",
+            ],
+            "Types of activations, weights and indices",
+        ),
+    ],
+    attributes=[
+        _integer("inputs", "Number of activations.", 1),
+        OpSchema.Attribute(
+            "encodings",
+            OpSchema.AttrType.STRING,
+            f"{', '.join(MATMULS)}: one of them per layer, with commas between.",
+            required=True,
+        ),
+        OpSchema.Attribute(
+            "activations",
+            OpSchema.AttrType.STRING,
+            "As activation of the products, with commas between.",
+            required=True,
+        ),
+        *(
+            OpSchema.Attribute(name, OpSchema.AttrType.INTS, text, required=True)
+            for name, text in _LAYER_LISTS
+        ),
+        *(
+            OpSchema.Attribute(
+                f"activation_{name}s",
+                OpSchema.AttrType.FLOATS,
+                f"As activation_{name} of the products.",
+                required=True,
+            )
+            for name in ("alpha", "beta")
+        ),
+    ],
+)
+
+SCHEMAS: tuple[OpSchema, ...] = (*MATMULS.values(), CHAIN, _CSR_TO_DENSE)
 """Every operator of the domain."""
 
 

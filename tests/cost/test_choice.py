@@ -18,7 +18,7 @@ def candidate(kind: str = "csr", stored: int = 100_000, pattern: str = "p") -> C
     return Candidate(kind, pattern, SHAPE, stored, 6 * stored, make=lambda: None)  # type: ignore[arg-type,return-value]
 
 
-@pytest.mark.parametrize("isa", ["avx512", "avx2", "scalar"])
+@pytest.mark.parametrize("isa", ["avx512_bf16", "avx512", "avx2", "scalar"])
 def test_every_instruction_set_has_constants_for_every_way_of_running(isa: str) -> None:
     names = {
         way_of_running(Candidate(kind, "", SHAPE, 1, 1, blocksize, regular), Target(name, 1, isa))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product as product_of
 from typing import Any
 
 import numpy as np
@@ -111,21 +112,21 @@ def list_case(b: int, r: int, c: int, padding: int) -> Case:
 
 
 def check(case: Case, isa: str, batches: list[int], threads: int = 3) -> None:
-    """Runs into an output of NaN that is off any vector's alignment, with guards around it."""
+    """Runs both forms into an output of NaN that is off any vector's alignment, with guards."""
     product = case.pack(isa)
     out, in_ = case.dense.shape
     assert (product.in_features, product.out_features) == (in_, out)
-    for batch in batches:
+    for batch, form in product_of(batches, ("rows", "tiles")):
         rng = np.random.default_rng(batch)
         x = np.empty(batch * in_ + 1, np.float32)[1:].reshape(batch, in_)
         x[:] = rng.standard_normal((batch, in_))
         memory = np.full(batch * out + 40, np.nan, np.float32)
         y = memory[17 : 17 + batch * out].reshape(batch, out)
-        product.run(x, y, threads=threads)
+        product.run(x, y, threads=threads, form=form)
         expected = x.astype(np.float64) @ case.dense.T
         magnitude = np.abs(x.astype(np.float64)) @ np.abs(case.dense.T)
         # Twice the usual growth of float32 rounding over a sum.
-        assert np.all(np.abs(y - expected) <= 4e-7 * (magnitude + 1e-6) * 4), (isa, batch)
+        assert np.all(np.abs(y - expected) <= 4e-7 * (magnitude + 1e-6) * 4), (isa, batch, form)
         guards = np.concatenate([memory[:17], memory[17 + batch * out :]])
         assert np.isnan(guards).all(), "wrote outside of y"
 
@@ -240,18 +241,19 @@ def test_a_list_that_follows_a_stride_is_recognized() -> None:
     [csr_case(130, 515, 0.2), bsr_case(16, 16), bsr_case(3, 3), stride_case(32, 4, 4, 8, 8)],
     ids=["csr", "bsr", "bsr-small", "block-diagonal"],
 )
-def test_the_cut_into_tasks_does_not_change_a_bit(isa: str, case: Case) -> None:
+def test_the_number_of_threads_does_not_change_a_bit(isa: str, case: Case) -> None:
     product = case.pack(isa)
-    for batch in (1, 5, 70):
+    for batch, form in product_of((1, 5, 70, 1000), ("rows", "tiles")):
         rng = np.random.default_rng(1)
         x = rng.standard_normal((batch, product.in_features)).astype(np.float32)
-        for threads in (2, 8, 64):
-            np.testing.assert_array_equal(product(x, threads=threads), product(x))
+        expected = product(x, form=form)
+        for threads in (2, 8):
+            np.testing.assert_array_equal(product(x, threads=threads, form=form), expected)
 
 
-def test_large_products_are_cut_into_tasks() -> None:
+def test_large_products_are_shared_by_threads() -> None:
     product = csr_case(1000, 1000, 0.2).pack("")
-    assert product.tasks(1, threads=1) == 1
-    assert product.tasks(1, threads=2) == 2
-    assert product.tasks(64, threads=8) > 2
-    assert csr_case(16, 16, 0.5).pack("").tasks(1, threads=8) == 1
+    assert product.workers(1, threads=1) == 1
+    assert product.workers(1, threads=2) == 2
+    assert product.workers(64, threads=8) == 8
+    assert csr_case(16, 16, 0.5).pack("").workers(1, threads=8) == 1

@@ -321,7 +321,7 @@ def test_the_oldest_onnxruntime_runs_it(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512"])
+@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512", "avx512_bf16"])
 def test_the_environment_lowers_the_instruction_set(tmp_path: Path, isa: str) -> None:
     here = [path for path in sys.path if path]
     done, y = run_elsewhere(tmp_path, "csr", here, NFCOMPILE_MAX_ISA=isa)
@@ -337,7 +337,7 @@ def test_the_environment_lowers_the_instruction_set(tmp_path: Path, isa: str) ->
         text=True,
         check=True,
     ).stdout.strip()
-    order = ["scalar", "avx2", "avx512"]
+    order = ["scalar", "avx2", "avx512", "avx512_bf16"]
     best = max(order.index(usable) for usable in _native.isas())
     assert selected == order[min(order.index(isa), best)]
 
@@ -346,7 +346,7 @@ def test_an_unknown_instruction_set_in_the_environment_is_refused(tmp_path: Path
     here = [path for path in sys.path if path]
     done, y = run_elsewhere(tmp_path, "csr", here, NFCOMPILE_MAX_ISA="sse9")
     assert y is None
-    assert "NFCOMPILE_MAX_ISA must be one of scalar, avx2, avx512, got sse9" in done.stderr
+    assert "NFCOMPILE_MAX_ISA must be one of scalar, avx2, avx512, avx512_bf16, got sse9" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")

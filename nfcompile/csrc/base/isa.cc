@@ -1,11 +1,15 @@
 #include "base/isa.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 
 #include "base/text.h"
 
 namespace nfcompile {
 namespace {
+
+constexpr Isa kLimits[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16};
 
 bool HasAvx2() {
 #if defined(__x86_64__)
@@ -24,6 +28,14 @@ bool HasAvx512() {
 #endif
 }
 
+bool HasAvx512Bf16() {
+#if defined(__x86_64__)
+  return HasAvx512() && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 std::string_view IsaName(Isa isa) {
@@ -34,6 +46,8 @@ std::string_view IsaName(Isa isa) {
       return "avx2";
     case Isa::kAvx512:
       return "avx512";
+    case Isa::kAvx512Bf16:
+      return "avx512_bf16";
     case Isa::kAvx512Emulated:
       return "avx512-emulated";
   }
@@ -45,6 +59,7 @@ std::vector<Isa> UsableIsas() {
   __builtin_cpu_init();
 #endif
   std::vector<Isa> isas;
+  if (HasAvx512Bf16()) isas.push_back(Isa::kAvx512Bf16);
   if (HasAvx512()) isas.push_back(Isa::kAvx512);
   if (HasAvx2()) isas.push_back(Isa::kAvx2);
   isas.push_back(Isa::kScalar);
@@ -59,16 +74,14 @@ std::vector<Isa> TestIsas() {
 
 Isa SelectIsa() {
   const char* text = std::getenv("NFCOMPILE_MAX_ISA");
-  Isa max_isa = Isa::kAvx512;
+  Isa max_isa = Isa::kAvx512Bf16;
   if (text != nullptr && *text != '\0') {
-    const std::string_view name = text;
-    if (name == "scalar") {
-      max_isa = Isa::kScalar;
-    } else if (name == "avx2") {
-      max_isa = Isa::kAvx2;
-    } else if (name != "avx512") {
-      Refuse("NFCOMPILE_MAX_ISA must be one of scalar, avx2, avx512, got ", name);
+    const auto named = [&](Isa isa) { return IsaName(isa) == text; };
+    const auto found = std::find_if(std::begin(kLimits), std::end(kLimits), named);
+    if (found == std::end(kLimits)) {
+      Refuse("NFCOMPILE_MAX_ISA must be one of scalar, avx2, avx512, avx512_bf16, got ", text);
     }
+    max_isa = *found;
   }
   for (const Isa isa : UsableIsas()) {
     if (isa <= max_isa) return isa;

@@ -12,10 +12,15 @@ enum class Isa {
   kScalar,
   kAvx2,            // AVX2 and FMA
   kAvx512,          // AVX-512 F, VL, BW and DQ
+  kAvx512Bf16,      // the same and AVX512-BF16
   kAvx512Emulated,  // the 16-wide code compiled for AVX2: for tests, never selected
 };
 
 std::string_view IsaName(Isa isa);
+
+// The set whose fp32 kernels a machine of `isa` runs: the bf16 extension brings none of its
+// own.
+inline Isa Fp32Isa(Isa isa) { return isa == Isa::kAvx512Bf16 ? Isa::kAvx512 : isa; }
 
 // Instruction sets of this machine (processor and operating system), best first; the
 // environment does not matter here.

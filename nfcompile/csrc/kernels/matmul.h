@@ -1,9 +1,11 @@
-// One sparse product with packed weights, whatever its family:
+// One sparse product with packed weights, whatever its encoding:
 //
 //   y[m, o] = epilogue(sum_i W[o, i] x[m, i])
 //
-// Construction validates and packs (it may throw and allocate); Run does neither. One object
-// may run on any number of threads at once.
+// in two forms: over the rows of x as they lie, for small batches, and over feature-major tiles
+// (tile/tile.h), for larger ones and between the layers of a chain. Making one validates and
+// packs (it may throw and allocate); a run does neither, and any number of threads may share
+// one.
 //
 // An input that is NaN or infinite reaches only the outputs whose row of W stores an entry for
 // it: no kernel multiplies padding with a real input.
@@ -12,9 +14,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <memory>
 
 #include "base/partition.h"
 #include "kernels/epilogue.h"
+#include "kernels/tile/tile.h"
 
 namespace nfcompile {
 
@@ -26,35 +31,51 @@ struct Operands {
   Epilogue epilogue;
 };
 
-class MatMul {
+// The form over rows as they lie.
+class RowMatMul {
  public:
-  virtual ~MatMul() = default;
-  MatMul(const MatMul&) = delete;
-  MatMul& operator=(const MatMul&) = delete;
+  virtual ~RowMatMul() = default;
+  RowMatMul() = default;
+  RowMatMul(const RowMatMul&) = delete;
+  RowMatMul& operator=(const RowMatMul&) = delete;
 
-  int64_t in_features() const { return in_features_; }
-  int64_t out_features() const { return out_features_; }
-
-  // What the kernel has chosen to do, for people: "csr_f32_avx2, 11 panels of 192 columns".
+  // What the kernel has chosen to do, for people: "bsr_f32_avx2, blocks of 16 x 16".
   virtual const char* description() const = 0;
 
-  virtual Work WorkFor(int64_t batch) const = 0;
+  // The largest batch for which this form is the faster one: alone, where tiles would have to
+  // be made and taken apart for this product only, or within a chain.
+  virtual int64_t max_batch(bool alone) const = 0;
 
-  // Floats of workspace, 64-byte aligned, that a task of a product over `batch` rows needs.
-  virtual size_t WorkspaceFloats(int64_t batch) const = 0;
+  // Output rows come in this many units that can be cut apart.
+  virtual int64_t units() const = 0;
 
-  // Computes task number `task` of `grid`, which was made from WorkFor(operands.batch).
-  virtual void RunTask(const Operands& operands, const Grid& grid, int64_t task,
-                       float* workspace) const = 0;
+  // Multiply-adds for one row of x.
+  virtual int64_t macs() const = 0;
 
- protected:
-  MatMul(int64_t in_features, int64_t out_features)
-      : in_features_(in_features), out_features_(out_features) {}
+  // Floats of workspace, 64-byte aligned, that a run needs.
+  virtual size_t WorkspaceFloats() const { return 0; }
 
- private:
-  const int64_t in_features_;
-  const int64_t out_features_;
+  // Part number `part` of `parts` of about the same work, for all rows of x.
+  virtual void Run(const Operands& operands, int64_t part, int64_t parts,
+                   float* workspace) const = 0;
 };
+
+// Up to here scalar code does not copy rows into tiles.
+constexpr int64_t kScalarMaxBatch = 7;
+// For any batch.
+constexpr int64_t kAnyBatch = std::numeric_limits<int64_t>::max();
+
+struct MatMul {
+  int64_t in_features = 0;
+  int64_t out_features = 0;
+  std::unique_ptr<RowMatMul> rows;
+  TileWeights tile;
+  const TileKernel* tile_kernel = nullptr;
+  const TileKernel* half_kernel = nullptr;  // for batches that fill half a vector; may be null
+};
+
+// Both forms of one weight.
+MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa);
 
 }  // namespace nfcompile
 

@@ -29,7 +29,7 @@ NFCOMPILE_INLINE void AddPanel(const float* w, const int32_t* starts, int64_t bl
                                int64_t columns, const float* x, int64_t x_stride,
                                Floats (&acc)[kRows][kVectors]) {
   // Independent sums hide the latency of the multiply-add where the tile itself is small.
-  constexpr int kChains = kVectors * kRows >= 6 ? 1 : kVectors * kRows >= 3 ? 2 : 4;
+  constexpr int kChains = kVectors * kRows >= 8 ? 1 : kVectors * kRows >= 3 ? 2 : 4;
   Floats chain[kChains][kRows][kVectors] = {};
   const auto step = [&](int c, const float* wc, const float* xc)
                         __attribute__((always_inline)) {

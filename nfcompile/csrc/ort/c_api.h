@@ -72,11 +72,14 @@ constexpr int kUint8 = 2;
 constexpr int kUint16 = 4;
 constexpr int kInt32 = 6;
 constexpr int kInt64 = 7;
+constexpr int kBfloat16 = 16;
 
 constexpr int kRequired = 0;
 constexpr int kOptional = 1;
+constexpr int kVariadic = 2;
 
 constexpr int kAttributeInt = 1;
+constexpr int kAttributeInts = 2;
 
 constexpr int kMemoryTypeDefault = 0;
 
@@ -119,6 +122,10 @@ using KernelContextGetOutput =
                         OrtValue** out)>;
 using ReleaseStatus = Slot<93, void(OrtStatus*)>;
 using ReleaseTensorTypeAndShapeInfo = Slot<99, void(OrtTensorTypeAndShapeInfo*)>;
+using KernelInfoGetAttributeArrayFloat =
+    Slot<162, OrtStatus*(const OrtKernelInfo*, const char* name, float* out, size_t* size)>;
+using KernelInfoGetAttributeArrayInt64 =
+    Slot<163, OrtStatus*(const OrtKernelInfo*, const char* name, int64_t* out, size_t* size)>;
 using KernelInfoGetInputCount = Slot<230, OrtStatus*(const OrtKernelInfo*, size_t* out)>;
 using KernelInfoGetInputName =
     Slot<232, OrtStatus*(const OrtKernelInfo*, size_t index, char* out, size_t* size)>;

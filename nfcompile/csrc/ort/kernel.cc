@@ -1,39 +1,25 @@
 #include "ort/kernel.h"
 
-#include <atomic>
+#include <sched.h>
+
+#include <algorithm>
 #include <new>
 
-#include "base/aligned_buffer.h"
 #include "base/text.h"
+#include "kernels/chain/chain_run.h"
+#include "ort/layers.h"
 
 namespace nfcompile::ort {
 namespace {
 
 constexpr size_t kX = 0;
-constexpr size_t kBias = 4;
-constexpr size_t kResidual = 5;
 
-// Tasks to cut a product into where its size allows: enough for the threads of a desktop, few
-// enough to repeat little work where there is one thread.
-constexpr int64_t kTargetTasks = 8;
-
-// The tasks of one run, shared by the threads that take them.
-struct TaskList {
-  const MatMul& matmul;
-  const Operands& operands;
-  const Grid& grid;
-  std::atomic<bool> out_of_memory = false;
-
-  // No exception may pass through the threads of ONNX Runtime.
-  void Run(int64_t task) noexcept {
-    try {
-      float* workspace = ThreadWorkspace(matmul.WorkspaceFloats(operands.batch));
-      matmul.RunTask(operands, grid, task, workspace);
-    } catch (const std::bad_alloc&) {
-      out_of_memory = true;
-    }
-  }
-};
+// ONNX Runtime does not tell how many threads a session has: no more than there are cores.
+int64_t MostThreads() {
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof(cores), &cores) != 0) return 1;
+  return std::clamp<int64_t>(CPU_COUNT(&cores), 1, 64);
+}
 
 }  // namespace
 
@@ -59,39 +45,46 @@ void Kernel::Run(OrtKernelContext* context) const {
   const OrtValue* value = nullptr;
   api_.Call<KernelContextGetInput>(context, kX, &value);
   const Tensor x = ReadTensor(api_, value);
-  const int64_t in = matmul_->in_features();
+  const int64_t in = chain_->features(0);
   Require(!x.dims.empty() && x.dims.back() == in, "X must have ", in,
           " elements in its last dimension, got shape ", ShapeText(x.dims));
+  Require(x.type == kFloat, "X must be of type float32");
   std::vector<int64_t> dims = x.dims;
-  dims.back() = matmul_->out_features();
+  dims.back() = chain_->out_features();
   OrtValue* output = nullptr;
   api_.Call<KernelContextGetOutput>(context, 0, dims.data(), dims.size(), &output);
   void* y = nullptr;
   api_.Call<GetTensorMutableData>(output, &y);
 
-  Operands operands;
-  operands.x = static_cast<const float*>(x.data);
+  ChainOperands operands;
+  operands.inputs.push_back(static_cast<const float*>(x.data));
   operands.y = static_cast<float*>(y);
   operands.batch = 1;
   for (size_t i = 0; i + 1 < dims.size(); ++i) operands.batch *= dims[i];
-  operands.epilogue = epilogue_;
-  operands.epilogue.bias = OptionalInput(context, kBias, "bias", {matmul_->out_features()});
-  operands.epilogue.residual = OptionalInput(context, kResidual, "residual", dims);
-  if (operands.batch == 0 || matmul_->out_features() == 0) return;
-
-  const Grid grid(matmul_->WorkFor(operands.batch), kTargetTasks);
-  TaskList tasks{*matmul_, operands, grid};
-  if (grid.tasks() == 1) {
-    tasks.Run(0);
-  } else {
-    const auto run = [](void* list, size_t task) {
-      static_cast<TaskList*>(list)->Run(static_cast<int64_t>(task));
-    };
-    // Zero batches: ONNX Runtime deals the tasks out one by one.
-    api_.Call<KernelContextParallelFor>(context, +run, static_cast<size_t>(grid.tasks()),
-                                        size_t{0}, static_cast<void*>(&tasks));
+  for (int64_t i = 1; !is_product_ && i < chain_->inputs(); ++i) {
+    std::vector<int64_t> shape = x.dims;
+    shape.back() = chain_->features(static_cast<int>(i));
+    operands.inputs.push_back(
+        OptionalInput(context, static_cast<size_t>(i), "an activation", shape));
   }
-  if (tasks.out_of_memory) throw std::bad_alloc();
+  if (is_product_) {
+    operands.bias = OptionalInput(context, kBiasInput, "bias", {dims.back()});
+    const float* residual = OptionalInput(context, kResidualInput, "residual", dims);
+    if (residual != nullptr) operands.inputs.push_back(residual);
+  }
+  if (operands.batch == 0 || dims.back() == 0) return;
+
+  static const int64_t threads = MostThreads();
+  ChainRun run(*chain_, operands, threads);
+  if (run.workers() == 1) {
+    run.Work();
+  } else {
+    const auto work = [](void* shared, size_t) { static_cast<ChainRun*>(shared)->Work(); };
+    // Zero batches: ONNX Runtime deals the workers out one by one.
+    api_.Call<KernelContextParallelFor>(context, +work, static_cast<size_t>(run.workers()),
+                                        size_t{0}, static_cast<void*>(&run));
+  }
+  if (run.out_of_memory()) throw std::bad_alloc();
 }
 
 }  // namespace nfcompile::ort

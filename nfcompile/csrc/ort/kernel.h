@@ -5,21 +5,20 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "kernels/epilogue.h"
-#include "kernels/matmul.h"
+#include "kernels/chain/chain.h"
 #include "ort/api.h"
 
 namespace nfcompile::ort {
 
 class Kernel {
  public:
-  Kernel(const Api& api, std::string subject, std::unique_ptr<MatMul> matmul,
-         const Epilogue& epilogue)
+  Kernel(const Api& api, std::string subject, std::unique_ptr<Chain> chain, bool is_product)
       : api_(api),
         subject_(std::move(subject)),
-        matmul_(std::move(matmul)),
-        epilogue_(epilogue) {}
+        chain_(std::move(chain)),
+        is_product_(is_product) {}
 
   // Safe to call from several threads at once: a run changes nothing here.
   OrtStatus* Compute(OrtKernelContext* context) const noexcept;
@@ -31,8 +30,8 @@ class Kernel {
 
   const Api api_;
   const std::string subject_;
-  const std::unique_ptr<MatMul> matmul_;
-  const Epilogue epilogue_;
+  const std::unique_ptr<Chain> chain_;
+  const bool is_product_;  // whether bias and residual are inputs of their own
 };
 
 }  // namespace nfcompile::ort

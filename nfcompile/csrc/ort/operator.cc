@@ -1,8 +1,10 @@
 #include "ort/operator.h"
 
 #include <string>
+#include <utility>
 
 #include "ort/kernel.h"
+#include "ort/layers.h"
 #include "ort/shape.h"
 
 namespace nfcompile::ort {
@@ -12,13 +14,17 @@ constexpr size_t kInputs = 6;
 constexpr size_t kRequiredInputs = 2;  // of a block-diagonal node
 constexpr size_t kWeightInputs = 4;    // X and weights
 
-// X, values, bias and residual are float32; the index inputs have several types.
-int InputType(const OrtCustomOp*, size_t index) {
-  return index == 2 || index == 3 ? kUndefined : kFloat;
+// X, bias and residual are float32; values and the index inputs have several types, and so has
+// the list of a chain.
+int InputType(const OrtCustomOp* op, size_t index) {
+  const bool several = !Operator::From(op).family() || (index >= 1 && index <= 3);
+  return several ? kUndefined : kFloat;
 }
 
 int InputCharacteristic(const OrtCustomOp* op, size_t index) {
-  const bool rules = Operator::From(op).family() == Family::kBlockDiagonal;
+  const std::optional<Family> family = Operator::From(op).family();
+  if (!family) return kVariadic;
+  const bool rules = *family == Family::kBlockDiagonal;
   return index < (rules ? kRequiredInputs : kWeightInputs) ? kRequired : kOptional;
 }
 
@@ -29,8 +35,9 @@ OrtStatus* MakeKernel(const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo*
   std::string subject = self.name();
   return Guard(self.api(), subject, [&] {
     subject += " node '" + node.Name() + "'";
-    *kernel =
-        new Kernel(self.api(), subject, PackNode(self.family(), node), ReadEpilogue(node));
+    const std::optional<Family> family = self.family();
+    auto chain = family ? ReadProduct(node, *family) : ReadChain(node);
+    *kernel = new Kernel(self.api(), subject, std::move(chain), family.has_value());
   });
 }
 
@@ -45,13 +52,15 @@ OrtStatus* InferShape(const OrtCustomOp* op, OrtShapeInferContext* context) {
 
 }  // namespace
 
-Operator::Operator(const Api& api, Family family, bool infer_shapes)
+Operator::Operator(const Api& api, std::optional<Family> family, bool infer_shapes)
     : OrtCustomOp{}, api_(api), family_(family) {
   version = kApiVersion;
   GetName = [](const OrtCustomOp* op) { return From(op).name(); };
   GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
   GetInputType = InputType;
-  GetInputTypeCount = [](const OrtCustomOp*) { return kInputs; };
+  GetInputTypeCount = [](const OrtCustomOp* op) {
+    return From(op).family() ? kInputs : size_t{1};
+  };
   GetOutputType = [](const OrtCustomOp*, size_t) { return kFloat; };
   GetOutputTypeCount = [](const OrtCustomOp*) { return size_t{1}; };
   KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
@@ -70,7 +79,8 @@ Operator::Operator(const Api& api, Family family, bool infer_shapes)
 }
 
 const char* Operator::name() const {
-  switch (family_) {
+  if (!family_) return "SparseChain";
+  switch (*family_) {
     case Family::kCsr:
       return "CsrMatMul";
     case Family::kBsr:

@@ -1,13 +1,17 @@
-// The three operators of domain `nfcompile`, version 1, for the CPU execution provider:
+// The operators of domain `nfcompile`, version 1, for the CPU execution provider:
 //
 //   CsrMatMul            (X, values, indices, indptr, bias?, residual?) -> Y
 //   BsrMatMul            (X, values, indices, indptr, bias?, residual?) -> Y
 //   BlockDiagonalMatMul  (X, values, rows?, cols?,    bias?, residual?) -> Y
+//   SparseChain          (X ..., weights and biases of each layer ...)  -> Y
 //
-// X [..., in] and Y [..., out] are float32 of any rank >= 1. Weights (inputs 1 to 3) must be
-// constant initializers; bias [out] and residual (of Y's shape) may change from run to run.
+// X [..., in] and Y [..., out] are float32 of any rank >= 1. Weights must be constant
+// initializers, values float32 or bfloat16; bias [out] and residual (of Y's shape) of a product
+// may change from run to run.
 #ifndef NFCOMPILE_ORT_OPERATOR_H_
 #define NFCOMPILE_ORT_OPERATOR_H_
+
+#include <optional>
 
 #include "ort/api.h"
 #include "ort/weights.h"
@@ -18,10 +22,11 @@ namespace nfcompile::ort {
 class Operator : public OrtCustomOp {
  public:
   // `infer_shapes`: whether this onnxruntime can ask for the output's shape (see register.cc).
-  Operator(const Api& api, Family family, bool infer_shapes);
+  // No family: the chain.
+  Operator(const Api& api, std::optional<Family> family, bool infer_shapes);
 
   const Api& api() const { return api_; }
-  Family family() const { return family_; }
+  std::optional<Family> family() const { return family_; }
   const char* name() const;
 
   static const Operator& From(const OrtCustomOp* op) {
@@ -30,7 +35,7 @@ class Operator : public OrtCustomOp {
 
  private:
   Api api_;
-  Family family_;
+  std::optional<Family> family_;
 };
 
 }  // namespace nfcompile::ort

@@ -14,9 +14,10 @@ struct Domain {
   Domain(const Api& api, bool infer_shapes)
       : csr(api, Family::kCsr, infer_shapes),
         bsr(api, Family::kBsr, infer_shapes),
-        block_diagonal(api, Family::kBlockDiagonal, infer_shapes) {
+        block_diagonal(api, Family::kBlockDiagonal, infer_shapes),
+        chain(api, std::nullopt, infer_shapes) {
     api.Call<CreateCustomOpDomain>("nfcompile", &domain);
-    for (const Operator* op : {&csr, &bsr, &block_diagonal}) {
+    for (const Operator* op : {&csr, &bsr, &block_diagonal, &chain}) {
       api.Call<CustomOpDomainAdd>(domain, static_cast<const OrtCustomOp*>(op));
     }
   }
@@ -24,6 +25,7 @@ struct Domain {
   Operator csr;
   Operator bsr;
   Operator block_diagonal;
+  Operator chain;
   OrtCustomOpDomain* domain = nullptr;
 };
 

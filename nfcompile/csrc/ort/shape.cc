@@ -26,9 +26,24 @@ int64_t Attribute(const Api& api, OrtShapeInferContext* context, const char* nam
   return value;
 }
 
+// The last entry of a list of the node, or -1.
+int64_t LastOf(const Api& api, OrtShapeInferContext* context, const char* name) {
+  const OrtOpAttr* attribute = nullptr;
+  size_t size = 0;
+  if (!api.Try<ShapeInferContextGetAttribute>(context, name, &attribute)) return -1;
+  api.Try<ReadOpAttr>(attribute, kAttributeInts, static_cast<void*>(nullptr), size_t{0}, &size);
+  std::vector<int64_t> list(size / sizeof(int64_t));
+  if (list.empty() || !api.Try<ReadOpAttr>(attribute, kAttributeInts,
+                                           static_cast<void*>(list.data()), size, &size)) {
+    return -1;
+  }
+  return list.back();
+}
+
 // The output features as far as shapes and attributes tell, or -1.
 int64_t OutFeatures(const Operator& op, OrtShapeInferContext* context) {
   const Api& api = op.api();
+  if (!op.family()) return LastOf(api, context, "out_features");
   if (op.family() == Family::kBlockDiagonal) return Attribute(api, context, "out_features");
   constexpr size_t kValues = 1;
   constexpr size_t kIndptr = 3;

@@ -1,44 +1,40 @@
-// From a node of the model to a packed product: reads attributes and constant inputs.
+// From the constant inputs of a node to packed products.
 #ifndef NFCOMPILE_ORT_WEIGHTS_H_
 #define NFCOMPILE_ORT_WEIGHTS_H_
 
 #include <memory>
-#include <optional>
-#include <string>
+#include <string_view>
 
-#include "kernels/epilogue.h"
 #include "kernels/matmul.h"
-#include "ort/api.h"
+#include "ort/node.h"
 
 namespace nfcompile::ort {
 
 enum class Family { kCsr, kBsr, kBlockDiagonal };
 
-// A node as the constructor of its kernel sees it.
-class Node {
- public:
-  Node(const Api& api, const OrtKernelInfo* info) : api_(api), info_(info) {}
+// "csr", "bsr" or "block-diagonal"; throws std::invalid_argument for another name.
+Family FamilyFromName(std::string_view name);
 
-  std::string Name() const;
-  int64_t Int(const char* name) const;  // throws std::invalid_argument where absent
-  int64_t Int(const char* name, int64_t otherwise) const;
-  float Float(const char* name, float otherwise) const;
-  std::string String(const char* name, const char* otherwise) const;
-
-  // A constant input; nothing where an optional input is absent. Throws std::invalid_argument
-  // where it is not a constant initializer.
-  std::optional<Tensor> Constant(size_t index, const char* name) const;
-
- private:
-  const Api& api_;
-  const OrtKernelInfo* info_;
+// Where the weights of one layer stand in a node.
+struct WeightInputs {
+  Family family = Family::kCsr;
+  int64_t in_features = 0;
+  int64_t out_features = 0;  // block-diagonal: the number of outputs; else not read
+  int64_t row_stride = 0;    // block-diagonal: of the rule; 0 where a list is given
+  int64_t col_stride = 0;
+  size_t values = 0;  // index of the input
+  size_t second = 0;  // indices or rows
+  size_t third = 0;   // indptr or cols
 };
 
 // Throws std::invalid_argument on malformed weights.
-std::unique_ptr<MatMul> PackNode(Family family, const Node& node);
+std::shared_ptr<const MatMul> PackWeights(const Node& node, const WeightInputs& inputs);
 
-// The constant part of the epilogue: without bias and residual.
-Epilogue ReadEpilogue(const Node& node);
+// An input of float32; throws std::invalid_argument where it is of another type or rank.
+const float* FloatData(const Tensor& tensor, size_t rank, const char* name);
+
+// An input that must be there.
+Tensor RequiredConstant(const Node& node, size_t index, const char* name);
 
 }  // namespace nfcompile::ort
 

@@ -7,12 +7,13 @@
 #include <functional>
 #include <memory>
 #include <random>
+#include <thread>
 #include <vector>
 
-#include "base/aligned_buffer.h"
 #include "base/isa.h"
 #include "kernels/block_diagonal/block_diagonal.h"
 #include "kernels/bsr/bsr.h"
+#include "kernels/chain/chain_run.h"
 #include "kernels/csr/csr.h"
 
 namespace nfcompile {
@@ -21,7 +22,7 @@ int64_t StressCsrTraining();  // stress_csr_training.cc
 
 namespace {
 
-using Factory = std::function<std::unique_ptr<MatMul>(Isa)>;
+using Factory = std::function<MatMul(Isa)>;
 
 std::mt19937 generator(1);
 
@@ -33,45 +34,60 @@ std::vector<float> Normals(int64_t size) {
   return values;
 }
 
-std::vector<float> Run(const MatMul& matmul, const std::vector<float>& x, int64_t batch,
-                       const Epilogue& epilogue, int64_t tasks) {
-  std::vector<float> y(batch * matmul.out_features(), std::nanf(""));
-  Operands operands;
-  operands.x = x.data();
+std::vector<float> Run(const std::shared_ptr<const MatMul>& matmul, const std::vector<float>& x,
+                       const std::vector<float>& bias, const std::vector<float>* residual,
+                       int64_t batch, const Epilogue& epilogue, Form form, int64_t threads) {
+  std::vector<float> y(batch * matmul->out_features, std::nanf(""));
+  ChainLayer layer;
+  layer.matmul = matmul;
+  layer.epilogue = epilogue;
+  layer.bias = bias;
+  ChainOperands operands;
+  operands.inputs.push_back(x.data());
+  std::vector<int64_t> inputs{matmul->in_features};
+  if (residual != nullptr) {
+    layer.residual = 1;
+    operands.inputs.push_back(residual->data());
+    inputs.push_back(matmul->out_features);
+  }
   operands.y = y.data();
   operands.batch = batch;
-  operands.epilogue = epilogue;
-  const Grid grid(matmul.WorkFor(batch), tasks);
-  for (int64_t task = 0; task < grid.tasks(); ++task) {
-    // A fresh workspace per task: a read of what was not written is seen by valgrind, too.
-    const AlignedArray<float> workspace(matmul.WorkspaceFloats(batch));
-    matmul.RunTask(operands, grid, task, workspace.data());
-  }
+  operands.form = form;
+  const Chain chain(inputs, {layer});
+  ChainRun run(chain, operands, threads);
+  std::vector<std::thread> helpers;
+  for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
+  run.Work();
+  for (std::thread& helper : helpers) helper.join();
   return y;
 }
 
 int64_t Compare(const char* what, const Factory& make) {
   int64_t failures = 0;
-  const auto twin = make(Isa::kScalar);
+  const auto twin = std::make_shared<const MatMul>(make(Isa::kScalar));
   for (const Isa isa : TestIsas()) {
-    const auto matmul = make(isa);
+    const auto matmul = std::make_shared<const MatMul>(make(isa));
     for (const int64_t batch : {1, 2, 7, 8, 9, 17, 33, 70}) {
-      const std::vector<float> x = Normals(batch * matmul->in_features());
-      const std::vector<float> bias = Normals(matmul->out_features());
-      const std::vector<float> residual = Normals(batch * matmul->out_features());
+      const std::vector<float> x = Normals(batch * matmul->in_features);
+      const std::vector<float> bias = Normals(matmul->out_features);
+      const std::vector<float> residual = Normals(batch * matmul->out_features);
       for (int32_t activation = 0; activation <= 10; ++activation) {
         Epilogue epilogue;
         epilogue.activation = static_cast<Activation>(activation);
         epilogue.alpha = -0.5f;
         epilogue.beta = 0.75f;
-        epilogue.bias = activation % 2 == 0 ? bias.data() : nullptr;
-        epilogue.residual = activation % 3 == 0 ? nullptr : residual.data();
         epilogue.residual_after_activation = activation % 3 == 2;
-        const std::vector<float> expected = Run(*twin, x, batch, epilogue, 1);
-        const std::vector<float> got = Run(*matmul, x, batch, epilogue, 1 + activation);
-        for (size_t i = 0; i < got.size(); ++i) {
-          const float allowed = 1e-4f * (1.0f + std::fabs(expected[i]));
-          if (!(std::fabs(got[i] - expected[i]) <= allowed)) ++failures;
+        const auto* added = activation % 3 == 0 ? nullptr : &residual;
+        const std::vector<float> shift = activation % 2 == 0 ? bias : std::vector<float>();
+        const std::vector<float> expected =
+            Run(twin, x, shift, added, batch, epilogue, Form::kRows, 1);
+        for (const Form form : {Form::kRows, Form::kTiles}) {
+          const std::vector<float> got =
+              Run(matmul, x, shift, added, batch, epilogue, form, 1 + activation % 3);
+          for (size_t i = 0; i < got.size(); ++i) {
+            const float allowed = 1e-4f * (1.0f + std::fabs(expected[i]));
+            if (!(std::fabs(got[i] - expected[i]) <= allowed)) ++failures;
+          }
         }
       }
     }
@@ -100,7 +116,7 @@ int64_t StressCsr(int64_t out, int64_t in, double density) {
                           {indices.data(), nnz, IndexType::kUint16},
                           {indptr.data(), out + 1, IndexType::kInt32},
                           in},
-                         isa);
+                         isa, Precision::kFloat32);
   });
 }
 
@@ -126,7 +142,7 @@ int64_t StressBsr(int64_t block_rows, int64_t block_columns) {
                           {indices.data(), blocks, IndexType::kUint8},
                           {indptr.data(), kRows + 1, IndexType::kInt64},
                           kColumns * block_columns},
-                         isa);
+                         isa, Precision::kFloat32);
   });
 }
 
@@ -142,7 +158,7 @@ int64_t StressBlockDiagonal(int64_t blocks, int64_t block_rows, int64_t block_co
                                     {false, {}, col_stride},
                                     blocks * block_columns,
                                     blocks * block_rows},
-                                   isa);
+                                   isa, Precision::kFloat32);
   });
 }
 
@@ -167,7 +183,7 @@ int64_t StressLists(int64_t blocks, int64_t block_rows, int64_t block_columns) {
                                     {true, {cols.data(), col_count, IndexType::kInt32}, 0},
                                     col_count - 3,
                                     row_count - 2},
-                                   isa);
+                                   isa, Precision::kFloat32);
   });
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "kernels/block_diagonal/block_diagonal_kernel.h"
+#include "kernels/tile/tile_pack.h"
 
 namespace nfcompile {
 namespace {
@@ -45,12 +46,11 @@ const char* InputName(BlockInput input) {
   return "";
 }
 
-class SimdBlockDiagonalMatMul final : public MatMul {
+class SimdBlockDiagonalMatMul final : public RowMatMul {
  public:
   SimdBlockDiagonalMatMul(const BlockDiagonalView& view, const BlockIndex& rows,
                           const BlockIndex& cols, const BlockDiagonalKernel& kernel)
-      : MatMul(view.in_features, view.out_features),
-        kernel_(kernel),
+      : kernel_(kernel),
         weights_(PackBlockDiagonal(view, rows, cols, kernel.width, kernel.strip_vectors)),
         description_(Cat(kernel.name, ", ", LayoutName(weights_.layout), ", columns ",
                          InputName(weights_.input), ", rows ",
@@ -58,27 +58,25 @@ class SimdBlockDiagonalMatMul final : public MatMul {
 
   const char* description() const override { return description_.c_str(); }
 
-  Work WorkFor(int64_t batch) const override {
-    const int64_t units = std::max<int64_t>(weights_.groups, 1);
-    return {.batch = batch,
-            .batch_tile = BatchTile(),
-            .macs_per_row =
-                static_cast<int64_t>(weights_.values.size()) + in_features() + out_features(),
-            .units = units,
-            .max_row_ranges = units};
+  int64_t max_batch(bool alone) const override { return alone ? kAnyBatch : kMaxBatch; }
+
+  int64_t units() const override { return std::max<int64_t>(weights_.groups, 1); }
+
+  int64_t macs() const override {
+    return static_cast<int64_t>(weights_.values.size()) + weights_.in_features +
+           weights_.out_features;
   }
 
-  size_t WorkspaceFloats(int64_t) const override {
+  size_t WorkspaceFloats() const override {
     return kBlockMaxBatchRows * weights_.block_columns * kernel_.width;
   }
 
-  void RunTask(const Operands& operands, const Grid& grid, int64_t task,
-               float* workspace) const override {
-    const Range batch = grid.Batch(task);
-    const Range groups = EvenRange(weights_.groups, grid.RowRange(task), grid.row_ranges());
-    for (int64_t m = batch.begin; m < batch.end; m += BatchTile()) {
-      const Range rows{m, std::min(m + BatchTile(), batch.end)};
-      kernel_.matrix(weights_, operands, rows, groups, workspace);
+  void Run(const Operands& operands, int64_t part, int64_t parts,
+           float* workspace) const override {
+    const Range groups = EvenRange(weights_.groups, part, parts);
+    for (int64_t m = 0; m < operands.batch; m += BatchTile()) {
+      const Range batch{m, std::min(m + BatchTile(), operands.batch)};
+      kernel_.matrix(weights_, operands, batch, groups, workspace);
     }
   }
 
@@ -86,18 +84,33 @@ class SimdBlockDiagonalMatMul final : public MatMul {
   // As many rows of x and y as half a second-level cache of 512 KiB holds.
   int64_t BatchTile() const {
     constexpr int64_t kFloats = 64 << 10;
-    return std::clamp<int64_t>(kFloats / std::max<int64_t>(in_features() + out_features(), 1),
-                               12, 64);
+    const int64_t features = weights_.in_features + weights_.out_features;
+    return std::clamp<int64_t>(kFloats / std::max<int64_t>(features, 1), 12, 64);
   }
+
+  // Beyond, tiles are faster: no column is out of place there.
+  static constexpr int64_t kMaxBatch = 7;
 
   const BlockDiagonalKernel& kernel_;
   const BlockDiagonalWeights weights_;
   const std::string description_;
 };
 
+TileWeights PackBlockDiagonalTile(const BlockDiagonalView& view, const BlockIndex& rows,
+                                  const BlockIndex& cols, Precision precision) {
+  TilePacker packer(view.out_features, view.in_features);
+  for (int64_t b = 0; b < view.blocks; ++b) {
+    const float* values = view.values + b * view.block_rows * view.block_columns;
+    packer.Add(rows.index.data() + b * view.block_rows, view.block_rows,
+               cols.index.data() + b * view.block_columns, view.block_columns,
+               [&](int64_t r, int64_t k) { return values[r * view.block_columns + k]; });
+  }
+  return packer.Pack(precision);
+}
+
 }  // namespace
 
-std::unique_ptr<MatMul> MakeBlockDiagonalMatMul(const BlockDiagonalView& weights, Isa isa) {
+MatMul MakeBlockDiagonalMatMul(const BlockDiagonalView& weights, Isa isa, Precision precision) {
   constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
   Require(weights.in_features >= 0 && weights.in_features <= kMax,
           "in_features must lie in 0 .. ", kMax, ", got ", weights.in_features);
@@ -108,11 +121,14 @@ std::unique_ptr<MatMul> MakeBlockDiagonalMatMul(const BlockDiagonalView& weights
           weights.block_columns);
   BlockIndex rows = ResolveSide(weights, true);
   BlockIndex cols = ResolveSide(weights, false);
-  const BlockDiagonalKernel* kernel = FindKernel(isa);
-  if (kernel == nullptr) {
-    return MakeScalarBlockDiagonalMatMul(weights, std::move(rows), std::move(cols));
+  TileWeights tile = PackBlockDiagonalTile(weights, rows, cols, precision);
+  std::unique_ptr<RowMatMul> row_form;
+  if (const BlockDiagonalKernel* kernel = FindKernel(Fp32Isa(isa)); kernel != nullptr) {
+    row_form = std::make_unique<SimdBlockDiagonalMatMul>(weights, rows, cols, *kernel);
+  } else {
+    row_form = MakeScalarBlockDiagonalMatMul(weights, std::move(rows), std::move(cols));
   }
-  return std::make_unique<SimdBlockDiagonalMatMul>(weights, rows, cols, *kernel);
+  return MakeMatMul(std::move(row_form), std::move(tile), isa);
 }
 
 }  // namespace nfcompile

@@ -14,7 +14,6 @@
 #define NFCOMPILE_KERNELS_BLOCK_DIAGONAL_BLOCK_DIAGONAL_H_
 
 #include <cstdint>
-#include <memory>
 
 #include "base/index_array.h"
 #include "base/isa.h"
@@ -42,7 +41,7 @@ struct BlockDiagonalView {
 };
 
 // Validates, packs and picks the kernel. Throws std::invalid_argument on malformed weights.
-std::unique_ptr<MatMul> MakeBlockDiagonalMatMul(const BlockDiagonalView& weights, Isa isa);
+MatMul MakeBlockDiagonalMatMul(const BlockDiagonalView& weights, Isa isa, Precision precision);
 
 }  // namespace nfcompile
 

@@ -7,10 +7,11 @@
 namespace nfcompile {
 namespace {
 
-class ScalarBlockDiagonalMatMul final : public MatMul {
+class ScalarBlockDiagonalMatMul final : public RowMatMul {
  public:
   ScalarBlockDiagonalMatMul(const BlockDiagonalView& view, BlockIndex rows, BlockIndex cols)
-      : MatMul(view.in_features, view.out_features),
+      : in_features_(view.in_features),
+        out_features_(view.out_features),
         blocks_(view.blocks),
         block_rows_(view.block_rows),
         block_columns_(view.block_columns),
@@ -20,25 +21,18 @@ class ScalarBlockDiagonalMatMul final : public MatMul {
 
   const char* description() const override { return "block_diagonal_f32_scalar"; }
 
-  Work WorkFor(int64_t batch) const override {
-    return {.batch = batch,
-            .macs_per_row = static_cast<int64_t>(values_.size()) + out_features(),
-            .units = blocks_,
-            .max_row_ranges = blocks_};
-  }
+  int64_t max_batch(bool) const override { return kScalarMaxBatch; }
+  int64_t units() const override { return blocks_; }
+  int64_t macs() const override { return static_cast<int64_t>(values_.size()) + out_features_; }
 
-  size_t WorkspaceFloats(int64_t) const override { return 0; }
-
-  void RunTask(const Operands& operands, const Grid& grid, int64_t task,
-               float*) const override {
-    const Range batch = grid.Batch(task);
-    const Range blocks = EvenRange(blocks_, grid.RowRange(task), grid.row_ranges());
-    for (int64_t m = batch.begin; m < batch.end; ++m) {
+  void Run(const Operands& operands, int64_t part, int64_t parts, float*) const override {
+    const Range blocks = EvenRange(blocks_, part, parts);
+    for (int64_t m = 0; m < operands.batch; ++m) {
       for (int64_t row = blocks.begin * block_rows_; row < blocks.end * block_rows_; ++row) {
         const int64_t o = rows_[row];
         if (o < 0) continue;
-        const int64_t index = m * out_features() + o;
-        const float sum = Sum(operands.x + m * in_features(), row);
+        const int64_t index = m * out_features_ + o;
+        const float sum = Sum(operands.x + m * in_features_, row);
         operands.y[index] = ApplyEpilogue(operands.epilogue, sum, o, index);
       }
     }
@@ -56,6 +50,8 @@ class ScalarBlockDiagonalMatMul final : public MatMul {
     return sum;
   }
 
+  const int64_t in_features_;
+  const int64_t out_features_;
   const int64_t blocks_;
   const int64_t block_rows_;
   const int64_t block_columns_;
@@ -66,8 +62,8 @@ class ScalarBlockDiagonalMatMul final : public MatMul {
 
 }  // namespace
 
-std::unique_ptr<MatMul> MakeScalarBlockDiagonalMatMul(const BlockDiagonalView& weights,
-                                                      BlockIndex rows, BlockIndex cols) {
+std::unique_ptr<RowMatMul> MakeScalarBlockDiagonalMatMul(const BlockDiagonalView& weights,
+                                                         BlockIndex rows, BlockIndex cols) {
   return std::make_unique<ScalarBlockDiagonalMatMul>(weights, std::move(rows), std::move(cols));
 }
 

@@ -84,8 +84,8 @@ BlockDiagonalWeights PackBlockDiagonal(const BlockDiagonalView& view, const Bloc
                                        const BlockIndex& cols, int width, int strip_vectors);
 
 // The readable twin: plain loops over the lists.
-std::unique_ptr<MatMul> MakeScalarBlockDiagonalMatMul(const BlockDiagonalView& weights,
-                                                      BlockIndex rows, BlockIndex cols);
+std::unique_ptr<RowMatMul> MakeScalarBlockDiagonalMatMul(const BlockDiagonalView& weights,
+                                                         BlockIndex rows, BlockIndex cols);
 
 }  // namespace nfcompile
 

@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
+#include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/text.h"
 #include "kernels/bsr/bsr_kernel.h"
 #include "kernels/csr/csr.h"
 #include "kernels/indptr.h"
+#include "kernels/tile/tile_pack.h"
 
 namespace nfcompile {
 namespace {
@@ -37,11 +41,10 @@ const BsrKernel* FindKernel(Isa isa, int64_t block_rows) {
   return nullptr;
 }
 
-class SimdBsrMatMul final : public MatMul {
+class SimdBsrMatMul final : public RowMatMul {
  public:
   SimdBsrMatMul(const BsrView& view, const BsrKernel& kernel)
-      : MatMul(view.in_features, view.out_features()),
-        kernel_(kernel),
+      : kernel_(kernel),
         weights_(PackBsr(view, kernel)),
         description_(
             Cat(kernel.name, ", blocks of ", view.block_rows, " x ", view.block_columns)) {
@@ -50,33 +53,22 @@ class SimdBsrMatMul final : public MatMul {
 
   const char* description() const override { return description_.c_str(); }
 
-  Work WorkFor(int64_t batch) const override {
-    const auto units = std::max<int64_t>(static_cast<int64_t>(cost_.size()) - 1, 1);
-    return {.batch = batch,
-            .batch_tile = BatchTile(),
-            .macs_per_row = static_cast<int64_t>(weights_.values.size()) + out_features(),
-            .units = units,
-            .max_row_ranges = units};
+  int64_t max_batch(bool) const override { return kMaxBatch; }
+
+  int64_t units() const override { return static_cast<int64_t>(cost_.size()) - 1; }
+
+  int64_t macs() const override {
+    return static_cast<int64_t>(weights_.values.size()) + weights_.out_features;
   }
 
-  size_t WorkspaceFloats(int64_t) const override { return 0; }
-
-  void RunTask(const Operands& operands, const Grid& grid, int64_t task,
-               float*) const override {
-    const Range batch = grid.Batch(task);
-    const Range rows = BalancedRange(cost_.data(), static_cast<int64_t>(cost_.size()) - 1,
-                                     grid.RowRange(task), grid.row_ranges());
-    for (int64_t m = batch.begin; m < batch.end; m += BatchTile()) {
-      kernel_.matrix(weights_, operands, {m, std::min(m + BatchTile(), batch.end)}, rows);
-    }
+  void Run(const Operands& operands, int64_t part, int64_t parts, float*) const override {
+    const Range rows = BalancedRange(cost_.data(), units(), part, parts);
+    kernel_.matrix(weights_, operands, {0, operands.batch}, rows);
   }
 
  private:
-  // As many rows of x as half a second-level cache of 512 KiB holds.
-  int64_t BatchTile() const {
-    constexpr int64_t kFloats = 64 << 10;
-    return std::clamp<int64_t>(kFloats / std::max<int64_t>(in_features(), 1), 12, 64);
-  }
+  // Beyond, tiles are as fast or faster.
+  static constexpr int64_t kMaxBatch = 16;
 
   const BsrKernel& kernel_;
   const BsrWeights weights_;
@@ -84,7 +76,8 @@ class SimdBsrMatMul final : public MatMul {
   std::vector<int64_t> cost_;  // prefix sums over block rows
 };
 
-std::unique_ptr<MatMul> MakeCsrFromBsr(const BsrView& view, Isa isa) {
+// Block rows as CSR: blocks that fill too few lanes.
+MatMul MakeCsrFromBsr(const BsrView& view, Isa isa, Precision precision) {
   const int64_t stored = view.blocks * view.block_rows * view.block_columns;
   std::vector<float> values(stored);
   std::vector<int32_t> indices(stored);
@@ -107,7 +100,30 @@ std::unique_ptr<MatMul> MakeCsrFromBsr(const BsrView& view, Isa isa) {
        .indices = {indices.data(), stored, IndexType::kInt32},
        .indptr = {indptr.data(), static_cast<int64_t>(indptr.size()), IndexType::kInt64},
        .in_features = view.in_features},
-      isa);
+      isa, precision);
+}
+
+TileWeights PackBsrTile(const BsrView& view, Precision precision) {
+  TilePacker packer(view.out_features(), view.in_features);
+  const int64_t height = view.block_rows;
+  const int64_t width = view.block_columns;
+  std::vector<int32_t> rows(height);
+  std::vector<int32_t> columns;
+  for (int64_t i = 0; i + 1 < view.indptr.size(); ++i) {
+    std::iota(rows.begin(), rows.end(), static_cast<int32_t>(i * height));
+    columns.clear();
+    for (int64_t p = view.indptr[i]; p < view.indptr[i + 1]; ++p) {
+      for (int64_t c = 0; c < width; ++c) {
+        columns.push_back(static_cast<int32_t>(view.indices[p] * width + c));
+      }
+    }
+    packer.Add(rows.data(), height, columns.data(), static_cast<int64_t>(columns.size()),
+               [&](int64_t r, int64_t k) {
+                 const int64_t p = view.indptr[i] + k / width;
+                 return view.values[(p * height + r) * width + k % width];
+               });
+  }
+  return packer.Pack(precision);
 }
 
 }  // namespace
@@ -146,7 +162,7 @@ BsrWeights PackBsr(const BsrView& view, const BsrKernel& kernel) {
   return weights;
 }
 
-std::unique_ptr<MatMul> MakeBsrMatMul(const BsrView& weights, Isa isa) {
+MatMul MakeBsrMatMul(const BsrView& weights, Isa isa, Precision precision) {
   constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
   Require(weights.in_features >= 0 && weights.in_features <= kMax,
           "in_features must lie in 0 .. ", kMax, ", got ", weights.in_features);
@@ -158,10 +174,15 @@ std::unique_ptr<MatMul> MakeBsrMatMul(const BsrView& weights, Isa isa) {
           weights.block_columns, ", got ", weights.in_features);
   CheckIndptr("BSR", weights.indptr, weights.indices, weights.blocks,
               weights.in_features / weights.block_columns, "block columns");
-  if (isa == Isa::kScalar) return MakeScalarBsrMatMul(weights);
-  const BsrKernel* kernel = FindKernel(isa, weights.block_rows);
-  if (kernel == nullptr) return MakeCsrFromBsr(weights, isa);
-  return std::make_unique<SimdBsrMatMul>(weights, *kernel);
+  std::unique_ptr<RowMatMul> rows;
+  if (isa == Isa::kScalar) {
+    rows = MakeScalarBsrMatMul(weights);
+  } else {
+    const BsrKernel* kernel = FindKernel(Fp32Isa(isa), weights.block_rows);
+    if (kernel == nullptr) return MakeCsrFromBsr(weights, isa, precision);
+    rows = std::make_unique<SimdBsrMatMul>(weights, *kernel);
+  }
+  return MakeMatMul(std::move(rows), PackBsrTile(weights, precision), isa);
 }
 
 }  // namespace nfcompile

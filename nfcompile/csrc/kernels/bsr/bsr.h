@@ -8,7 +8,6 @@
 #define NFCOMPILE_KERNELS_BSR_BSR_H_
 
 #include <cstdint>
-#include <memory>
 
 #include "base/index_array.h"
 #include "base/isa.h"
@@ -30,7 +29,7 @@ struct BsrView {
 };
 
 // Validates, packs and picks the kernel. Throws std::invalid_argument on malformed weights.
-std::unique_ptr<MatMul> MakeBsrMatMul(const BsrView& weights, Isa isa);
+MatMul MakeBsrMatMul(const BsrView& weights, Isa isa, Precision precision);
 
 }  // namespace nfcompile
 

@@ -6,10 +6,11 @@
 namespace nfcompile {
 namespace {
 
-class ScalarBsrMatMul final : public MatMul {
+class ScalarBsrMatMul final : public RowMatMul {
  public:
   explicit ScalarBsrMatMul(const BsrView& view)
-      : MatMul(view.in_features, view.out_features()),
+      : in_features_(view.in_features),
+        out_features_(view.out_features()),
         block_rows_(view.block_rows),
         block_columns_(view.block_columns),
         values_(view.values, view.values + view.blocks * view.block_rows * view.block_columns),
@@ -21,27 +22,18 @@ class ScalarBsrMatMul final : public MatMul {
 
   const char* description() const override { return "bsr_f32_scalar"; }
 
-  Work WorkFor(int64_t batch) const override {
-    const auto units = static_cast<int64_t>(indptr_.size()) - 1;
-    return {.batch = batch,
-            .macs_per_row = static_cast<int64_t>(values_.size()) + out_features(),
-            .units = units,
-            .max_row_ranges = units};
-  }
+  int64_t max_batch(bool) const override { return kScalarMaxBatch; }
+  int64_t units() const override { return static_cast<int64_t>(indptr_.size()) - 1; }
+  int64_t macs() const override { return static_cast<int64_t>(values_.size()) + out_features_; }
 
-  size_t WorkspaceFloats(int64_t) const override { return 0; }
-
-  void RunTask(const Operands& operands, const Grid& grid, int64_t task,
-               float*) const override {
-    const Range batch = grid.Batch(task);
-    const Range rows = BalancedRange(indptr_.data(), static_cast<int64_t>(indptr_.size()) - 1,
-                                     grid.RowRange(task), grid.row_ranges());
-    for (int64_t m = batch.begin; m < batch.end; ++m) {
+  void Run(const Operands& operands, int64_t part, int64_t parts, float*) const override {
+    const Range rows = BalancedRange(indptr_.data(), units(), part, parts);
+    for (int64_t m = 0; m < operands.batch; ++m) {
       for (int64_t i = rows.begin; i < rows.end; ++i) {
         for (int64_t r = 0; r < block_rows_; ++r) {
           const int64_t o = i * block_rows_ + r;
-          const int64_t index = m * out_features() + o;
-          const float sum = Sum(operands.x + m * in_features(), i, r);
+          const int64_t index = m * out_features_ + o;
+          const float sum = Sum(operands.x + m * in_features_, i, r);
           operands.y[index] = ApplyEpilogue(operands.epilogue, sum, o, index);
         }
       }
@@ -60,6 +52,8 @@ class ScalarBsrMatMul final : public MatMul {
     return sum;
   }
 
+  const int64_t in_features_;
+  const int64_t out_features_;
   const int64_t block_rows_;
   const int64_t block_columns_;
   std::vector<float> values_;
@@ -69,7 +63,7 @@ class ScalarBsrMatMul final : public MatMul {
 
 }  // namespace
 
-std::unique_ptr<MatMul> MakeScalarBsrMatMul(const BsrView& weights) {
+std::unique_ptr<RowMatMul> MakeScalarBsrMatMul(const BsrView& weights) {
   return std::make_unique<ScalarBsrMatMul>(weights);
 }
 

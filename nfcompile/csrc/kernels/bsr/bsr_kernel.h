@@ -42,7 +42,7 @@ extern const BsrKernel bsr_f32_avx512_emulated;
 BsrWeights PackBsr(const BsrView& view, const BsrKernel& kernel);
 
 // The readable twin: plain loops over the three arrays.
-std::unique_ptr<MatMul> MakeScalarBsrMatMul(const BsrView& weights);
+std::unique_ptr<RowMatMul> MakeScalarBsrMatMul(const BsrView& weights);
 
 }  // namespace nfcompile
 

@@ -7,7 +7,6 @@
 #define NFCOMPILE_KERNELS_CSR_CSR_H_
 
 #include <cstdint>
-#include <memory>
 
 #include "base/index_array.h"
 #include "base/isa.h"
@@ -27,7 +26,7 @@ struct CsrView {
 };
 
 // Validates, packs and picks the kernel. Throws std::invalid_argument on malformed weights.
-std::unique_ptr<MatMul> MakeCsrMatMul(const CsrView& weights, Isa isa);
+MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision);
 
 }  // namespace nfcompile
 

@@ -1,7 +1,6 @@
 // csr_f32_avx2: 8 lanes, 16 registers.
 #define NFCOMPILE_ISA avx2
 #define NFCOMPILE_WIDTH 8
-#define NFCOMPILE_CSR_VECTORS 4
 #include "kernels/csr/csr_simd.h"
 
 namespace nfcompile {
@@ -10,9 +9,7 @@ const CsrKernel csr_f32_avx2 = {
     .name = "csr_f32_avx2",
     .isa = Isa::kAvx2,
     .width = avx2::kWidth,
-    .batch_tile = avx2::kMaxVectors * avx2::kWidth,
     .vector = avx2::CsrTimesVector,
-    .matrix = avx2::CsrTimesMatrix,
 };
 
 }  // namespace nfcompile

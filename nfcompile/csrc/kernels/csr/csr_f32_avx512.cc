@@ -1,7 +1,6 @@
 // csr_f32_avx512: 16 lanes, 32 registers.
 #define NFCOMPILE_ISA avx512
 #define NFCOMPILE_WIDTH 16
-#define NFCOMPILE_CSR_VECTORS 4
 #include "kernels/csr/csr_simd.h"
 
 namespace nfcompile {
@@ -10,9 +9,7 @@ const CsrKernel csr_f32_avx512 = {
     .name = "csr_f32_avx512",
     .isa = Isa::kAvx512,
     .width = avx512::kWidth,
-    .batch_tile = avx512::kMaxVectors * avx512::kWidth,
     .vector = avx512::CsrTimesVector,
-    .matrix = avx512::CsrTimesMatrix,
 };
 
 }  // namespace nfcompile

@@ -6,10 +6,11 @@
 namespace nfcompile {
 namespace {
 
-class ScalarCsrMatMul final : public MatMul {
+class ScalarCsrMatMul final : public RowMatMul {
  public:
   explicit ScalarCsrMatMul(const CsrView& view)
-      : MatMul(view.in_features, view.out_features()),
+      : in_features_(view.in_features),
+        out_features_(view.out_features()),
         values_(view.values, view.values + view.nnz),
         indices_(view.nnz),
         indptr_(view.indptr.size()) {
@@ -19,33 +20,27 @@ class ScalarCsrMatMul final : public MatMul {
 
   const char* description() const override { return "csr_f32_scalar"; }
 
-  Work WorkFor(int64_t batch) const override {
-    return {.batch = batch,
-            .macs_per_row = static_cast<int64_t>(values_.size()) + out_features(),
-            .units = out_features(),
-            .max_row_ranges = out_features()};
-  }
+  int64_t max_batch(bool) const override { return kScalarMaxBatch; }
+  int64_t units() const override { return out_features_; }
+  int64_t macs() const override { return static_cast<int64_t>(values_.size()) + out_features_; }
 
-  size_t WorkspaceFloats(int64_t) const override { return 0; }
-
-  void RunTask(const Operands& operands, const Grid& grid, int64_t task,
-               float*) const override {
-    const Range batch = grid.Batch(task);
-    const Range rows =
-        BalancedRange(indptr_.data(), out_features(), grid.RowRange(task), grid.row_ranges());
-    for (int64_t m = batch.begin; m < batch.end; ++m) {
-      const float* x = operands.x + m * in_features();
+  void Run(const Operands& operands, int64_t part, int64_t parts, float*) const override {
+    const Range rows = BalancedRange(indptr_.data(), out_features_, part, parts);
+    for (int64_t m = 0; m < operands.batch; ++m) {
+      const float* x = operands.x + m * in_features_;
       for (int64_t o = rows.begin; o < rows.end; ++o) {
         float sum = 0;
         for (int64_t p = indptr_[o]; p < indptr_[o + 1]; ++p)
           sum += values_[p] * x[indices_[p]];
-        const int64_t index = m * out_features() + o;
+        const int64_t index = m * out_features_ + o;
         operands.y[index] = ApplyEpilogue(operands.epilogue, sum, o, index);
       }
     }
   }
 
  private:
+  const int64_t in_features_;
+  const int64_t out_features_;
   std::vector<float> values_;
   std::vector<int32_t> indices_;
   std::vector<int64_t> indptr_;
@@ -53,7 +48,7 @@ class ScalarCsrMatMul final : public MatMul {
 
 }  // namespace
 
-std::unique_ptr<MatMul> MakeScalarCsrMatMul(const CsrView& weights) {
+std::unique_ptr<RowMatMul> MakeScalarCsrMatMul(const CsrView& weights) {
   return std::make_unique<ScalarCsrMatMul>(weights);
 }
 

@@ -1,8 +1,9 @@
-// Packed CSR weights and the table of kernels that read them.
+// CSR weights packed for one row of x, and the table of kernels that read them.
 #ifndef NFCOMPILE_KERNELS_CSR_CSR_KERNEL_H_
 #define NFCOMPILE_KERNELS_CSR_CSR_KERNEL_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -15,26 +16,9 @@ namespace nfcompile {
 // Output rows are cut apart at multiples of this many.
 constexpr int64_t kCsrChunk = 64;
 
-// For batches: the columns are cut into panels, so that the part of x that a pass reads stays
-// in the second-level cache. The entries of one row in one panel are a segment. Segments run
-// panel by panel and chunk by chunk; within a chunk they are sorted by length, so that the
-// processor foresees where each loop over a segment ends (Zen 3: 25 GFLOP/s for 17 at batch 8,
-// 43 for 41 at batch 32).
-//
-// Segment number panel * out + i begins at entry segment[panel * out + i], and belongs to row
-// row[panel * out + i] of the chunk that i lies in.
-struct CsrPanels {
-  int64_t columns = 0;  // of a panel, at most 65536
-  int64_t panels = 0;
-  AlignedArray<int64_t> segment;  // [panels * out + 1]
-  AlignedArray<uint8_t> row;      // [panels * out]
-  AlignedArray<float> values;
-  AlignedArray<uint16_t> column;  // counted from the first of the panel
-};
-
-// For one row of x: the rows of a chunk are sorted by length; `width` neighbours make a slice,
-// whose first `length` entries interleave, [k][lane]; what longer rows have left follows lane
-// by lane. Rows that fill no slice are all rest. No padding: zero times infinity is NaN.
+// The rows of a chunk are sorted by length; `width` neighbours make a slice, whose first
+// `length` entries interleave, [k][lane]; what longer rows have left follows lane by lane. Rows
+// that fill no slice are all rest. No padding: zero times infinity is NaN.
 struct CsrSlice {
   int64_t begin;          // of the interleaved entries
   int64_t rest;           // of the entries left over
@@ -45,6 +29,8 @@ struct CsrSlice {
 };
 
 struct CsrSlices {
+  int64_t in_features = 0;
+  int64_t out_features = 0;
   std::vector<int64_t> chunk;  // first slice of each chunk of kCsrChunk rows, and the end
   std::vector<CsrSlice> slices;
   AlignedArray<float> values;
@@ -52,34 +38,26 @@ struct CsrSlices {
   AlignedArray<int32_t> wide;     // else
 };
 
-struct CsrWeights {
-  int64_t in_features = 0;
-  int64_t out_features = 0;
-  CsrPanels panels;
-  CsrSlices slices;
-};
-
-// One entry of the table. Both compute outputs `rows` (cut at chunks) for batch rows `batch`.
+// One entry of the table. Lanes are output rows, and x is gathered; computes outputs `rows`
+// (cut at chunks) of batch row m.
 struct CsrKernel {
   const char* name;
   Isa isa;
-  int width;       // floats in a vector
-  int batch_tile;  // batch rows that one pass over the weights serves
-  // One row of x, batch.size() == 1.
-  void (*vector)(const CsrWeights& weights, const Operands& operands, Range batch, Range rows);
-  // Workspace: batch_tile * (panel columns + rows) floats, 64-byte aligned.
-  void (*matrix)(const CsrWeights& weights, const Operands& operands, Range batch, Range rows,
-                 float* workspace);
+  int width;  // floats in a vector
+  void (*vector)(const CsrSlices& weights, const Operands& operands, int64_t m, Range rows);
 };
 
 extern const CsrKernel csr_f32_avx2;
 extern const CsrKernel csr_f32_avx512;
 extern const CsrKernel csr_f32_avx512_emulated;
 
-CsrWeights PackCsr(const CsrView& view, const CsrKernel& kernel);
+CsrSlices PackCsr(const CsrView& view, int width);
+
+// The rows for tiles: those that read the same columns together.
+TileWeights PackCsrTile(const CsrView& view, Precision precision);
 
 // The readable twin: plain loops over the three arrays.
-std::unique_ptr<MatMul> MakeScalarCsrMatMul(const CsrView& weights);
+std::unique_ptr<RowMatMul> MakeScalarCsrMatMul(const CsrView& weights);
 
 }  // namespace nfcompile
 

@@ -1,0 +1,19 @@
+// tile_bf16_avx512: 16 batch rows in a vector.
+#define NFCOMPILE_ISA avx512
+#define NFCOMPILE_WIDTH 16
+#include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_simd.h"
+
+namespace nfcompile {
+
+const TileKernel tile_bf16_avx512 = {
+    .name = "tile_bf16_avx512",
+    .isa = Isa::kAvx512,
+    .precision = Precision::kBfloat16,
+    .width = avx512::kWidth,
+    .run = avx512::RunTile<uint16_t>,
+    .pack = avx512::PackTile<uint16_t>,
+    .unpack = avx512::UnpackTile,
+};
+
+}  // namespace nfcompile

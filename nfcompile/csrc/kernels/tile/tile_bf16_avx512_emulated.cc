@@ -1,0 +1,19 @@
+// tile_bf16_avx512_emulated: 16 batch rows in a vector.
+#define NFCOMPILE_ISA avx512_emulated
+#define NFCOMPILE_WIDTH 16
+#include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_simd.h"
+
+namespace nfcompile {
+
+const TileKernel tile_bf16_avx512_emulated = {
+    .name = "tile_bf16_avx512_emulated",
+    .isa = Isa::kAvx512Emulated,
+    .precision = Precision::kBfloat16,
+    .width = avx512_emulated::kWidth,
+    .run = avx512_emulated::RunTile<uint16_t>,
+    .pack = avx512_emulated::PackTile<uint16_t>,
+    .unpack = avx512_emulated::UnpackTile,
+};
+
+}  // namespace nfcompile

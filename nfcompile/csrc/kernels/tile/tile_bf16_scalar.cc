@@ -1,0 +1,17 @@
+// tile_bf16_scalar: the equation of tile.h as it stands.
+#include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_scalar.h"
+
+namespace nfcompile {
+
+const TileKernel tile_bf16_scalar = {
+    .name = "tile_bf16_scalar",
+    .isa = Isa::kScalar,
+    .precision = Precision::kBfloat16,
+    .width = kScalarTile,
+    .run = ScalarRun<uint16_t>,
+    .pack = ScalarPack<uint16_t>,
+    .unpack = ScalarUnpack,
+};
+
+}  // namespace nfcompile

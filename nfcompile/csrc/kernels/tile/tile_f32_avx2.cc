@@ -1,0 +1,19 @@
+// tile_f32_avx2: 8 batch rows in a vector.
+#define NFCOMPILE_ISA avx2
+#define NFCOMPILE_WIDTH 8
+#include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_simd.h"
+
+namespace nfcompile {
+
+const TileKernel tile_f32_avx2 = {
+    .name = "tile_f32_avx2",
+    .isa = Isa::kAvx2,
+    .precision = Precision::kFloat32,
+    .width = avx2::kWidth,
+    .run = avx2::RunTile<float>,
+    .pack = avx2::PackTile<float>,
+    .unpack = avx2::UnpackTile,
+};
+
+}  // namespace nfcompile

@@ -1,0 +1,19 @@
+// tile_f32_avx512: 16 batch rows in a vector.
+#define NFCOMPILE_ISA avx512
+#define NFCOMPILE_WIDTH 16
+#include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_simd.h"
+
+namespace nfcompile {
+
+const TileKernel tile_f32_avx512 = {
+    .name = "tile_f32_avx512",
+    .isa = Isa::kAvx512,
+    .precision = Precision::kFloat32,
+    .width = avx512::kWidth,
+    .run = avx512::RunTile<float>,
+    .pack = avx512::PackTile<float>,
+    .unpack = avx512::UnpackTile,
+};
+
+}  // namespace nfcompile

@@ -1,0 +1,19 @@
+// tile_f32_avx512_emulated: 16 batch rows in a vector.
+#define NFCOMPILE_ISA avx512_emulated
+#define NFCOMPILE_WIDTH 16
+#include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_simd.h"
+
+namespace nfcompile {
+
+const TileKernel tile_f32_avx512_emulated = {
+    .name = "tile_f32_avx512_emulated",
+    .isa = Isa::kAvx512Emulated,
+    .precision = Precision::kFloat32,
+    .width = avx512_emulated::kWidth,
+    .run = avx512_emulated::RunTile<float>,
+    .pack = avx512_emulated::PackTile<float>,
+    .unpack = avx512_emulated::UnpackTile,
+};
+
+}  // namespace nfcompile

@@ -1,0 +1,17 @@
+// tile_f32_scalar: the equation of tile.h as it stands.
+#include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_scalar.h"
+
+namespace nfcompile {
+
+const TileKernel tile_f32_scalar = {
+    .name = "tile_f32_scalar",
+    .isa = Isa::kScalar,
+    .precision = Precision::kFloat32,
+    .width = kScalarTile,
+    .run = ScalarRun<float>,
+    .pack = ScalarPack<float>,
+    .unpack = ScalarUnpack,
+};
+
+}  // namespace nfcompile

@@ -1,0 +1,136 @@
+// Packs row groups for tiles, and finds the kernel that runs them.
+#include "kernels/tile/tile_pack.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "kernels/tile/tile_kernels.h"
+
+namespace nfcompile {
+namespace {
+
+// What a group costs besides its entries: the loop's start, the epilogue and the stores.
+constexpr int64_t kGroupCost = 8;
+constexpr int64_t kUnitGroups = 64;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Groups of one size and length follow each other, so that the processor foresees where each
+// loop ends.
+void SortGroups(std::vector<TileGroup>::iterator begin, std::vector<TileGroup>::iterator end) {
+  std::stable_sort(begin, end, [](const TileGroup& a, const TileGroup& b) {
+    return std::tie(b.rows, a.count) < std::tie(a.rows, b.count);
+  });
+}
+
+// The entries of one group whose columns lie in one panel, in the order of the group.
+struct Entries {
+  std::vector<int32_t> columns;
+  std::vector<float> values;  // [k][r]
+};
+
+Entries EntriesOf(const TileGroup& group, const std::vector<int32_t>& columns,
+                  const std::vector<float>& values, Range panel) {
+  Entries entries;
+  for (int64_t k = 0; k < group.count; ++k) {
+    const int32_t column = columns[group.column + k];
+    if (column < panel.begin || column >= panel.end) continue;
+    entries.columns.push_back(column);
+    const float* from = values.data() + group.value + k * group.rows;
+    entries.values.insert(entries.values.end(), from, from + group.rows);
+  }
+  return entries;
+}
+
+}  // namespace
+
+TileWeights TilePacker::Pack(Precision precision, int64_t panel_columns) {
+  const int64_t width = panel_columns > 0 ? panel_columns : std::max<int64_t>(in_features_, 1);
+  const bool pairs = precision == Precision::kBfloat16;
+  const auto count = static_cast<int64_t>(groups_.size());
+  TileWeights packed;
+  packed.in_features = in_features_;
+  packed.out_features = out_features_;
+  packed.precision = precision;
+  packed.panels = std::max<int64_t>(CeilDiv(in_features_, width), 1);
+  packed.units = CeilDiv(count, kUnitGroups);
+  // Within a panel only the groups of a unit change places.
+  if (packed.panels == 1) SortGroups(groups_.begin(), groups_.end());
+  packed.cost = AlignedArray<int64_t>(packed.units + 1);
+  packed.cost[0] = 0;
+  for (int64_t u = 0; u < packed.units; ++u) {
+    packed.cost[u + 1] = packed.cost[u];
+    for (int64_t g = u * kUnitGroups; g < std::min((u + 1) * kUnitGroups, count); ++g) {
+      packed.cost[u + 1] += int64_t{groups_[g].count} * groups_[g].rows + kGroupCost;
+    }
+  }
+  packed.first_group = AlignedArray<int64_t>(packed.panels * packed.units + 1);
+  packed.groups = AlignedArray<TileGroup>(packed.panels * count);
+  // Every group of every panel may be filled up by one column.
+  const auto filled =
+      static_cast<int64_t>(columns_.size()) + (pairs ? packed.panels * count : 0);
+  packed.columns = AlignedArray<int32_t>(filled);
+  const auto padding = pairs ? packed.panels * count * kTileGroupRows : 0;
+  const auto values = static_cast<int64_t>(values_.size()) + padding;
+  if (pairs) {
+    packed.narrow = AlignedArray<uint16_t>(values);
+  } else {
+    packed.values = AlignedArray<float>(values);
+  }
+  Cursor at;
+  for (int64_t p = 0; p < packed.panels; ++p) {
+    const Range panel{p * width, std::min((p + 1) * width, in_features_)};
+    for (int64_t u = 0; u < packed.units; ++u) {
+      packed.first_group[p * packed.units + u] = at.group;
+      PackUnit({u * kUnitGroups, std::min((u + 1) * kUnitGroups, count)}, panel, packed, at);
+    }
+  }
+  packed.first_group[packed.panels * packed.units] = at.group;
+  return packed;
+}
+
+void TilePacker::PackUnit(Range groups, Range panel, TileWeights& packed, Cursor& at) const {
+  const int64_t step = packed.precision == Precision::kBfloat16 ? 2 : 1;
+  std::vector<Entries> entries;
+  std::vector<TileGroup> heads;
+  for (int64_t g = groups.begin; g < groups.end; ++g) {
+    entries.push_back(EntriesOf(groups_[g], columns_, values_, panel));
+    TileGroup head = groups_[g];
+    head.count = static_cast<int32_t>(entries.back().columns.size());
+    head.column = static_cast<int64_t>(entries.size()) - 1;  // for now, its entries
+    heads.push_back(head);
+  }
+  SortGroups(heads.begin(), heads.end());
+  for (TileGroup head : heads) {
+    const Entries& from = entries[head.column];
+    const int64_t stored = head.count;
+    head.column = at.column;
+    head.value = at.value;
+    head.count = static_cast<int32_t>(CeilDiv(stored, step) * step);
+    for (int64_t k = 0; k < head.count; ++k) {
+      packed.columns[at.column + k] =
+          k < stored ? from.columns[k] : static_cast<int32_t>(in_features_);
+      for (int64_t r = 0; r < head.rows; ++r) {
+        const float value = k < stored ? from.values[k * head.rows + r] : 0.0f;
+        if (step == 2) {
+          packed.narrow[at.value + (k / 2 * head.rows + r) * 2 + k % 2] = ToBfloat16(value);
+        } else {
+          packed.values[at.value + k * head.rows + r] = value;
+        }
+      }
+    }
+    at.column += head.count;
+    at.value += int64_t{head.count} * head.rows;
+    packed.groups[at.group++] = head;
+  }
+}
+
+const TileKernel* FindTileKernel(Precision precision, Isa isa) {
+  if (precision == Precision::kFloat32) isa = Fp32Isa(isa);
+  for (const TileKernel* kernel : kTileKernels) {
+    if (kernel->precision == precision && kernel->isa == isa) return kernel;
+  }
+  return nullptr;
+}
+
+}  // namespace nfcompile

@@ -1,0 +1,67 @@
+// From the rows of any encoding to the groups of a tile product.
+#ifndef NFCOMPILE_KERNELS_TILE_TILE_PACK_H_
+#define NFCOMPILE_KERNELS_TILE_TILE_PACK_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/tile/tile.h"
+
+namespace nfcompile {
+
+// Collects the rows of a weight and packs them.
+class TilePacker {
+ public:
+  TilePacker(int64_t out_features, int64_t in_features)
+      : out_features_(out_features), in_features_(in_features) {}
+
+  // The outputs rows[0 .. row_count] read columns[0 .. count]; value(r, k) is the entry of row
+  // r and column k. Rows and columns of -1 are padding and left out.
+  template <typename Value>
+  void Add(const int32_t* rows, int64_t row_count, const int32_t* columns, int64_t count,
+           Value value) {
+    std::vector<int64_t> stored;
+    for (int64_t r = 0; r < row_count; ++r) {
+      if (rows[r] >= 0) stored.push_back(r);
+    }
+    for (size_t first = 0; first < stored.size();) {
+      const size_t left = stored.size() - first;
+      const int size = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+      TileGroup group;
+      group.rows = size;
+      group.value = static_cast<int64_t>(values_.size());
+      group.column = static_cast<int64_t>(columns_.size());
+      for (int r = 0; r < size; ++r) group.row[r] = rows[stored[first + r]];
+      for (int64_t k = 0; k < count; ++k) {
+        if (columns[k] < 0) continue;
+        columns_.push_back(columns[k]);
+        ++group.count;
+        for (int r = 0; r < size; ++r) values_.push_back(value(stored[first + r], k));
+      }
+      groups_.push_back(group);
+      first += size;
+    }
+  }
+
+  // Ends the use of the packer. `panel_columns`: columns of a panel, all of them where 0.
+  TileWeights Pack(Precision precision, int64_t panel_columns = 0);
+
+ private:
+  // Where the next group, its columns and its values go.
+  struct Cursor {
+    int64_t group = 0;
+    int64_t column = 0;
+    int64_t value = 0;
+  };
+  void PackUnit(Range groups, Range panel, TileWeights& packed, Cursor& at) const;
+
+  const int64_t out_features_;
+  const int64_t in_features_;
+  std::vector<TileGroup> groups_;
+  std::vector<float> values_;
+  std::vector<int32_t> columns_;
+};
+
+}  // namespace nfcompile
+
+#endif  // NFCOMPILE_KERNELS_TILE_TILE_PACK_H_

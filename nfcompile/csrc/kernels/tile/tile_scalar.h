@@ -1,0 +1,90 @@
+// The readable twin of the tile kernels: plain loops, `kScalarTile` batch rows at a time.
+#ifndef NFCOMPILE_KERNELS_TILE_TILE_SCALAR_H_
+#define NFCOMPILE_KERNELS_TILE_TILE_SCALAR_H_
+
+#include "kernels/precision.h"
+#include "kernels/tile/tile.h"
+
+namespace nfcompile {
+
+constexpr int kScalarTile = 16;
+
+static inline float ToFloat(float value) { return value; }
+static inline float ToFloat(uint16_t value) { return FromBfloat16(value); }
+static inline void FromFloat(float value, float* to) { *to = value; }
+static inline void FromFloat(float value, uint16_t* to) { *to = ToBfloat16(value); }
+
+template <typename Element>
+float ScalarValue(const TileWeights& w, const TileGroup& group, int64_t k, int64_t r) {
+  if (sizeof(Element) == sizeof(float)) return w.values[group.value + k * group.rows + r];
+  return FromBfloat16(w.narrow[group.value + (k / 2 * group.rows + r) * 2 + k % 2]);
+}
+
+template <typename Element>
+bool ScalarRun(const TileWeights& weights, const TileOperands& operands, Range groups) {
+  const int64_t tile = operands.vectors * kScalarTile;
+  const auto* x = static_cast<const Element*>(operands.x);
+  const auto* residual = static_cast<const Element*>(operands.residual);
+  const Epilogue& epilogue = operands.epilogue;
+  bool any = false;
+  for (int64_t g = groups.begin; g < groups.end; ++g) {
+    const TileGroup& group = weights.groups[g];
+    for (int64_t r = 0; r < group.rows; ++r) {
+      float sum[kMaxTileVectors * kScalarTile];
+      const float bias = epilogue.bias == nullptr ? 0.0f : epilogue.bias[group.row[r]];
+      float* waiting = static_cast<float*>(operands.y) + group.row[r] * tile;
+      for (int64_t t = 0; t < tile; ++t) sum[t] = operands.adds_to_y ? waiting[t] : 0.0f;
+      for (int64_t k = 0; k < group.count; ++k) {
+        const float value = ScalarValue<Element>(weights, group, k, r);
+        const Element* column = x + weights.columns[group.column + k] * tile;
+        for (int64_t t = 0; t < tile; ++t) sum[t] += value * ToFloat(column[t]);
+      }
+      for (int64_t t = 0; t < tile; ++t) {
+        if (!operands.finishes) {
+          waiting[t] = sum[t];
+          continue;
+        }
+        sum[t] += bias;
+        const int64_t at = group.row[r] * tile + t;
+        const float added = residual == nullptr ? 0.0f : ToFloat(residual[at]);
+        const float y = epilogue.residual_after_activation ? Activate(epilogue, sum[t]) + added
+                                                           : Activate(epilogue, sum[t] + added);
+        any |= y != 0.0f;
+        if (operands.y_is_float) {
+          static_cast<float*>(operands.y)[at] = y;
+        } else {
+          FromFloat(y, static_cast<Element*>(operands.y) + at);
+        }
+      }
+    }
+  }
+  return any;
+}
+
+template <typename Element>
+bool ScalarPack(const float* x, int64_t stride, int64_t batch, Range features, int vectors,
+                void* tile) {
+  bool any = false;
+  const int64_t size = vectors * kScalarTile;
+  for (int64_t f = features.begin; f < features.end; ++f) {
+    for (int64_t t = 0; t < size; ++t) {
+      const float value = t < batch ? x[t * stride + f] : 0.0f;
+      any |= value != 0.0f;
+      FromFloat(value, static_cast<Element*>(tile) + f * size + t);
+    }
+  }
+  return any;
+}
+
+static void ScalarUnpack(const float* tile, int64_t batch, Range features, int vectors,
+                         float* y, int64_t stride) {
+  for (int64_t t = 0; t < batch; ++t) {
+    for (int64_t f = features.begin; f < features.end; ++f) {
+      y[t * stride + f] = tile[f * vectors * kScalarTile + t];
+    }
+  }
+}
+
+}  // namespace nfcompile
+
+#endif  // NFCOMPILE_KERNELS_TILE_TILE_SCALAR_H_

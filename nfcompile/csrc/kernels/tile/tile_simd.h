@@ -1,0 +1,171 @@
+// The tile kernel of one instruction set: see tile.h for the equation. Elements are float, or
+// bf16 bits that are widened and multiplied as floats.
+#ifndef NFCOMPILE_KERNELS_TILE_TILE_SIMD_H_
+#define NFCOMPILE_KERNELS_TILE_TILE_SIMD_H_
+
+#include "kernels/precision.h"
+#include "kernels/tile/element_simd.h"
+#include "kernels/tile/tile_epilogue_simd.h"
+#include "kernels/tile/tile_pack_simd.h"
+
+namespace nfcompile::NFCOMPILE_ISA {
+namespace {
+
+// Sums that are kept in registers: half of them, the rest is for x, weights and constants.
+#if defined(__AVX512F__)
+constexpr int kTileSums = 16;
+#else
+constexpr int kTileSums = 8;
+#endif
+
+template <int kRows, int kVectors>
+NFCOMPILE_INLINE void AddColumn(Floats (&acc)[kRows][kVectors], const float* values,
+                                const Floats (&x)[kVectors]) {
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+    const Floats value = Splat(values[r]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) acc[r][v] += value * x[v];
+  }
+}
+
+// Entry k of a group: values [k][r].
+template <int kRows, int kVectors>
+NFCOMPILE_INLINE void AddEntry(Floats (&acc)[kRows][kVectors], const float* values,
+                               const int32_t* columns, const float* x, int64_t tile) {
+  Floats vectors[kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) vectors[v] = Load(x + columns[0] * tile + v * kWidth);
+  AddColumn<kRows, kVectors>(acc, values, vectors);
+}
+
+// Entries k and k + 1 of a group: values [r][2].
+template <int kRows, int kVectors>
+NFCOMPILE_INLINE void AddEntry(Floats (&acc)[kRows][kVectors], const uint16_t* values,
+                               const int32_t* columns, const uint16_t* x, int64_t tile) {
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+    Floats vectors[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      vectors[v] = Widen(x + columns[i] * tile + v * kWidth);
+    }
+    float column[kRows];
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) column[r] = FromBfloat16(values[2 * r + i]);
+    AddColumn<kRows, kVectors>(acc, column, vectors);
+  }
+}
+
+template <typename Element>
+constexpr int kEntryColumns = sizeof(Element) == 4 ? 1 : 2;
+
+inline const float* ValuesOf(const TileWeights& w, float) { return w.values.data(); }
+inline const uint16_t* ValuesOf(const TileWeights& w, uint16_t) { return w.narrow.data(); }
+
+// kRows outputs for kVectors vectors of the tile, from vector `first` on.
+template <typename Element, int kRows, int kVectors>
+NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& operands,
+                               const TileGroup& group, int64_t tile, int first,
+                               AnyNonZero& any) {
+  // Independent sums hide the latency of the multiply-add where the block is small.
+  constexpr int kWanted = kTileSums / 2 / (kRows * kVectors);
+  constexpr int kChains = kWanted >= 4 ? 4 : kWanted >= 2 ? 2 : 1;
+  constexpr int kStep = kEntryColumns<Element>;
+  Floats acc[kChains][kRows][kVectors] = {};
+  if (operands.adds_to_y) {
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const float* y = static_cast<const float*>(operands.y) + group.row[r] * tile;
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[0][r][v] = Load(y + (first + v) * kWidth);
+    }
+  }
+  const Element* values = ValuesOf(weights, Element()) + group.value;
+  const int32_t* columns = weights.columns.data() + group.column;
+  const Element* x = static_cast<const Element*>(operands.x) + first * kWidth;
+  int32_t k = 0;
+  for (; k + kChains * kStep <= group.count; k += kChains * kStep) {
+#pragma GCC unroll 4
+    for (int c = 0; c < kChains; ++c) {
+      AddEntry<kRows, kVectors>(acc[c], values + (k + c * kStep) * kRows,
+                                columns + k + c * kStep, x, tile);
+    }
+  }
+  for (; k < group.count; k += kStep) {
+    AddEntry<kRows, kVectors>(acc[0], values + k * kRows, columns + k, x, tile);
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+    const float* bias = operands.epilogue.bias;
+    const Floats shift = Splat(bias == nullptr ? 0.0f : bias[group.row[r]]);
+    const int64_t at = group.row[r] * tile + first * kWidth;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      Floats sum = acc[0][r][v];
+#pragma GCC unroll 4
+      for (int c = 1; c < kChains; ++c) sum += acc[c][r][v];
+      if (!operands.finishes) {
+        Store(static_cast<float*>(operands.y) + at + v * kWidth, sum);
+        continue;
+      }
+      const auto* from = static_cast<const Element*>(operands.residual);
+      const Floats residual =
+          from == nullptr ? Splat(0.0f) : LoadElements(from + at + v * kWidth);
+      const Floats y = FinishTileVector(operands, sum + shift, residual);
+      any.Add(y);
+      if (operands.y_is_float) {
+        Store(static_cast<float*>(operands.y) + at + v * kWidth, y);
+      } else {
+        StoreElements(static_cast<Element*>(operands.y) + at + v * kWidth, y);
+      }
+    }
+  }
+}
+
+// All vectors of the tile, as many at a time as the registers hold sums for.
+template <typename Element, int kRows, int kVectors>
+NFCOMPILE_INLINE void RunGroup(const TileWeights& weights, const TileOperands& operands,
+                               const TileGroup& group, int64_t tile, int first,
+                               AnyNonZero& any) {
+  constexpr int kMost = kTileSums / kRows < kVectors ? kTileSums / kRows : kVectors;
+  RunStrip<Element, kRows, kMost>(weights, operands, group, tile, first, any);
+  if constexpr (kMost < kVectors) {
+    RunGroup<Element, kRows, kVectors - kMost>(weights, operands, group, tile, first + kMost,
+                                               any);
+  }
+}
+
+template <typename Element, int kVectors>
+bool RunGroups(const TileWeights& weights, const TileOperands& operands, Range groups) {
+  constexpr int64_t kTile = kVectors * kWidth;
+  AnyNonZero any;
+  for (int64_t g = groups.begin; g < groups.end; ++g) {
+    const TileGroup& group = weights.groups.data()[g];
+    if (group.rows == 4) {
+      RunGroup<Element, 4, kVectors>(weights, operands, group, kTile, 0, any);
+    } else if (group.rows == 2) {
+      RunGroup<Element, 2, kVectors>(weights, operands, group, kTile, 0, any);
+    } else {
+      RunGroup<Element, 1, kVectors>(weights, operands, group, kTile, 0, any);
+    }
+  }
+  return any.Found();
+}
+
+template <typename Element>
+bool RunTile(const TileWeights& weights, const TileOperands& operands, Range groups) {
+  switch (operands.vectors) {
+    case 1:
+      return RunGroups<Element, 1>(weights, operands, groups);
+    case 2:
+      return RunGroups<Element, 2>(weights, operands, groups);
+    default:
+      return RunGroups<Element, 4>(weights, operands, groups);
+  }
+}
+
+}  // namespace
+}  // namespace nfcompile::NFCOMPILE_ISA
+
+#endif  // NFCOMPILE_KERNELS_TILE_TILE_SIMD_H_

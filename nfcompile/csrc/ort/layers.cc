@@ -1,0 +1,96 @@
+#include "ort/layers.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/text.h"
+
+namespace nfcompile::ort {
+
+std::unique_ptr<Chain> ReadProduct(const Node& node, Family family) {
+  ChainLayer layer;
+  const bool diagonal = family == Family::kBlockDiagonal;
+  layer.matmul = PackWeights(node, {.family = family,
+                                    .in_features = node.Int("in_features"),
+                                    .out_features = diagonal ? node.Int("out_features") : 0,
+                                    .row_stride = node.Int("row_stride", 0),
+                                    .col_stride = node.Int("col_stride", 0),
+                                    .values = 1,
+                                    .second = 2,
+                                    .third = 3});
+  layer.epilogue.activation = ActivationFromName(node.String("activation", "none"));
+  layer.epilogue.alpha = node.Float("activation_alpha", 0.0f);
+  layer.epilogue.beta = node.Float("activation_beta", 0.0f);
+  layer.epilogue.residual_after_activation = node.Int("residual_after_activation", 0) != 0;
+  std::vector<int64_t> inputs{layer.matmul->in_features};
+  if (!node.InputName(kResidualInput).empty()) {
+    layer.residual = 1;
+    inputs.push_back(layer.matmul->out_features);
+  }
+  std::vector<ChainLayer> layers;
+  layers.push_back(std::move(layer));
+  return std::make_unique<Chain>(std::move(inputs), std::move(layers));
+}
+
+std::unique_ptr<Chain> ReadChain(const Node& node) {
+  const std::vector<std::string> encodings = node.Words("encodings");
+  const size_t count = encodings.size();
+  const auto in_features = node.Ints("in_features", count);
+  const auto out_features = node.Ints("out_features", count);
+  const auto row_strides = node.Ints("row_strides", count);
+  const auto col_strides = node.Ints("col_strides", count);
+  const auto has_bias = node.Ints("has_bias", count);
+  const auto sources = node.Ints("sources", count);
+  const auto residuals = node.Ints("residuals", count);
+  const auto after = node.Ints("residual_after_activation", count);
+  const auto alphas = node.Floats("activation_alphas", count);
+  const auto betas = node.Floats("activation_betas", count);
+  const auto activations = node.Words("activations");
+  Require(activations.size() == count, "attribute activations must have ", count,
+          " entries, one per layer, got ", activations.size());
+  std::vector<ChainLayer> layers(count);
+  const auto inputs = static_cast<size_t>(node.Int("inputs", 1));
+  size_t input = inputs;  // the weights follow the activations, layer by layer
+  for (size_t l = 0; l < count; ++l) {
+    const Family family = FamilyFromName(encodings[l]);
+    const bool diagonal = family == Family::kBlockDiagonal;
+    const size_t absent = node.InputCount();  // of a list that a stride stands for
+    WeightInputs weights{.family = family,
+                         .in_features = in_features[l],
+                         .out_features = out_features[l],
+                         .row_stride = row_strides[l],
+                         .col_stride = col_strides[l],
+                         .values = input++,
+                         .second = absent,
+                         .third = absent};
+    if (!diagonal || row_strides[l] == 0) weights.second = input++;
+    if (!diagonal || col_strides[l] == 0) weights.third = input++;
+    ChainLayer& layer = layers[l];
+    layer.matmul = PackWeights(node, weights);
+    Require(layer.matmul->out_features == out_features[l], "layer ", l, " must give ",
+            out_features[l], " features, got ", layer.matmul->out_features);
+    if (has_bias[l] != 0) {
+      const Tensor bias = RequiredConstant(node, input++, "bias");
+      const float* data = FloatData(bias, 1, "bias");
+      layer.bias.assign(data, data + bias.elements());
+    }
+    layer.source = static_cast<int>(sources[l]);
+    layer.residual = static_cast<int>(residuals[l]);
+    layer.epilogue.activation = ActivationFromName(activations[l]);
+    layer.epilogue.alpha = alphas[l];
+    layer.epilogue.beta = betas[l];
+    layer.epilogue.residual_after_activation = after[l] != 0;
+  }
+  // What an input holds is told by the layers that read it.
+  std::vector<int64_t> features(inputs, -1);
+  for (size_t l = 0; l < count; ++l) {
+    const auto is_input = [&](int64_t slot) {
+      return slot >= 0 && slot < static_cast<int64_t>(inputs);
+    };
+    if (is_input(sources[l])) features[sources[l]] = in_features[l];
+    if (is_input(residuals[l])) features[residuals[l]] = out_features[l];
+  }
+  return std::make_unique<Chain>(std::move(features), std::move(layers));
+}
+
+}  // namespace nfcompile::ort

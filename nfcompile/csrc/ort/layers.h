@@ -1,0 +1,26 @@
+// From a node to the layers that it runs: one for a product, several for a chain.
+#ifndef NFCOMPILE_ORT_LAYERS_H_
+#define NFCOMPILE_ORT_LAYERS_H_
+
+#include <memory>
+
+#include "kernels/chain/chain.h"
+#include "ort/node.h"
+#include "ort/weights.h"
+
+namespace nfcompile::ort {
+
+// CsrMatMul, BsrMatMul or BlockDiagonalMatMul: slot 0 is X, slot 1 the residual where there is
+// one. Throws std::invalid_argument on malformed weights.
+std::unique_ptr<Chain> ReadProduct(const Node& node, Family family);
+
+// SparseChain. Throws std::invalid_argument on malformed weights or attributes.
+std::unique_ptr<Chain> ReadChain(const Node& node);
+
+// Inputs of a product behind its weights.
+constexpr size_t kBiasInput = 4;
+constexpr size_t kResidualInput = 5;
+
+}  // namespace nfcompile::ort
+
+#endif  // NFCOMPILE_ORT_LAYERS_H_

@@ -1,0 +1,70 @@
+#include "python/run.h"
+
+#include <algorithm>
+#include <new>
+#include <thread>
+
+namespace nfcompile::python {
+namespace {
+
+Form FormFromName(const std::string& name) {
+  if (name == "auto") return Form::kAuto;
+  if (name == "rows") return Form::kRows;
+  if (name == "tiles") return Form::kTiles;
+  Refuse("form must be one of auto, rows, tiles, got ", name);
+}
+
+void CheckSize(const char* name, size_t rows, size_t columns, int64_t want_rows,
+               int64_t want_columns) {
+  Require(
+      static_cast<int64_t>(rows) == want_rows && static_cast<int64_t>(columns) == want_columns,
+      name, " must have shape (", want_rows, ", ", want_columns, "), got (", rows, ", ",
+      columns, ")");
+}
+
+}  // namespace
+
+void CheckShape(const char* name, const Matrix& matrix, int64_t rows, int64_t columns) {
+  CheckSize(name, matrix.shape(0), matrix.shape(1), rows, columns);
+}
+
+void RunChain(const Chain& chain, const std::vector<Matrix>& inputs, const Output& y,
+              const float* bias, const RunOptions& options) {
+  Require(static_cast<int64_t>(inputs.size()) == chain.inputs(), "a chain of ", chain.inputs(),
+          " inputs must be given as many, got ", inputs.size());
+  Require(options.threads >= 1, "threads must be at least 1, got ", options.threads);
+  ChainOperands operands;
+  operands.batch = static_cast<int64_t>(inputs[0].shape(0));
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    CheckShape("x", inputs[i], operands.batch, chain.features(static_cast<int>(i)));
+    operands.inputs.push_back(inputs[i].data());
+  }
+  CheckSize("y", y.shape(0), y.shape(1), operands.batch, chain.out_features());
+  operands.y = y.data();
+  operands.bias = bias;
+  operands.form = FormFromName(options.form);
+  if (operands.batch == 0 || chain.out_features() == 0) return;
+  const nb::gil_scoped_release release;
+  ChainRun run(chain, operands, options.threads);
+  std::vector<std::thread> helpers;
+  for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
+  run.Work();
+  for (std::thread& helper : helpers) helper.join();
+  if (run.out_of_memory()) throw std::bad_alloc();
+}
+
+int64_t Workers(const Chain& chain, int64_t batch, int64_t threads) {
+  ChainOperands operands;
+  operands.batch = batch;
+  return ChainRun(chain, operands, threads).workers();
+}
+
+Result NewMatrix(int64_t rows, int64_t columns) {
+  auto* data = new float[std::max<int64_t>(rows * columns, 1)];
+  const nb::capsule owner(data,
+                          [](void* array) noexcept { delete[] static_cast<float*>(array); });
+  const size_t shape[2] = {static_cast<size_t>(rows), static_cast<size_t>(columns)};
+  return Result(data, 2, shape, owner);
+}
+
+}  // namespace nfcompile::python

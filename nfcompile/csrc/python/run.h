@@ -1,0 +1,33 @@
+// Runs a chain on numpy arrays, with as many threads as are asked for.
+#ifndef NFCOMPILE_PYTHON_RUN_H_
+#define NFCOMPILE_PYTHON_RUN_H_
+
+#include <string>
+#include <vector>
+
+#include "kernels/chain/chain_run.h"
+#include "python/arrays.h"
+
+namespace nfcompile::python {
+
+// How a run is to be done, apart from its operands.
+struct RunOptions {
+  int64_t threads = 1;
+  std::string form = "auto";  // or "rows", "tiles"
+};
+
+// Throws std::invalid_argument where shapes do not fit. `bias` is of the first layer, or null.
+void RunChain(const Chain& chain, const std::vector<Matrix>& inputs, const Output& y,
+              const float* bias, const RunOptions& options);
+
+// The number of threads that can be of use.
+int64_t Workers(const Chain& chain, int64_t batch, int64_t threads);
+
+void CheckShape(const char* name, const Matrix& matrix, int64_t rows, int64_t columns);
+
+// A new array of this shape, not initialized.
+Result NewMatrix(int64_t rows, int64_t columns);
+
+}  // namespace nfcompile::python
+
+#endif  // NFCOMPILE_PYTHON_RUN_H_
