@@ -20,6 +20,7 @@ def compile(  # noqa: A001
     target: str = "ort-cpu",
     *,
     threads: int | None = None,
+    precision: str = "fp32",
     passes: str | None = None,
     weights: str | os.PathLike[str] | None = None,
     input_shapes: Sequence[tuple[int, ...]] | None = None,
@@ -37,11 +38,13 @@ def compile(  # noqa: A001
         example_inputs: For a module what it is called with; for ONNX arrays by input name.
         target: `ort-cpu` (our operators in ONNX Runtime) or `portable` (standard operators only).
         threads: Threads per inference that costs are estimated for; all cores if None.
+        precision: `fp32`, or `bf16`: sparse weights are stored as bfloat16, and their products
+            computed from bfloat16 activations with fp32 sums, or from fp32 ones at small batches.
         passes: Pipeline text; the target's default if None.
         weights: State for a referenced module: `.safetensors` or a state_dict.
         input_shapes: Shapes of random example inputs for a referenced module.
-        rtol: Relative tolerance; by default 1e-4, and 2e-2 for 16-bit floats.
-        atol: Absolute tolerance; by default 1e-5 of the output's largest element.
+        rtol: Relative tolerance; by default 1e-4, and 2e-2 for 16-bit floats or precision bf16.
+        atol: Absolute tolerance; by default 1e-5 of the output's largest element, or 2e-2 of it.
         samples: Number of inputs to verify on.
         seed: Seed of random inputs.
         op_libraries: Libraries of the user's own operators, needed to run the model.
@@ -58,6 +61,7 @@ def compile(  # noqa: A001
     options = Options(
         target=target,
         threads=threads,
+        precision=precision,
         passes=passes,
         weights=None if weights is None else Path(weights),
         input_shapes=input_shapes,

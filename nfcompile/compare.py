@@ -29,7 +29,9 @@ class Tolerance:
         rtol: Relative to the element; by default 1e-4, and 2e-2 for 16-bit floats.
         atol: Absolute; by default 1e-5 of the output's largest element, so that it follows the
             output's scale: summing in another order moves small elements by that much. Elements
-            far beyond the rest, as masks leave in logits, do not set the scale.
+            far beyond the rest, as masks leave in logits, do not set the scale. For 16-bit floats
+            2e-2 of it.
+        half: Whether the model computes in 16-bit floats although its outputs are wider.
 
     Raises:
         InputError: If one is negative or not a number.
@@ -37,6 +39,7 @@ class Tolerance:
 
     rtol: float | None = None
     atol: float | None = None
+    half: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("rtol", self.rtol), ("atol", self.atol)):
@@ -45,7 +48,7 @@ class Tolerance:
 
     def bounds(self, reference: np.ndarray) -> np.ndarray:
         """The largest difference allowed at each element of `reference` (float64)."""
-        half = reference.dtype not in _RTOL
+        half = self.half or reference.dtype not in _RTOL
         rtol = (_RTOL_HALF if half else _RTOL[reference.dtype]) if self.rtol is None else self.rtol
         magnitude = np.abs(np.where(np.isfinite(reference), reference, 0).astype(np.float64))
         atol = self.atol

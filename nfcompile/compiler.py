@@ -52,6 +52,7 @@ class Options:
     Attributes:
         target: `ort-cpu` or `portable`.
         threads: Threads per inference that costs are estimated for; all cores if None.
+        precision: `fp32` or `bf16`: what sparse weights are stored as and computed in.
         passes: Pipeline text; the target's default if None.
         weights: State for a referenced module: `.safetensors` or a state_dict.
         input_shapes: Shapes of random example inputs for a referenced module.
@@ -65,6 +66,7 @@ class Options:
 
     target: str = "ort-cpu"
     threads: int | None = None
+    precision: str = "fp32"
     passes: str | None = None
     weights: Path | None = None
     input_shapes: Sequence[tuple[int, ...]] | None = None
@@ -128,10 +130,10 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     if options.samples < 1:
         raise InputError(f"samples must be at least 1, got {options.samples}")
     register_schemas()
-    target = Target.host(options.target, options.threads)
-    text = (
-        default_pipeline(target.name, target.threads) if options.passes is None else options.passes
-    )
+    target = Target.host(options.target, options.threads, options.precision)
+    text = options.passes
+    if text is None:
+        text = default_pipeline(target.name, target.threads, target.precision)
     passes = parse_pipeline(text, PASSES)
 
     options.progress("reading the model")
@@ -156,7 +158,7 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     else:
         run_pipeline(model, passes, after=options.after_pass)
         _tell_what_stayed_encoded(model)
-        write_metadata(model, version=__version__, target=target.name)
+        write_metadata(model, version=__version__, target=target.name, precision=target.precision)
 
     options.progress("verifying")
     staged = Path(staging.name) / _STAGED
@@ -164,7 +166,10 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     runner = reference.load_compiled(model, staged)
     results = [runner.run(item) for item, _ in expected]
     right = [reference.comparable(outputs) for _, outputs in expected]
-    report = compare(right, results, options.tolerance)
+    tolerance = options.tolerance
+    if target.precision != "fp32":
+        tolerance = dataclasses.replace(tolerance, half=True)
+    report = compare(right, results, tolerance)
     if not report.passed:
         raise VerificationError(_failure(source, report))
     return Compiled(model, source, before, summarize(model), report, staging)

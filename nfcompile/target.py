@@ -8,10 +8,13 @@ from pathlib import Path
 
 from nfcompile.errors import InputError
 
-__all__ = ["TARGETS", "Target", "caches", "cpu_flags", "cpu_name", "isa"]
+__all__ = ["PRECISIONS", "TARGETS", "Target", "caches", "cpu_flags", "cpu_name", "isa"]
 
 TARGETS = ("ort-cpu", "portable")
 """`ort-cpu`: our operators in ONNX Runtime on a CPU; `portable`: standard operators only."""
+
+PRECISIONS = ("fp32", "bf16")
+"""What sparse weights are stored as, and their products computed in."""
 
 _ISA_FLAGS = {
     "avx512_bf16": {"avx512_bf16", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"},
@@ -28,25 +31,35 @@ class Target:
         name: One of `TARGETS`.
         threads: Threads that one inference may use.
         isa: Instruction set of the kernels: `avx512_bf16`, `avx512`, `avx2` or `scalar`.
+        precision: One of `PRECISIONS`.
 
     Raises:
-        InputError: If the name is not known or `threads` is below 1.
+        InputError: If the name or the precision is not known or `threads` is below 1.
     """
 
     name: str = "ort-cpu"
     threads: int = 1
     isa: str = "scalar"
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         if self.name not in TARGETS:
             raise InputError(f"unknown target {self.name!r}: known: {', '.join(TARGETS)}")
+        if self.precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise InputError(f"precision must be one of {known}, got {self.precision!r}")
+        if self.precision != "fp32" and self.name == "portable":
+            raise InputError("precision must be fp32 for target portable: ORT has no bf16 MatMul")
         if self.threads < 1:
             raise InputError(f"threads must be at least 1, got {self.threads}")
 
     @classmethod
-    def host(cls, name: str = "ort-cpu", threads: int | None = None) -> "Target":
+    def host(
+        cls, name: str = "ort-cpu", threads: int | None = None, precision: str = "fp32"
+    ) -> "Target":
         """This machine, with all its cores unless `threads` is given."""
-        return cls(name, len(os.sched_getaffinity(0)) if threads is None else threads, isa())
+        cores = len(os.sched_getaffinity(0)) if threads is None else threads
+        return cls(name, cores, isa(), precision)
 
 
 @cache

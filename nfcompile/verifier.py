@@ -1,5 +1,6 @@
 """Verifies one model file against another: same inputs, outputs compared."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,10 @@ def verify_files(
         raise failure
     runner = engine.load(compiled, threads=0)
     results = [runner.run(feed) for feed, _ in expected]
-    return compare([outputs for _, outputs in expected], results, tolerance or Tolerance())
+    tolerance = tolerance or Tolerance()
+    if any(model.metadata_props.get("nfcompile.precision", "fp32") != "fp32" for model in models):
+        tolerance = dataclasses.replace(tolerance, half=True)
+    return compare([outputs for _, outputs in expected], results, tolerance)
 
 
 def _same_signature(reference: ir.Model, compiled: ir.Model) -> None:

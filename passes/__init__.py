@@ -11,6 +11,7 @@ from nfcompile.passes.canonicalize import CanonicalizePass
 from nfcompile.passes.encode_weights import EncodeWeightsPass
 from nfcompile.passes.fold_batch_norm import FoldBatchNormPass
 from nfcompile.passes.fold_masks import FoldMasksPass
+from nfcompile.passes.fuse_chains import FuseChainsPass
 from nfcompile.passes.fuse_epilogue import FuseEpiloguePass
 from nfcompile.passes.legalize_ort_cpu import LegalizeOrtCpuPass
 from nfcompile.passes.legalize_portable import LegalizePortablePass
@@ -22,6 +23,7 @@ OWN_PASSES: tuple[type[Pass], ...] = (
     EncodeWeightsPass,
     FoldBatchNormPass,
     FoldMasksPass,
+    FuseChainsPass,
     FuseEpiloguePass,
     LegalizeOrtCpuPass,
     LegalizePortablePass,
@@ -51,14 +53,15 @@ _FRONT = (
 _BACK = "canonicalize{restore=true},fold-masks,identity-elimination,remove-unused"
 
 
-def default_pipeline(target: str, threads: int) -> str:
+def default_pipeline(target: str, threads: int, precision: str = "fp32") -> str:
     """The pipeline for a target, as text.
 
     Args:
         target: `ort-cpu` or `portable`.
         threads: Threads per inference that costs are estimated for.
+        precision: `fp32` or `bf16`: of sparse weights.
     """
-    encode = f"encode-weights{{target={target},threads={threads}}}"
+    encode = f"encode-weights{{target={target},threads={threads},precision={precision}}}"
     if target == "portable":
         return f"{_FRONT},{encode},legalize-portable,{_BACK}"
-    return f"{_FRONT},{encode},legalize-ort-cpu,fuse-epilogue,{_BACK}"
+    return f"{_FRONT},{encode},legalize-ort-cpu,fuse-epilogue,fuse-chains,{_BACK}"

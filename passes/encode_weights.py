@@ -23,7 +23,7 @@ from nfcompile.ir.linear import Linear, find_linears, match_linear
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.remarks import Decision, set_decisions
 from nfcompile.sparse import CsrTensor
-from nfcompile.target import Target
+from nfcompile.target import PRECISIONS, Target
 
 __all__ = ["EncodeWeightsPass"]
 
@@ -40,6 +40,8 @@ class EncodeWeightsPass(Pass):
         threads: Threads per inference that costs are estimated for; 0 for all of this machine.
         max_density: Weights with a larger share of non-zeros stay dense without a closer look.
         force: Encoding to take wherever the pattern has it, whatever it costs; empty for none.
+        precision: What sparse weights are stored as, and their products computed in: `fp32` or
+            `bf16`. Dense ones stay as they are.
     """
 
     name: ClassVar[str] = "encode-weights"
@@ -47,14 +49,18 @@ class EncodeWeightsPass(Pass):
     threads: int = 0
     max_density: float = 0.7
     force: str = ""
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise InputError(f"option precision must be one of {known}, got {self.precision!r}")
         if self.force not in ("", *_KINDS):
             raise InputError(f"option force must be one of {', '.join(_KINDS)}, got {self.force!r}")
 
     def run(self, model: ir.Model) -> int:
         """Encodes each weight once, however many layers share it."""
-        target = Target.host(self.target, self.threads or None)
+        target = Target.host(self.target, self.threads or None, self.precision)
         self._remark_unmatched(model)
         taken: list[Decision] = []
         chosen: dict[ir.Value, Decision] = {}
@@ -110,7 +116,7 @@ class EncodeWeightsPass(Pass):
             reason = f"density {density:.2f} is above {self.max_density:g}"
             return _decision(linear, density, dense, {}, reason), _dense_again(linear, weight)
         csr = _to_csr(linear, weight)
-        candidates, not_diagonal = sparse_candidates(csr)
+        candidates, not_diagonal = sparse_candidates(csr, 2 if self.precision == "bf16" else 4)
         if self.target == "portable":
             candidates = [item for item in candidates if item.kind == "block-diagonal"]
             if not candidates:
@@ -124,7 +130,10 @@ class EncodeWeightsPass(Pass):
             return decision, _dense_again(linear, weight)
         name = linear.weight.name
         return decision, EncodedTensor(
-            choice.candidate.make(), transposed=linear.transposed, name=name
+            choice.candidate.make(),
+            transposed=linear.transposed,
+            name=name,
+            precision=self.precision,
         )
 
 

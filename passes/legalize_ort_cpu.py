@@ -3,6 +3,7 @@
     MatMul(X, W: CSR)                ->  nfcompile.CsrMatMul(X, values, indices, indptr)
     Gemm(X, W: BSR, C; alpha, beta)  ->  nfcompile.BsrMatMul(X, alpha * values, ..., bias=beta * C)
     MatMul(X, W: block-diagonal)     ->  nfcompile.BlockDiagonalMatMul(X, values, rows?, cols?)
+    MatMul(X, W: CSR in bf16)        ->  nfcompile.CsrMatMul(X, bfloat16(values), indices, indptr)
 
 Components are plain initializers: any tool can read the file, and ONNX Runtime loads nothing dense.
 """
@@ -10,6 +11,7 @@ Components are plain initializers: any tool can read the file, and ONNX Runtime 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
@@ -39,7 +41,7 @@ class LegalizeOrtCpuPass(Pass):
                 continue
             key = (linear.weight, linear.alpha)
             if key not in components:
-                components[key] = _add_components(linear, tensor.encoding)
+                components[key] = _add_components(linear, tensor)
             _rewrite(linear, tensor.encoding, components[key])
             count += 1
         if count:
@@ -47,9 +49,10 @@ class LegalizeOrtCpuPass(Pass):
         return count
 
 
-def _add_components(linear: Linear, encoding: Encoding) -> list[ir.Value | None]:
+def _add_components(linear: Linear, tensor: EncodedTensor) -> list[ir.Value | None]:
     """The weight's arrays as initializers, in the order of the operator's inputs."""
     graph = main_graph(linear.weight)
+    encoding = tensor.encoding
     arrays = encoding.components()
     values: list[ir.Value | None] = []
     for formal in list(MATMULS[encoding.kind].inputs)[1:-2]:
@@ -59,6 +62,8 @@ def _add_components(linear: Linear, encoding: Encoding) -> list[ir.Value | None]
             continue
         if formal.name == "values" and linear.alpha != 1.0:
             array = (array * np.float32(linear.alpha)).astype(array.dtype)
+        if formal.name == "values" and tensor.precision == "bf16":
+            array = array.astype(ml_dtypes.bfloat16)
         values.append(add_constant(graph, f"{linear.weight.name}.{formal.name}", array))
     return values
 

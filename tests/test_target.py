@@ -34,7 +34,9 @@ def test_the_variable_can_only_lower_it(flags: list[str], monkeypatch: pytest.Mo
     monkeypatch.setenv("NFCOMPILE_MAX_ISA", "scalar")
     assert isa() == "scalar"
     monkeypatch.setenv("NFCOMPILE_MAX_ISA", "sse9")
-    with pytest.raises(InputError, match="must be one of avx512_bf16, avx512, avx2, scalar, got 'sse9'"):
+    with pytest.raises(
+        InputError, match="must be one of avx512_bf16, avx512, avx2, scalar, got 'sse9'"
+    ):
         isa()
 
 

@@ -49,6 +49,7 @@ def compile_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the model goes.")],
     target: Annotated[str, typer.Option(help="ort-cpu or portable.")] = "ort-cpu",
     threads: Threads = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16, of sparse weights.")] = "fp32",
     weights: Annotated[
         Path | None, typer.Option(help="State for a reference: .safetensors or a state_dict.")
     ] = None,
@@ -95,6 +96,7 @@ def compile_command(
         options = Options(
             target=target,
             threads=threads,
+            precision=precision,
             passes=passes,
             weights=weights,
             input_shapes=[_shape(text) for text in input_shape] if input_shape else None,

@@ -52,11 +52,15 @@ def dense_candidate(shape: tuple[int, int]) -> Candidate:
     return Candidate("dense", "dense", shape, size, 4 * size)
 
 
-def sparse_candidates(csr: CsrTensor) -> tuple[list[Candidate], str]:
-    """Every sparse encoding of `csr` worth costing, and why it is not block-diagonal (or "")."""
-    found = [
-        Candidate("csr", "unstructured", csr.shape, csr.stored, _nbytes(csr), make=lambda: csr)
-    ]
+def sparse_candidates(csr: CsrTensor, value_bytes: int = 4) -> tuple[list[Candidate], str]:
+    """Every sparse encoding of `csr` worth costing, and why it is not block-diagonal (or "").
+
+    Args:
+        csr: The weight, (out, in).
+        value_bytes: What a value will be stored in: 4 for fp32, 2 for bf16.
+    """
+    size = _nbytes(csr, value_bytes)
+    found = [Candidate("csr", "unstructured", csr.shape, csr.stored, size, make=lambda: csr)]
     blocks = find_block_diagonal(csr)
     if not isinstance(blocks, str):
         count, height, width = blocks.values.shape
@@ -68,17 +72,17 @@ def sparse_candidates(csr: CsrTensor) -> tuple[list[Candidate], str]:
                 pattern,
                 csr.shape,
                 blocks.stored,
-                _nbytes(blocks),
+                _nbytes(blocks, value_bytes),
                 (height, width),
                 regular,
                 make=lambda: blocks,
             )
         )
-    found += _block_candidates(csr)
+    found += _block_candidates(csr, value_bytes)
     return found, blocks if isinstance(blocks, str) else ""
 
 
-def _block_candidates(csr: CsrTensor) -> list[Candidate]:
+def _block_candidates(csr: CsrTensor, value_bytes: int) -> list[Candidate]:
     found: list[Candidate] = []
     too_empty: list[tuple[int, int]] = []
     for blocksize in BLOCKSIZES:
@@ -92,7 +96,9 @@ def _block_candidates(csr: CsrTensor) -> list[Candidate]:
             too_empty.append(blocksize)
             continue
         index = narrowest_index_dtype(csr.shape[1] // width).itemsize
-        nbytes = 4 * stored + index * stored // (height * width) + 4 * csr.shape[0] // height
+        nbytes = (
+            value_bytes * stored + index * stored // (height * width) + 4 * csr.shape[0] // height
+        )
         found.append(
             Candidate(
                 "bsr",
@@ -107,5 +113,7 @@ def _block_candidates(csr: CsrTensor) -> list[Candidate]:
     return found[::-1]  # large blocks first: they win ties
 
 
-def _nbytes(encoding: Encoding) -> int:
-    return sum(array.nbytes for array in encoding.components().values())
+def _nbytes(encoding: Encoding, value_bytes: int) -> int:
+    arrays = encoding.components()
+    values = arrays.pop("values")
+    return value_bytes * values.size + sum(array.nbytes for array in arrays.values())

@@ -21,11 +21,15 @@ class EncodedTensor(ir.LazyTensor):
     Attributes:
         encoding: How the values are stored.
         transposed: Whether the constant is the encoding's transpose.
+        precision: `fp32`, or `bf16`: what legalization stores the values as.
     """
 
-    def __init__(self, encoding: Encoding, *, transposed: bool, name: str | None) -> None:
+    def __init__(
+        self, encoding: Encoding, *, transposed: bool, name: str | None, precision: str = "fp32"
+    ) -> None:
         self.encoding = encoding
         self.transposed = transposed
+        self.precision = precision
         super().__init__(
             lambda: _dense(encoding, transposed),
             dtype=ir.DataType.from_numpy(encoding.dtype),

@@ -1,10 +1,12 @@
 """What a model is made of: operators, bytes of constants, multiply-adds."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from nfcompile.ir.chain import chain_weights, is_chain
 from nfcompile.ir.linear import constant
 from nfcompile.ir.schemas import DOMAIN, MATMULS
 
@@ -35,8 +37,12 @@ def summarize(model: ir.Model) -> Summary:
     macs = 0
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         counts[f"{node.domain}.{node.op_type}" if node.domain else node.op_type] += 1
-        if (node.domain, node.op_type) in _PRODUCTS and (tensor := constant(node.inputs[1])):
-            macs += tensor.size
+        weights: Sequence[ir.Value | None] = ()
+        if (node.domain, node.op_type) in _PRODUCTS:
+            weights = node.inputs[1:2]
+        elif is_chain(node):
+            weights = chain_weights(node)
+        macs += sum(tensor.size for value in weights if (tensor := constant(value)))
     nbytes = sum(
         value.const_value.nbytes
         for graph in (model.graph, *model.graph.subgraphs())

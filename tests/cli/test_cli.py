@@ -39,7 +39,7 @@ def compiled(mlp: Path, tmp_path: Path) -> Path:
 def test_compile_shows_what_changed_and_why(mlp: Path, tmp_path: Path) -> None:
     result = run("compile", mlp, "-o", tmp_path / "out.onnx", "--threads", 1)
     assert result.exit_code == 0
-    for words in ("nfcompile.CsrMatMul", "bytes of constants", "multiply-adds", "block-diagonal"):
+    for words in ("nfcompile.SparseChain", "bytes of constants", "multiply-adds", "block-diagonal"):
         assert words in result.stdout
     assert "faster than dense" in result.stdout
     assert "verified on 3 inputs" in result.stderr

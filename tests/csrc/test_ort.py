@@ -346,7 +346,10 @@ def test_an_unknown_instruction_set_in_the_environment_is_refused(tmp_path: Path
     here = [path for path in sys.path if path]
     done, y = run_elsewhere(tmp_path, "csr", here, NFCOMPILE_MAX_ISA="sse9")
     assert y is None
-    assert "NFCOMPILE_MAX_ISA must be one of scalar, avx2, avx512, avx512_bf16, got sse9" in done.stderr
+    assert (
+        "NFCOMPILE_MAX_ISA must be one of scalar, avx2, avx512, avx512_bf16, got sse9"
+        in done.stderr
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")

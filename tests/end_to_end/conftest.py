@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: a compiled model with all three of our operators."""
+"""What the end-to-end tests share: a compiled model with all three of our encodings."""
 
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ def compiled_mlp(mlp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nfcompile.passes.encode_weights.choose", smallest)
         nfcompile.compile(mlp).save(path)
-    operators = [node.op_type for node in onnx.load(path).graph.node]
-    assert operators == ["CsrMatMul", "BsrMatMul", "BlockDiagonalMatMul", "Gemm"]
+    nodes = onnx.load(path).graph.node
+    assert [node.op_type for node in nodes] == ["SparseChain", "Gemm"]
+    encodings = next(item for item in nodes[0].attribute if item.name == "encodings")
+    assert encodings.s == b"csr,bsr,block-diagonal"
     return path

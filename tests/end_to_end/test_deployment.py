@@ -145,7 +145,7 @@ def test_without_the_library_the_error_is_the_one_in_the_manual(
     shutil.copy(compiled_mlp, host / "model.onnx")
     code = "\n".join(line for line in SNIPPET.splitlines() if "register" not in line)
     done = python(packages, host, code)
-    message = "Fatal error: nfcompile:CsrMatMul(-1) is not a registered function/op"
+    message = "Fatal error: nfcompile:SparseChain(-1) is not a registered function/op"
     assert done.returncode == 1
     assert message in done.stderr
     assert message in (ROOT / "docs/deploy.md").read_text()

@@ -161,10 +161,11 @@ def test_wide_layers_run_sparse_with_the_clipping_fused(tmp_path):
     path = tmp_path / "wide.onnx"
     nfcompile.compile(module, torch.from_numpy(x)).save(path)
     nodes = onnx.load(path).graph.node
-    assert [node.op_type for node in nodes] == ["CsrMatMul"] * 2
+    assert [node.op_type for node in nodes] == ["SparseChain"]
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in nodes[0].attribute}
-    assert attributes["activation"] == b"clip"
-    assert (attributes["activation_alpha"], attributes["activation_beta"]) == (0, 32)
+    assert attributes["activations"] == b"clip,clip"
+    assert attributes["activation_alphas"] == [0, 0]
+    assert attributes["activation_betas"] == [32, 32]
 
 
 @pytest.mark.parametrize("neurons", [0, 16, 48, 1000, 1025, -64, 64.0, True])

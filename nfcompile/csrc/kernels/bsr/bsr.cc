@@ -17,6 +17,11 @@
 namespace nfcompile {
 namespace {
 
+// The largest batch over rows: beyond, tiles are as fast or faster, and in bf16 soon (Zen 4,
+// blocks of 16 x 16).
+constexpr int64_t kMaxBatch = 16;
+constexpr int64_t kMaxNarrowBatch = 9;
+
 // Lanes are the rows of a block; with fewer of them in use than this share, the weights do
 // better as CSR.
 constexpr double kMinLanesInUse = 0.6;
@@ -43,8 +48,9 @@ const BsrKernel* FindKernel(Isa isa, int64_t block_rows) {
 
 class SimdBsrMatMul final : public RowMatMul {
  public:
-  SimdBsrMatMul(const BsrView& view, const BsrKernel& kernel)
+  SimdBsrMatMul(const BsrView& view, const BsrKernel& kernel, int64_t max_batch)
       : kernel_(kernel),
+        max_batch_(max_batch),
         weights_(PackBsr(view, kernel)),
         description_(
             Cat(kernel.name, ", blocks of ", view.block_rows, " x ", view.block_columns)) {
@@ -53,7 +59,7 @@ class SimdBsrMatMul final : public RowMatMul {
 
   const char* description() const override { return description_.c_str(); }
 
-  int64_t max_batch(bool) const override { return kMaxBatch; }
+  int64_t max_batch(bool) const override { return max_batch_; }
 
   int64_t units() const override { return static_cast<int64_t>(cost_.size()) - 1; }
 
@@ -67,10 +73,8 @@ class SimdBsrMatMul final : public RowMatMul {
   }
 
  private:
-  // Beyond, tiles are as fast or faster.
-  static constexpr int64_t kMaxBatch = 16;
-
   const BsrKernel& kernel_;
+  const int64_t max_batch_;
   const BsrWeights weights_;
   const std::string description_;
   std::vector<int64_t> cost_;  // prefix sums over block rows
@@ -180,7 +184,9 @@ MatMul MakeBsrMatMul(const BsrView& weights, Isa isa, Precision precision) {
   } else {
     const BsrKernel* kernel = FindKernel(Fp32Isa(isa), weights.block_rows);
     if (kernel == nullptr) return MakeCsrFromBsr(weights, isa, precision);
-    rows = std::make_unique<SimdBsrMatMul>(weights, *kernel);
+    const bool narrow = precision == Precision::kBfloat16;
+    const int64_t most = narrow ? kMaxNarrowBatch : kMaxBatch;
+    rows = std::make_unique<SimdBsrMatMul>(weights, *kernel, most);
   }
   return MakeMatMul(std::move(rows), PackBsrTile(weights, precision), isa);
 }

@@ -11,7 +11,10 @@ namespace {
 
 // What a group costs besides its entries: the loop's start, the epilogue and the stores.
 constexpr int64_t kGroupCost = 8;
-constexpr int64_t kUnitGroups = 64;
+// Groups of a unit: few, so that many threads can share; but within a panel only the groups of
+// a unit are sorted, and few of them are worth little.
+constexpr int64_t kUnitGroups = 16;
+constexpr int64_t kPanelUnitGroups = 64;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -53,14 +56,14 @@ TileWeights TilePacker::Pack(Precision precision, int64_t panel_columns) {
   packed.out_features = out_features_;
   packed.precision = precision;
   packed.panels = std::max<int64_t>(CeilDiv(in_features_, width), 1);
-  packed.units = CeilDiv(count, kUnitGroups);
-  // Within a panel only the groups of a unit change places.
+  const int64_t unit = packed.panels == 1 ? kUnitGroups : kPanelUnitGroups;
+  packed.units = CeilDiv(count, unit);
   if (packed.panels == 1) SortGroups(groups_.begin(), groups_.end());
   packed.cost = AlignedArray<int64_t>(packed.units + 1);
   packed.cost[0] = 0;
   for (int64_t u = 0; u < packed.units; ++u) {
     packed.cost[u + 1] = packed.cost[u];
-    for (int64_t g = u * kUnitGroups; g < std::min((u + 1) * kUnitGroups, count); ++g) {
+    for (int64_t g = u * unit; g < std::min((u + 1) * unit, count); ++g) {
       packed.cost[u + 1] += int64_t{groups_[g].count} * groups_[g].rows + kGroupCost;
     }
   }
@@ -82,7 +85,7 @@ TileWeights TilePacker::Pack(Precision precision, int64_t panel_columns) {
     const Range panel{p * width, std::min((p + 1) * width, in_features_)};
     for (int64_t u = 0; u < packed.units; ++u) {
       packed.first_group[p * packed.units + u] = at.group;
-      PackUnit({u * kUnitGroups, std::min((u + 1) * kUnitGroups, count)}, panel, packed, at);
+      PackUnit({u * unit, std::min((u + 1) * unit, count)}, panel, packed, at);
     }
   }
   packed.first_group[packed.panels * packed.units] = at.group;
