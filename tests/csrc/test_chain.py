@@ -240,7 +240,7 @@ def test_slots_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="layer 1 must read 70 features, got 50"):
         network.chain()
     network.sources[1] = 7
-    with pytest.raises(ValueError, match="source of layer 1 must lie in 0 .. 1, got 7"):
+    with pytest.raises(ValueError, match=r"source of layer 1 must lie in 0 \.\. 1, got 7"):
         network.chain()
     with pytest.raises(ValueError, match="at least one layer"):
         Network("", [3]).chain()

@@ -9,9 +9,9 @@ MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa) {
   matmul.in_features = tile.in_features;
   matmul.out_features = tile.out_features;
   matmul.rows = std::move(rows);
-  matmul.tile_kernel = FindTileKernel(tile.precision, isa);
-  if (Fp32Isa(isa) == Isa::kAvx512 && tile.precision == Precision::kFloat32) {
-    matmul.half_kernel = FindTileKernel(tile.precision, Isa::kAvx2);
+  matmul.tile_kernel = FindTileKernel(tile.values.precision(), isa);
+  if (Fp32Isa(isa) == Isa::kAvx512 && tile.values.precision() == Precision::kFloat32) {
+    matmul.half_kernel = FindTileKernel(tile.values.precision(), Isa::kAvx2);
   }
   matmul.tile = std::move(tile);
   return matmul;

@@ -10,6 +10,7 @@
 #define NFCOMPILE_KERNELS_PANEL_SIMD_H_
 
 #include "base/partition.h"
+#include "kernels/element_simd.h"
 #include "kernels/simd.h"
 
 namespace nfcompile::NFCOMPILE_ISA {
@@ -24,18 +25,19 @@ constexpr int kPanelRows = 8;
 constexpr int kPanelRows = kWidth == 8 ? 6 : 3;
 #endif
 
-template <int kVectors, int kRows, int kPeriod>
-NFCOMPILE_INLINE void AddPanel(const float* w, const int32_t* starts, int64_t blocks,
+template <int kVectors, int kRows, int kPeriod, typename Weight>
+NFCOMPILE_INLINE void AddPanel(const Weight* w, const int32_t* starts, int64_t blocks,
                                int64_t columns, const float* x, int64_t x_stride,
                                Floats (&acc)[kRows][kVectors]) {
   // Independent sums hide the latency of the multiply-add where the tile itself is small.
   constexpr int kChains = kVectors * kRows >= 8 ? 1 : kVectors * kRows >= 3 ? 2 : 4;
   Floats chain[kChains][kRows][kVectors] = {};
-  const auto step = [&](int c, const float* wc, const float* xc)
+  const auto step = [&](int c, const Weight* wc, const float* xc)
                         __attribute__((always_inline)) {
                           Floats weight[kVectors];
 #pragma GCC unroll 2
-                          for (int v = 0; v < kVectors; ++v) weight[v] = Load(wc + v * kWidth);
+                          for (int v = 0; v < kVectors; ++v)
+                            weight[v] = LoadElements(wc + v * kWidth);
 #pragma GCC unroll 16
                           for (int m = 0; m < kRows; ++m) {
                             const Floats value = LoadRepeated<kPeriod>(xc + m * x_stride);

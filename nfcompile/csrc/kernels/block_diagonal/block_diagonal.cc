@@ -49,9 +49,11 @@ const char* InputName(BlockInput input) {
 class SimdBlockDiagonalMatMul final : public RowMatMul {
  public:
   SimdBlockDiagonalMatMul(const BlockDiagonalView& view, const BlockIndex& rows,
-                          const BlockIndex& cols, const BlockDiagonalKernel& kernel)
+                          const BlockIndex& cols, const BlockDiagonalKernel& kernel,
+                          Precision precision)
       : kernel_(kernel),
-        weights_(PackBlockDiagonal(view, rows, cols, kernel.width, kernel.strip_vectors)),
+        weights_(
+            PackBlockDiagonal(view, rows, cols, kernel.width, kernel.strip_vectors, precision)),
         description_(Cat(kernel.name, ", ", LayoutName(weights_.layout), ", columns ",
                          InputName(weights_.input), ", rows ",
                          weights_.rows.data() == nullptr ? "in place" : "scattered")) {}
@@ -124,7 +126,8 @@ MatMul MakeBlockDiagonalMatMul(const BlockDiagonalView& weights, Isa isa, Precis
   TileWeights tile = PackBlockDiagonalTile(weights, rows, cols, precision);
   std::unique_ptr<RowMatMul> row_form;
   if (const BlockDiagonalKernel* kernel = FindKernel(Fp32Isa(isa)); kernel != nullptr) {
-    row_form = std::make_unique<SimdBlockDiagonalMatMul>(weights, rows, cols, *kernel);
+    row_form =
+        std::make_unique<SimdBlockDiagonalMatMul>(weights, rows, cols, *kernel, precision);
   } else {
     row_form = MakeScalarBlockDiagonalMatMul(weights, std::move(rows), std::move(cols));
   }

@@ -10,6 +10,7 @@
 #include "base/isa.h"
 #include "kernels/block_diagonal/block_diagonal.h"
 #include "kernels/matmul.h"
+#include "kernels/weight_array.h"
 
 namespace nfcompile {
 
@@ -51,7 +52,7 @@ struct BlockDiagonalWeights {
   int64_t row_stride = 0;  // of the rule, where the side follows one
   int64_t col_stride = 0;
   BlockInput input = BlockInput::kInPlace;
-  AlignedArray<float> values;  // by group; then [strip][c][lane], [r][c][lane] or [c][lane]
+  WeightArray values;  // by group; then [strip][c][lane], [r][c][lane] or [c][lane]
   // Lists, null where the side is read or written in place:
   // kRows [group][row or column], kBlocks [group][row or column][lane].
   AlignedArray<int32_t> rows;
@@ -81,7 +82,8 @@ extern const BlockDiagonalKernel block_diagonal_f32_avx512_emulated;
 BlockIndex ResolveSide(const BlockDiagonalView& view, bool is_row);
 
 BlockDiagonalWeights PackBlockDiagonal(const BlockDiagonalView& view, const BlockIndex& rows,
-                                       const BlockIndex& cols, int width, int strip_vectors);
+                                       const BlockIndex& cols, int width, int strip_vectors,
+                                       Precision precision);
 
 // The readable twin: plain loops over the lists.
 std::unique_ptr<RowMatMul> MakeScalarBlockDiagonalMatMul(const BlockDiagonalView& weights,

@@ -10,8 +10,13 @@ namespace {
 class Packer {
  public:
   Packer(const BlockDiagonalView& view, const BlockIndex& rows, const BlockIndex& cols,
-         int width, int strip_vectors)
-      : view_(view), rows_(rows), cols_(cols), width_(width), strip_vectors_(strip_vectors) {}
+         int width, int strip_vectors, Precision precision)
+      : view_(view),
+        rows_(rows),
+        cols_(cols),
+        width_(width),
+        strip_vectors_(strip_vectors),
+        precision_(precision) {}
 
   BlockDiagonalWeights Pack() {
     w_.in_features = view_.in_features;
@@ -90,14 +95,14 @@ class Packer {
     const int64_t lanes = view_.block_rows * w_.period;
     w_.groups = view_.blocks / w_.period;
     w_.vectors = (lanes + width_ - 1) / width_;
-    w_.values = AlignedArray<float>(w_.groups * w_.vectors * view_.block_columns * width_);
-    float* next = w_.values.data();
+    w_.values = WeightArray(w_.groups * w_.vectors * view_.block_columns * width_, precision_);
+    size_t next = 0;
     for (int64_t g = 0; g < w_.groups; ++g) {
       for (int64_t first = 0; first < w_.vectors; first += strip_vectors_) {
         const int64_t end = std::min<int64_t>(first + strip_vectors_, w_.vectors);
         for (int64_t c = 0; c < view_.block_columns; ++c) {
           for (int64_t l = first * width_; l < end * width_; ++l) {
-            *next++ = Value(g * w_.period + l % w_.period, l / w_.period, c);
+            w_.values.Set(next++, Value(g * w_.period + l % w_.period, l / w_.period, c));
           }
         }
       }
@@ -116,13 +121,13 @@ class Packer {
   void PackBlocks() {
     w_.groups = (view_.blocks + width_ - 1) / width_;
     w_.values =
-        AlignedArray<float>(w_.groups * view_.block_rows * view_.block_columns * width_);
-    float* next = w_.values.data();
+        WeightArray(w_.groups * view_.block_rows * view_.block_columns * width_, precision_);
+    size_t next = 0;
     for (int64_t g = 0; g < w_.groups; ++g) {
       for (int64_t r = 0; r < view_.block_rows; ++r) {
         for (int64_t c = 0; c < view_.block_columns; ++c) {
           for (int64_t lane = 0; lane < width_; ++lane)
-            *next++ = Value(g * width_ + lane, r, c);
+            w_.values.Set(next++, Value(g * width_ + lane, r, c));
         }
       }
     }
@@ -150,7 +155,7 @@ class Packer {
     const int64_t stride = rows_.stride;
     const int64_t run = view_.block_rows * stride;
     w_.groups = view_.out_features / width_;
-    w_.values = AlignedArray<float>(w_.groups * view_.block_columns * width_);
+    w_.values = WeightArray(w_.groups * view_.block_columns * width_, precision_);
     w_.shuffle = AlignedArray<int32_t>(view_.block_columns * width_);
     for (int64_t c = 0; c < view_.block_columns; ++c) {
       for (int64_t lane = 0; lane < width_; ++lane) {
@@ -158,12 +163,12 @@ class Packer {
             static_cast<int32_t>(lane / run * run + c * stride + lane % stride);
       }
     }
-    float* next = w_.values.data();
+    size_t next = 0;
     for (int64_t g = 0; g < w_.groups; ++g) {
       for (int64_t c = 0; c < view_.block_columns; ++c) {
         for (int64_t lane = 0; lane < width_; ++lane) {
           const int64_t o = g * width_ + lane;
-          *next++ = Value(o / run * stride + o % stride, o % run / stride, c);
+          w_.values.Set(next++, Value(o / run * stride + o % stride, o % run / stride, c));
         }
       }
     }
@@ -174,14 +179,16 @@ class Packer {
   const BlockIndex& cols_;
   const int64_t width_;
   const int64_t strip_vectors_;
+  const Precision precision_;
   BlockDiagonalWeights w_;
 };
 
 }  // namespace
 
 BlockDiagonalWeights PackBlockDiagonal(const BlockDiagonalView& view, const BlockIndex& rows,
-                                       const BlockIndex& cols, int width, int strip_vectors) {
-  return Packer(view, rows, cols, width, strip_vectors).Pack();
+                                       const BlockIndex& cols, int width, int strip_vectors,
+                                       Precision precision) {
+  return Packer(view, rows, cols, width, strip_vectors, precision).Pack();
 }
 
 }  // namespace nfcompile

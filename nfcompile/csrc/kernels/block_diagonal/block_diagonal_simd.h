@@ -9,23 +9,37 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-void BlockDiagonalTimesMatrix(const BlockDiagonalWeights& weights, const Operands& operands,
-                              Range batch, Range groups, float* workspace) {
+template <typename Weight>
+void RunLayout(const BlockDiagonalWeights& weights, const Operands& operands, Range batch,
+               Range groups, float* workspace) {
   switch (weights.layout) {
     case BlockLayout::kBlocks:
-      return RunBlocks(weights, operands, batch, groups, workspace);
-    case BlockLayout::kShuffle:
-      if (weights.block_columns == 1) return RunShuffle<1>(weights, operands, batch, groups);
-      if (weights.block_columns == 2) return RunShuffle<2>(weights, operands, batch, groups);
-      if (weights.block_columns == 4) return RunShuffle<4>(weights, operands, batch, groups);
-      return RunShuffle<kMaxShuffles>(weights, operands, batch, groups);
-    case BlockLayout::kRows:
-      if (weights.period == 1) return RunRows<1>(weights, operands, batch, groups, workspace);
-      if (weights.period == 2) return RunRows<2>(weights, operands, batch, groups, workspace);
-      if (weights.period == 4) return RunRows<4>(weights, operands, batch, groups, workspace);
+      return RunBlocks<Weight>(weights, operands, batch, groups, workspace);
+    case BlockLayout::kShuffle: {
+      const int64_t columns = weights.block_columns;
+      if (columns == 1) return RunShuffle<Weight, 1>(weights, operands, batch, groups);
+      if (columns == 2) return RunShuffle<Weight, 2>(weights, operands, batch, groups);
+      if (columns == 4) return RunShuffle<Weight, 4>(weights, operands, batch, groups);
+      return RunShuffle<Weight, kMaxShuffles>(weights, operands, batch, groups);
+    }
+    case BlockLayout::kRows: {
+      const int64_t period = weights.period;
+      if (period == 1) return RunRows<Weight, 1>(weights, operands, batch, groups, workspace);
+      if (period == 2) return RunRows<Weight, 2>(weights, operands, batch, groups, workspace);
+      if (period == 4) return RunRows<Weight, 4>(weights, operands, batch, groups, workspace);
       if constexpr (kWidth == 16) {
-        return RunRows<8>(weights, operands, batch, groups, workspace);
+        return RunRows<Weight, 8>(weights, operands, batch, groups, workspace);
       }
+    }
+  }
+}
+
+void BlockDiagonalTimesMatrix(const BlockDiagonalWeights& weights, const Operands& operands,
+                              Range batch, Range groups, float* workspace) {
+  if (weights.values.precision() == Precision::kBfloat16) {
+    RunLayout<uint16_t>(weights, operands, batch, groups, workspace);
+  } else {
+    RunLayout<float>(weights, operands, batch, groups, workspace);
   }
 }
 

@@ -32,9 +32,9 @@ NFCOMPILE_INLINE int64_t FirstOfRun(int64_t block, int64_t extent, int64_t strid
   return block / stride * (extent * stride) + block % stride;
 }
 
-template <int kElements, int kRows>
+template <int kElements, int kRows, typename Weight>
 NFCOMPILE_INLINE void BlocksTile(const BlockDiagonalWeights& weights, const Operands& operands,
-                                 const float* w, LaneInput input, int64_t m, int64_t group,
+                                 const Weight* w, LaneInput input, int64_t m, int64_t group,
                                  int64_t e) {
   const int64_t columns = weights.block_columns;
   Floats acc[kElements][kRows] = {};
@@ -46,7 +46,7 @@ NFCOMPILE_INLINE void BlocksTile(const BlockDiagonalWeights& weights, const Oper
     }
 #pragma GCC unroll 4
     for (int i = 0; i < kElements; ++i) {
-      const Floats weight = Load(w + (i * columns + c) * kWidth);
+      const Floats weight = LoadElements(w + (i * columns + c) * kWidth);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) acc[i][r] += weight * x[r];
     }
@@ -101,12 +101,13 @@ NFCOMPILE_INLINE LaneInput BlocksInput(const BlockDiagonalWeights& weights,
   return {workspace, columns * kWidth, kWidth};
 }
 
-template <int kRows>
+template <typename Weight, int kRows>
 void RunBlocksTile(const BlockDiagonalWeights& weights, const Operands& operands, int64_t m,
                    Range groups, float* workspace) {
   constexpr int kElements = kElementsFor<kRows>;
   const int64_t element_floats = weights.block_columns * kWidth;
-  const float* w = weights.values.data() + groups.begin * weights.block_rows * element_floats;
+  const Weight* w =
+      weights.values.Data(Weight()) + groups.begin * weights.block_rows * element_floats;
   for (int64_t g = groups.begin; g < groups.end; ++g) {
     const LaneInput input = BlocksInput(weights, operands, m, kRows, g, workspace);
     int64_t e = 0;
@@ -121,12 +122,13 @@ void RunBlocksTile(const BlockDiagonalWeights& weights, const Operands& operands
   }
 }
 
+template <typename Weight>
 void RunBlocks(const BlockDiagonalWeights& weights, const Operands& operands, Range batch,
                Range groups, float* workspace) {
   const int64_t group_floats = weights.block_rows * weights.block_columns * kWidth;
   ForEachChunk(groups, group_floats, [&](Range chunk) {
     ForEachTile<kPanelRows>(batch, [&](int64_t m, auto count) {
-      RunBlocksTile<decltype(count)::kValue>(weights, operands, m, chunk, workspace);
+      RunBlocksTile<Weight, decltype(count)::kValue>(weights, operands, m, chunk, workspace);
     });
   });
 }

@@ -51,8 +51,8 @@ __attribute__((noinline)) void FinishAndScatter(const Operands& operands, int64_
 }
 
 // One strip of kVectors vectors for kRows batch rows from m on.
-template <int kVectors, int kRows, int kPeriod>
-void RowsTile(const BlockDiagonalWeights& weights, const Operands& operands, const float* w,
+template <int kVectors, int kRows, int kPeriod, typename Weight>
+void RowsTile(const BlockDiagonalWeights& weights, const Operands& operands, const Weight* w,
               TileInput input, int64_t m, int64_t group, int64_t first_vector) {
   const int32_t start = 0;
   const int64_t group_rows = weights.block_rows * kPeriod;
@@ -108,11 +108,12 @@ NFCOMPILE_INLINE void TransposeRowsInput(const BlockDiagonalWeights& weights,
   }
 }
 
-template <int kRows, int kPeriod>
+template <typename Weight, int kRows, int kPeriod>
 void RunRowsTile(const BlockDiagonalWeights& weights, const Operands& operands, int64_t m,
                  Range groups, float* workspace) {
   const int64_t columns = weights.block_columns;
-  const float* w = weights.values.data() + groups.begin * weights.vectors * columns * kWidth;
+  const Weight* w =
+      weights.values.Data(Weight()) + groups.begin * weights.vectors * columns * kWidth;
   Range run{groups.begin, groups.begin};  // of the groups that are transposed
   for (int64_t g = groups.begin; g < groups.end; ++g) {
     TileInput input{operands.x + m * weights.in_features + g * columns * kPeriod,
@@ -139,13 +140,14 @@ void RunRowsTile(const BlockDiagonalWeights& weights, const Operands& operands, 
   }
 }
 
-template <int kPeriod>
+template <typename Weight, int kPeriod>
 void RunRows(const BlockDiagonalWeights& weights, const Operands& operands, Range batch,
              Range groups, float* workspace) {
   static_assert(kPanelVectors == 2);
   ForEachChunk(groups, weights.vectors * weights.block_columns * kWidth, [&](Range chunk) {
     ForEachTile<kPanelRows>(batch, [&](int64_t m, auto count) {
-      RunRowsTile<decltype(count)::kValue, kPeriod>(weights, operands, m, chunk, workspace);
+      RunRowsTile<Weight, decltype(count)::kValue, kPeriod>(weights, operands, m, chunk,
+                                                            workspace);
     });
   });
 }

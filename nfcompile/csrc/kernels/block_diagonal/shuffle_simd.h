@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kMaxShuffles = kWidth / 2;  // a run has at most half a vector's columns
 
-template <int kColumns, int kRows>
+template <typename Weight, int kColumns, int kRows>
 void RunShuffleTile(const BlockDiagonalWeights& weights, const Operands& operands, int64_t m,
                     Range groups) {
   typedef int32_t UnalignedInts __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
@@ -25,7 +25,7 @@ void RunShuffleTile(const BlockDiagonalWeights& weights, const Operands& operand
   for (int c = 0; c < kColumns; ++c) {
     mask[c] = *reinterpret_cast<const UnalignedInts*>(weights.shuffle.data() + c * kWidth);
   }
-  const float* w = weights.values.data() + groups.begin * kColumns * kWidth;
+  const Weight* w = weights.values.Data(Weight()) + groups.begin * kColumns * kWidth;
   for (int64_t g = groups.begin; g < groups.end; ++g, w += kColumns * kWidth) {
     const int64_t o = g * kWidth;
     const Floats bias = LoadBias(operands.epilogue, o, kWidth);
@@ -35,7 +35,7 @@ void RunShuffleTile(const BlockDiagonalWeights& weights, const Operands& operand
       Floats acc = Splat(0.0f);
 #pragma GCC unroll 8
       for (int c = 0; c < kColumns; ++c) {
-        acc += Load(w + c * kWidth) * __builtin_shuffle(x, mask[c]);
+        acc += LoadElements(w + c * kWidth) * __builtin_shuffle(x, mask[c]);
       }
       const int64_t index = (m + r) * weights.out_features + o;
       FinishAndStore(operands.epilogue, acc, bias, operands.y, index, kWidth);
@@ -43,13 +43,13 @@ void RunShuffleTile(const BlockDiagonalWeights& weights, const Operands& operand
   }
 }
 
-template <int kColumns>
+template <typename Weight, int kColumns>
 void RunShuffle(const BlockDiagonalWeights& weights, const Operands& operands, Range batch,
                 Range groups) {
   constexpr int kMaxRows = 4;
   ForEachChunk(groups, kColumns * kWidth, [&](Range chunk) {
     ForEachTile<kMaxRows>(batch, [&](int64_t m, auto count) {
-      RunShuffleTile<kColumns, decltype(count)::kValue>(weights, operands, m, chunk);
+      RunShuffleTile<Weight, kColumns, decltype(count)::kValue>(weights, operands, m, chunk);
     });
   });
 }

@@ -48,10 +48,10 @@ const BsrKernel* FindKernel(Isa isa, int64_t block_rows) {
 
 class SimdBsrMatMul final : public RowMatMul {
  public:
-  SimdBsrMatMul(const BsrView& view, const BsrKernel& kernel, int64_t max_batch)
+  SimdBsrMatMul(const BsrView& view, const BsrKernel& kernel, Precision precision)
       : kernel_(kernel),
-        max_batch_(max_batch),
-        weights_(PackBsr(view, kernel)),
+        max_batch_(precision == Precision::kBfloat16 ? kMaxNarrowBatch : kMaxBatch),
+        weights_(PackBsr(view, kernel, precision)),
         description_(
             Cat(kernel.name, ", blocks of ", view.block_rows, " x ", view.block_columns)) {
     for (int64_t i = 0; i < view.indptr.size(); ++i) cost_.push_back(view.indptr[i] * 8 + i);
@@ -132,7 +132,7 @@ TileWeights PackBsrTile(const BsrView& view, Precision precision) {
 
 }  // namespace
 
-BsrWeights PackBsr(const BsrView& view, const BsrKernel& kernel) {
+BsrWeights PackBsr(const BsrView& view, const BsrKernel& kernel, Precision precision) {
   const int64_t width = kernel.width;
   BsrWeights weights;
   weights.in_features = view.in_features;
@@ -143,12 +143,12 @@ BsrWeights PackBsr(const BsrView& view, const BsrKernel& kernel) {
   weights.indptr = AlignedArray<int64_t>(view.indptr.size());
   weights.starts = AlignedArray<int32_t>(view.blocks);
   weights.values =
-      AlignedArray<float>(view.blocks * view.block_columns * weights.vectors * width);
+      WeightArray(view.blocks * view.block_columns * weights.vectors * width, precision);
   for (int64_t i = 0; i < view.indptr.size(); ++i) weights.indptr[i] = view.indptr[i];
   for (int64_t p = 0; p < view.blocks; ++p) {
     weights.starts[p] = static_cast<int32_t>(view.indices[p] * view.block_columns);
   }
-  float* next = weights.values.data();
+  size_t next = 0;
   for (int64_t i = 0; i + 1 < view.indptr.size(); ++i) {
     for (int64_t first = 0; first < weights.vectors; first += kernel.strip_vectors) {
       const int64_t lanes =
@@ -157,7 +157,7 @@ BsrWeights PackBsr(const BsrView& view, const BsrKernel& kernel) {
         for (int64_t c = 0; c < view.block_columns; ++c) {
           for (int64_t r = first * width; r < first * width + lanes; ++r) {
             const int64_t from = (p * view.block_rows + r) * view.block_columns + c;
-            *next++ = r < view.block_rows ? view.values[from] : 0.0f;
+            weights.values.Set(next++, r < view.block_rows ? view.values[from] : 0.0f);
           }
         }
       }
@@ -184,9 +184,7 @@ MatMul MakeBsrMatMul(const BsrView& weights, Isa isa, Precision precision) {
   } else {
     const BsrKernel* kernel = FindKernel(Fp32Isa(isa), weights.block_rows);
     if (kernel == nullptr) return MakeCsrFromBsr(weights, isa, precision);
-    const bool narrow = precision == Precision::kBfloat16;
-    const int64_t most = narrow ? kMaxNarrowBatch : kMaxBatch;
-    rows = std::make_unique<SimdBsrMatMul>(weights, *kernel, most);
+    rows = std::make_unique<SimdBsrMatMul>(weights, *kernel, precision);
   }
   return MakeMatMul(std::move(rows), PackBsrTile(weights, precision), isa);
 }

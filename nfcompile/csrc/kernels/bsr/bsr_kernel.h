@@ -9,6 +9,7 @@
 #include "base/isa.h"
 #include "kernels/bsr/bsr.h"
 #include "kernels/matmul.h"
+#include "kernels/weight_array.h"
 
 namespace nfcompile {
 
@@ -23,7 +24,7 @@ struct BsrWeights {
   int64_t vectors = 0;
   AlignedArray<int64_t> indptr;  // [out / block_rows + 1]
   AlignedArray<int32_t> starts;  // first column of each block
-  AlignedArray<float> values;
+  WeightArray values;
 };
 
 // One entry of the table. Computes the block rows `rows` for batch rows `batch`.
@@ -39,7 +40,7 @@ extern const BsrKernel bsr_f32_avx2;
 extern const BsrKernel bsr_f32_avx512;
 extern const BsrKernel bsr_f32_avx512_emulated;
 
-BsrWeights PackBsr(const BsrView& view, const BsrKernel& kernel);
+BsrWeights PackBsr(const BsrView& view, const BsrKernel& kernel, Precision precision);
 
 // The readable twin: plain loops over the three arrays.
 std::unique_ptr<RowMatMul> MakeScalarBsrMatMul(const BsrView& weights);

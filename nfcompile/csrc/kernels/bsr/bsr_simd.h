@@ -10,8 +10,8 @@ namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
 // Rows o .. o + outputs of y for kRows batch rows from m on.
-template <int kVectors, int kRows>
-void BsrTile(const BsrWeights& weights, const Operands& operands, int64_t i, const float* w,
+template <int kVectors, int kRows, typename Weight>
+void BsrTile(const BsrWeights& weights, const Operands& operands, int64_t i, const Weight* w,
              int64_t m, int64_t o, int64_t outputs) {
   const int64_t begin = weights.indptr.data()[i];
   const int64_t blocks = weights.indptr.data()[i + 1] - begin;
@@ -31,13 +31,14 @@ void BsrTile(const BsrWeights& weights, const Operands& operands, int64_t i, con
   }
 }
 
-void BsrTimesMatrix(const BsrWeights& weights, const Operands& operands, Range batch,
-                    Range rows) {
+template <typename Weight>
+void RunBlockRows(const BsrWeights& weights, const Operands& operands, Range batch,
+                  Range rows) {
   const int64_t block_floats = weights.block_columns * kWidth;
   for (int64_t i = rows.begin; i < rows.end; ++i) {
     const int64_t begin = weights.indptr.data()[i];
     const int64_t blocks = weights.indptr.data()[i + 1] - begin;
-    const float* w = weights.values.data() + begin * weights.vectors * block_floats;
+    const Weight* w = weights.values.Data(Weight()) + begin * weights.vectors * block_floats;
     for (int64_t first = 0; first < weights.vectors; first += kPanelVectors) {
       const int64_t o = i * weights.block_rows + first * kWidth;
       const int64_t left = weights.vectors - first;
@@ -52,6 +53,15 @@ void BsrTimesMatrix(const BsrWeights& weights, const Operands& operands, Range b
       });
       w += blocks * vectors * block_floats;
     }
+  }
+}
+
+void BsrTimesMatrix(const BsrWeights& weights, const Operands& operands, Range batch,
+                    Range rows) {
+  if (weights.values.precision() == Precision::kBfloat16) {
+    RunBlockRows<uint16_t>(weights, operands, batch, rows);
+  } else {
+    RunBlockRows<float>(weights, operands, batch, rows);
   }
 }
 

@@ -23,8 +23,8 @@ const CsrKernel* FindKernel(Isa isa) {
 
 class SimdCsrMatMul final : public RowMatMul {
  public:
-  SimdCsrMatMul(const CsrView& view, const CsrKernel& kernel)
-      : kernel_(kernel), weights_(PackCsr(view, kernel.width)) {
+  SimdCsrMatMul(const CsrView& view, const CsrKernel& kernel, Precision precision)
+      : kernel_(kernel), weights_(PackCsr(view, kernel.width, precision)) {
     const int64_t out = view.out_features();
     for (int64_t o = 0; o < out; o += kCsrChunk) cost_.push_back(view.indptr[o] + 2 * o);
     cost_.push_back(view.nnz + 2 * out);
@@ -57,10 +57,10 @@ class SimdCsrMatMul final : public RowMatMul {
   std::vector<int64_t> cost_;  // prefix sums over chunks
 };
 
-std::unique_ptr<RowMatMul> MakeRows(const CsrView& weights, Isa isa) {
+std::unique_ptr<RowMatMul> MakeRows(const CsrView& weights, Isa isa, Precision precision) {
   const CsrKernel* kernel = FindKernel(Fp32Isa(isa));
   if (kernel == nullptr) return MakeScalarCsrMatMul(weights);
-  return std::make_unique<SimdCsrMatMul>(weights, *kernel);
+  return std::make_unique<SimdCsrMatMul>(weights, *kernel, precision);
 }
 
 }  // namespace
@@ -71,7 +71,7 @@ MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision) {
           "in_features must lie in 0 .. ", kMax, ", got ", weights.in_features);
   CheckIndptr("CSR", weights.indptr, weights.indices, weights.nnz, weights.in_features,
               "in_features");
-  return MakeMatMul(MakeRows(weights, isa), PackCsrTile(weights, precision), isa);
+  return MakeMatMul(MakeRows(weights, isa, precision), PackCsrTile(weights, precision), isa);
 }
 
 }  // namespace nfcompile

@@ -10,6 +10,7 @@
 #include "base/isa.h"
 #include "kernels/csr/csr.h"
 #include "kernels/matmul.h"
+#include "kernels/weight_array.h"
 
 namespace nfcompile {
 
@@ -33,7 +34,7 @@ struct CsrSlices {
   int64_t out_features = 0;
   std::vector<int64_t> chunk;  // first slice of each chunk of kCsrChunk rows, and the end
   std::vector<CsrSlice> slices;
-  AlignedArray<float> values;
+  WeightArray values;
   AlignedArray<uint16_t> narrow;  // column of each entry where in_features <= 65536
   AlignedArray<int32_t> wide;     // else
 };
@@ -51,7 +52,7 @@ extern const CsrKernel csr_f32_avx2;
 extern const CsrKernel csr_f32_avx512;
 extern const CsrKernel csr_f32_avx512_emulated;
 
-CsrSlices PackCsr(const CsrView& view, int width);
+CsrSlices PackCsr(const CsrView& view, int width, Precision precision);
 
 // The rows for tiles: those that read the same columns together.
 TileWeights PackCsrTile(const CsrView& view, Precision precision);

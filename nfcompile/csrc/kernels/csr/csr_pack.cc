@@ -34,10 +34,11 @@ int64_t PanelColumns(const CsrView& view, Precision precision) {
 
 class SlicePacker {
  public:
-  SlicePacker(const CsrView& view, int width) : view_(view), width_(width) {
+  SlicePacker(const CsrView& view, int width, Precision precision)
+      : view_(view), width_(width) {
     packed_.in_features = view.in_features;
     packed_.out_features = view.out_features();
-    packed_.values = AlignedArray<float>(view.nnz);
+    packed_.values = WeightArray(view.nnz, precision);
     narrow_ = view.in_features <= kMaxNarrowColumns;
     if (narrow_) {
       packed_.narrow = AlignedArray<uint16_t>(view.nnz);
@@ -67,7 +68,7 @@ class SlicePacker {
   int64_t Length(int64_t row) const { return view_.indptr[row + 1] - view_.indptr[row]; }
 
   void Append(int64_t entry) {
-    packed_.values[end_] = view_.values[entry];
+    packed_.values.Set(end_, view_.values[entry]);
     if (narrow_) {
       packed_.narrow[end_] = static_cast<uint16_t>(view_.indices[entry]);
     } else {
@@ -105,7 +106,9 @@ class SlicePacker {
 
 }  // namespace
 
-CsrSlices PackCsr(const CsrView& view, int width) { return SlicePacker(view, width).Pack(); }
+CsrSlices PackCsr(const CsrView& view, int width, Precision precision) {
+  return SlicePacker(view, width, precision).Pack();
+}
 
 TileWeights PackCsrTile(const CsrView& view, Precision precision) {
   // Rows by their columns, in the order of the first of each kind.

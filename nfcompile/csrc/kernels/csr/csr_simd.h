@@ -3,15 +3,17 @@
 #define NFCOMPILE_KERNELS_CSR_CSR_SIMD_H_
 
 #include "kernels/csr/csr_kernel.h"
+#include "kernels/element_simd.h"
 #include "kernels/epilogue_simd.h"
 
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-template <typename Index>
+template <typename Weight, typename Index>
 void RunSlices(const CsrSlices& packed, const Index* column, const float* x,
                const Operands& operands, Range rows, int64_t y_offset) {
   float sums[kCsrChunk + kWidth];
+  const Weight* all = packed.values.Data(Weight());
   for (int64_t first = rows.begin; first < rows.end; first += kCsrChunk) {
     const int64_t chunk = first / kCsrChunk;
     const int64_t last = rows.end - first < kCsrChunk ? rows.end - first : kCsrChunk;
@@ -20,21 +22,22 @@ void RunSlices(const CsrSlices& packed, const Index* column, const float* x,
     for (; slice != end; ++slice) {
       Floats even = Splat(0.0f);
       Floats odd = Splat(0.0f);
-      const float* values = packed.values.data() + slice->begin;
+      const Weight* values = all + slice->begin;
       const Index* index = column + slice->begin;
       int32_t k = 0;
       for (; k + 2 <= slice->length; k += 2) {
-        even += Load(values + k * kWidth) * Gather(x, index + k * kWidth);
-        odd += Load(values + (k + 1) * kWidth) * Gather(x, index + (k + 1) * kWidth);
+        even += LoadElements(values + k * kWidth) * Gather(x, index + k * kWidth);
+        odd += LoadElements(values + (k + 1) * kWidth) * Gather(x, index + (k + 1) * kWidth);
       }
-      if (k < slice->length) even += Load(values + k * kWidth) * Gather(x, index + k * kWidth);
+      if (k < slice->length)
+        even += LoadElements(values + k * kWidth) * Gather(x, index + k * kWidth);
       float lane_sum[kWidth];
       Store(lane_sum, even + odd);
       int64_t p = slice->rest;
       for (int lane = 0; lane < slice->lanes; ++lane) {
         float sum = lane_sum[lane];
         for (const int64_t stop = p + slice->rest_size[lane]; p < stop; ++p) {
-          sum += packed.values[p] * x[column[p]];
+          sum += LoadElement(all + p) * x[column[p]];
         }
         sums[slice->row[lane] - first] = sum;
       }
@@ -48,13 +51,22 @@ void RunSlices(const CsrSlices& packed, const Index* column, const float* x,
   }
 }
 
-void CsrTimesVector(const CsrSlices& packed, const Operands& operands, int64_t m, Range rows) {
+template <typename Weight>
+void RunRow(const CsrSlices& packed, const Operands& operands, int64_t m, Range rows) {
   const float* x = operands.x + m * packed.in_features;
   const int64_t y_offset = m * packed.out_features;
   if (packed.wide.data() == nullptr) {
-    RunSlices(packed, packed.narrow.data(), x, operands, rows, y_offset);
+    RunSlices<Weight>(packed, packed.narrow.data(), x, operands, rows, y_offset);
   } else {
-    RunSlices(packed, packed.wide.data(), x, operands, rows, y_offset);
+    RunSlices<Weight>(packed, packed.wide.data(), x, operands, rows, y_offset);
+  }
+}
+
+void CsrTimesVector(const CsrSlices& packed, const Operands& operands, int64_t m, Range rows) {
+  if (packed.values.precision() == Precision::kBfloat16) {
+    RunRow<uint16_t>(packed, operands, m, rows);
+  } else {
+    RunRow<float>(packed, operands, m, rows);
   }
 }
 

@@ -17,6 +17,7 @@
 #include "base/partition.h"
 #include "kernels/epilogue.h"
 #include "kernels/precision.h"
+#include "kernels/weight_array.h"
 
 namespace nfcompile {
 
@@ -44,14 +45,12 @@ struct TileGroup {
 struct TileWeights {
   int64_t in_features = 0;
   int64_t out_features = 0;
-  Precision precision = Precision::kFloat32;
   int64_t panels = 1;
   int64_t units = 0;
   AlignedArray<int64_t> cost;         // [units + 1] prefix sums, about one a multiply-add
   AlignedArray<int64_t> first_group;  // [panels * units + 1]
   AlignedArray<TileGroup> groups;
-  AlignedArray<float> values;
-  AlignedArray<uint16_t> narrow;  // in place of values where the precision is bf16
+  WeightArray values;
   AlignedArray<int32_t> columns;
 };
 

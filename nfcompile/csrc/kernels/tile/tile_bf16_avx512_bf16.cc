@@ -104,7 +104,7 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
   constexpr int kWanted = 8 / (kRows * kVectors);
   constexpr int kChains = kWanted >= 4 ? 4 : kWanted >= 2 ? 2 : 1;
   Floats acc[kChains][kRows][kVectors] = {};
-  const uint16_t* values = weights.narrow.data() + group.value;
+  const uint16_t* values = weights.values.Data(uint16_t()) + group.value;
   const int32_t* columns = weights.columns.data() + group.column;
   const auto* x = static_cast<const uint16_t*>(operands.x);
   const auto add = [&](Floats(&sums)[kRows][kVectors],

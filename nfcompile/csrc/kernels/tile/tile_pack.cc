@@ -54,7 +54,6 @@ TileWeights TilePacker::Pack(Precision precision, int64_t panel_columns) {
   TileWeights packed;
   packed.in_features = in_features_;
   packed.out_features = out_features_;
-  packed.precision = precision;
   packed.panels = std::max<int64_t>(CeilDiv(in_features_, width), 1);
   const int64_t unit = packed.panels == 1 ? kUnitGroups : kPanelUnitGroups;
   packed.units = CeilDiv(count, unit);
@@ -75,11 +74,7 @@ TileWeights TilePacker::Pack(Precision precision, int64_t panel_columns) {
   packed.columns = AlignedArray<int32_t>(filled);
   const auto padding = pairs ? packed.panels * count * kTileGroupRows : 0;
   const auto values = static_cast<int64_t>(values_.size()) + padding;
-  if (pairs) {
-    packed.narrow = AlignedArray<uint16_t>(values);
-  } else {
-    packed.values = AlignedArray<float>(values);
-  }
+  packed.values = WeightArray(values, precision);
   Cursor at;
   for (int64_t p = 0; p < packed.panels; ++p) {
     const Range panel{p * width, std::min((p + 1) * width, in_features_)};
@@ -93,7 +88,7 @@ TileWeights TilePacker::Pack(Precision precision, int64_t panel_columns) {
 }
 
 void TilePacker::PackUnit(Range groups, Range panel, TileWeights& packed, Cursor& at) const {
-  const int64_t step = packed.precision == Precision::kBfloat16 ? 2 : 1;
+  const int64_t step = packed.values.precision() == Precision::kBfloat16 ? 2 : 1;
   std::vector<Entries> entries;
   std::vector<TileGroup> heads;
   for (int64_t g = groups.begin; g < groups.end; ++g) {
@@ -115,11 +110,7 @@ void TilePacker::PackUnit(Range groups, Range panel, TileWeights& packed, Cursor
           k < stored ? from.columns[k] : static_cast<int32_t>(in_features_);
       for (int64_t r = 0; r < head.rows; ++r) {
         const float value = k < stored ? from.values[k * head.rows + r] : 0.0f;
-        if (step == 2) {
-          packed.narrow[at.value + (k / 2 * head.rows + r) * 2 + k % 2] = ToBfloat16(value);
-        } else {
-          packed.values[at.value + k * head.rows + r] = value;
-        }
+        packed.values.Set(at.value + (k / step * head.rows + r) * step + k % step, value);
       }
     }
     at.column += head.count;

@@ -2,7 +2,7 @@
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_PACK_SIMD_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_PACK_SIMD_H_
 
-#include "kernels/tile/element_simd.h"
+#include "kernels/element_simd.h"
 #include "kernels/tile/tile.h"
 #include "kernels/transpose_simd.h"
 

@@ -16,8 +16,8 @@ static inline void FromFloat(float value, uint16_t* to) { *to = ToBfloat16(value
 
 template <typename Element>
 float ScalarValue(const TileWeights& w, const TileGroup& group, int64_t k, int64_t r) {
-  if (sizeof(Element) == sizeof(float)) return w.values[group.value + k * group.rows + r];
-  return FromBfloat16(w.narrow[group.value + (k / 2 * group.rows + r) * 2 + k % 2]);
+  constexpr int64_t kStep = sizeof(float) / sizeof(Element);
+  return w.values.Get(group.value + (k / kStep * group.rows + r) * kStep + k % kStep);
 }
 
 template <typename Element>

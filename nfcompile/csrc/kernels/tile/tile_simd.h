@@ -3,8 +3,8 @@
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_SIMD_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_SIMD_H_
 
+#include "kernels/element_simd.h"
 #include "kernels/precision.h"
-#include "kernels/tile/element_simd.h"
 #include "kernels/tile/tile_epilogue_simd.h"
 #include "kernels/tile/tile_pack_simd.h"
 
@@ -60,9 +60,6 @@ NFCOMPILE_INLINE void AddEntry(Floats (&acc)[kRows][kVectors], const uint16_t* v
 template <typename Element>
 constexpr int kEntryColumns = sizeof(Element) == 4 ? 1 : 2;
 
-inline const float* ValuesOf(const TileWeights& w, float) { return w.values.data(); }
-inline const uint16_t* ValuesOf(const TileWeights& w, uint16_t) { return w.narrow.data(); }
-
 // kRows outputs for kVectors vectors of the tile, from vector `first` on.
 template <typename Element, int kRows, int kVectors>
 NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& operands,
@@ -81,7 +78,7 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
       for (int v = 0; v < kVectors; ++v) acc[0][r][v] = Load(y + (first + v) * kWidth);
     }
   }
-  const Element* values = ValuesOf(weights, Element()) + group.value;
+  const Element* values = weights.values.Data(Element()) + group.value;
   const int32_t* columns = weights.columns.data() + group.column;
   const Element* x = static_cast<const Element*>(operands.x) + first * kWidth;
   int32_t k = 0;
