@@ -6,16 +6,29 @@ Both constants depend on batch and size (see `calibration.py`): small batches ar
 the weight, large ones by arithmetic.
 """
 
+import math
+
+import onnx_ir as ir
+
 from nfcompile.cost.calibration import constants
 from nfcompile.ir.candidates import Candidate
 from nfcompile.target import Target
 
-__all__ = ["DEFAULT_BATCHES", "estimate_us", "way_of_running"]
+__all__ = ["DEFAULT_BATCHES", "batches_of", "estimate_us", "way_of_running"]
 
 DEFAULT_BATCHES = (1, 16, 64, 256)
 """Batch sizes that count where the model's batch is dynamic."""
 
 _VECTOR_ROWS = 8
+
+
+def batches_of(x: ir.Value) -> tuple[int, ...]:
+    """The batch of activations `x` if the model fixes it, else the sizes that count by default."""
+    if x.shape is None:
+        return DEFAULT_BATCHES
+    leading = x.shape.dims[:-1]
+    sizes = [size for size in leading if isinstance(size, int)]
+    return (max(1, math.prod(sizes)),) if len(sizes) == len(leading) else DEFAULT_BATCHES
 
 
 def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-__all__ = ["Linear", "constant", "find_linears", "is_row", "match_linear"]
+from nfcompile.ir.encoded_tensor import EncodedTensor
+from nfcompile.sparse import CsrTensor
+
+__all__ = ["Linear", "constant", "csr_weight", "find_linears", "is_row", "match_linear"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,19 @@ def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
     if value is None or not value.is_initializer() or value.is_graph_input():
         return None
     return value.const_value
+
+
+def csr_weight(linear: Linear) -> CsrTensor:
+    """The non-zeros of a layer's weight, (out, in), without `alpha`."""
+    weight = linear.weight.const_value
+    assert weight is not None
+    if isinstance(weight, EncodedTensor) and isinstance(weight.encoding, CsrTensor):
+        same_way = weight.transposed == linear.transposed
+        return weight.encoding if same_way else weight.encoding.transposed()
+    csr = CsrTensor.from_dense(weight.numpy())
+    if isinstance(weight, ir.ExternalTensor):
+        weight.release()  # lets go of the mapped pages
+    return csr.transposed() if linear.transposed else csr
 
 
 def is_row(shape: ir.ShapeProtocol | None, out_features: int) -> bool:
