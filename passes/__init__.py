@@ -1,13 +1,15 @@
 """The passes: one file each. Here they are listed, and the default pipelines spelled as text."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from nfcompile.errors import InputError, closest
 from nfcompile.ir.pass_base import Pass
 from nfcompile.passes.canonicalize import CanonicalizePass
+from nfcompile.passes.collapse_products import CollapseProductsPass
 from nfcompile.passes.encode_weights import EncodeWeightsPass
 from nfcompile.passes.fold_batch_norm import FoldBatchNormPass
 from nfcompile.passes.fold_masks import FoldMasksPass
@@ -19,6 +21,7 @@ __all__ = ["OWN_PASSES", "PASSES", "default_pipeline"]
 
 OWN_PASSES: tuple[type[Pass], ...] = (
     CanonicalizePass,
+    CollapseProductsPass,
     EncodeWeightsPass,
     FoldBatchNormPass,
     FoldMasksPass,
@@ -48,17 +51,27 @@ _FRONT = (
     "inline,remove-unused-functions,lift-constants,identity-elimination,fold-masks,infer-shapes,"
     "canonicalize,fold-masks,remove-unused,infer-shapes,fold-batch-norm,identity-elimination"
 )
+_ALGEBRA = ("collapse-products",)
 _BACK = "canonicalize{restore=true},fold-masks,identity-elimination,remove-unused"
 
 
-def default_pipeline(target: str, threads: int) -> str:
+def default_pipeline(target: str, threads: int, *, without: Collection[str] = ()) -> str:
     """The pipeline for a target, as text.
 
     Args:
         target: `ort-cpu` or `portable`.
         threads: Threads per inference that costs are estimated for.
+        without: Passes of algebra to leave out: `collapse-products` and the like.
+
+    Raises:
+        InputError: If a pass to leave out is not one of those.
     """
-    encode = f"encode-weights{{target={target},threads={threads}}}"
-    if target == "portable":
-        return f"{_FRONT},{encode},legalize-portable,{_BACK}"
-    return f"{_FRONT},{encode},legalize-ort-cpu,fuse-epilogue,{_BACK}"
+    for name in without:
+        if name not in _ALGEBRA:
+            raise InputError(f"pass {name!r} cannot be left out: {closest(name, _ALGEBRA)}")
+    machine = f"{{target={target},threads={threads}}}"
+    algebra = [f"{name}{machine}" for name in _ALGEBRA if name not in without]
+    legalize = (
+        ["legalize-portable"] if target == "portable" else ["legalize-ort-cpu", "fuse-epilogue"]
+    )
+    return ",".join([_FRONT, *algebra, f"encode-weights{machine}", *legalize, _BACK])
