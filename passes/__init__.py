@@ -10,24 +10,28 @@ from nfcompile.errors import InputError, closest
 from nfcompile.ir.pass_base import Pass
 from nfcompile.passes.canonicalize import CanonicalizePass
 from nfcompile.passes.collapse_products import CollapseProductsPass
+from nfcompile.passes.drop_dead_units import DropDeadUnitsPass
 from nfcompile.passes.encode_weights import EncodeWeightsPass
 from nfcompile.passes.fold_batch_norm import FoldBatchNormPass
 from nfcompile.passes.fold_masks import FoldMasksPass
 from nfcompile.passes.fuse_epilogue import FuseEpiloguePass
 from nfcompile.passes.legalize_ort_cpu import LegalizeOrtCpuPass
 from nfcompile.passes.legalize_portable import LegalizePortablePass
+from nfcompile.passes.merge_duplicates import MergeDuplicatesPass
 
 __all__ = ["OWN_PASSES", "PASSES", "default_pipeline"]
 
 OWN_PASSES: tuple[type[Pass], ...] = (
     CanonicalizePass,
     CollapseProductsPass,
+    DropDeadUnitsPass,
     EncodeWeightsPass,
     FoldBatchNormPass,
     FoldMasksPass,
     FuseEpiloguePass,
     LegalizeOrtCpuPass,
     LegalizePortablePass,
+    MergeDuplicatesPass,
 )
 """The passes of this project."""
 
@@ -51,7 +55,7 @@ _FRONT = (
     "inline,remove-unused-functions,lift-constants,identity-elimination,fold-masks,infer-shapes,"
     "canonicalize,fold-masks,remove-unused,infer-shapes,fold-batch-norm,identity-elimination"
 )
-_ALGEBRA = ("collapse-products",)
+_ALGEBRA = ("drop-dead-units", "merge-duplicates", "collapse-products")
 _BACK = "canonicalize{restore=true},fold-masks,identity-elimination,remove-unused"
 
 

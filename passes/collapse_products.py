@@ -21,7 +21,13 @@ import onnx_ir as ir
 from nfcompile.cost.linear import batches_of
 from nfcompile.cost.products import MergedCost, bound, cost_of_matrix, cost_of_sum
 from nfcompile.cost.segments import Times, best_segments, share, total
-from nfcompile.ir.affine import Affine, affine_nodes, find_affines, replace_with_affine
+from nfcompile.ir.affine import (
+    Affine,
+    affine_nodes,
+    drop_constants,
+    find_affines,
+    replace_with_affine,
+)
 from nfcompile.ir.chains import Group, Sum, find_chains, find_sums, fold_bias, groups
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import insert_before, replace_node, single_use
@@ -297,8 +303,10 @@ def _replace_sum(tree: Sum, group: Group, nodes: list[ir.Node]) -> None:
         value = total_value
     insert_before(root, *nodes[:-1])
     replace_node(root, nodes[-1])
+    weights = [layer.linear.weight for chain in group.members for layer in chain]
     old = [*tree.adds[1:]]
     old += [node for chain in group.members for layer in reversed(chain) for node in layer.nodes]
     for node in old:
         assert node.graph is not None
         node.graph.remove(node, safe=True)
+    drop_constants(weights)

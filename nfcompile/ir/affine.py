@@ -19,7 +19,14 @@ from nfcompile.ir.linear import (
     is_row,
     match_linear,
 )
-from nfcompile.ir.rewrite import add_constant, insert_before, main_graph, replace_node, single_use
+from nfcompile.ir.rewrite import (
+    add_constant,
+    insert_before,
+    main_graph,
+    replace_node,
+    single_use,
+    unique_name,
+)
 from nfcompile.sparse import CsrTensor
 from nfcompile.sparse.product import Matrix
 
@@ -27,6 +34,7 @@ __all__ = [
     "Affine",
     "affine_nodes",
     "constant_row",
+    "drop_constants",
     "find_affines",
     "match_affine",
     "replace_with_affine",
@@ -151,12 +159,23 @@ def replace_with_affine(
     last = layers[-1].last
     shape = nodes[-1].outputs[0].shape
     insert_before(last, *nodes[:-1])
+    weights = [layer.linear.weight for layer in layers]
     old = [node for layer in reversed(layers) for node in layer.nodes][1:]
     replace_node(last, nodes[-1])
     nodes[-1].outputs[0].shape = shape or nodes[-1].outputs[0].shape
     for node in old:
         assert node.graph is not None
         node.graph.remove(node, safe=True)
+    drop_constants(weights)
+
+
+def drop_constants(values: Sequence[ir.Value]) -> None:
+    """Lets go of constants that nothing reads any more, so that they take no memory."""
+    for value in values:
+        if value.uses() or value.is_graph_output() or value.is_graph_input():
+            continue
+        main_graph(value).initializers.pop(str(value.name))
+        value.const_value = None
 
 
 def set_affine(layer: Affine, weight: Matrix, bias: np.ndarray | None) -> None:
@@ -164,7 +183,9 @@ def set_affine(layer: Affine, weight: Matrix, bias: np.ndarray | None) -> None:
     node, name = layer.linear.node, layer.linear.weight.name or "weight"
     graph = main_graph(layer.linear.weight)
     tensor = _tensor(weight, transposed=layer.linear.transposed)
+    old = layer.linear.weight
     node.replace_input_with(1, add_constant(graph, f"{name}.reduced", tensor))
+    drop_constants([old])
     for factor in ("alpha", "beta"):
         node.attributes.pop(factor, None)
     outputs = [item.outputs[0] for item in layer.nodes]
@@ -196,9 +217,11 @@ def _set_bias(layer: Affine, bias: np.ndarray | None, name: str) -> None:
     else:
         add = ir.node("Add", [product, value])
         add.outputs[0].type, add.outputs[0].shape = product.type, product.shape
+        assert node.graph is not None
+        whole, product.name = product.name, unique_name(node.graph, f"{product.name}.product")
+        add.outputs[0].name = whole
         product.replace_all_uses_with(add.outputs[0], replace_graph_outputs=True)
         add.replace_input_with(0, product)
-        assert node.graph is not None
         node.graph.insert_after(node, [add])
 
 
