@@ -9,25 +9,18 @@ dynamic programming. Nothing is replaced by what is estimated slower at a batch 
 what Adds cost is not counted, so that merging a sum has to win by its products alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
 
-from nfcompile.cost.linear import batches_of
-from nfcompile.cost.products import MergedCost, bound, cost_of_matrix, cost_of_sum
-from nfcompile.cost.segments import Times, best_segments, share, total
-from nfcompile.ir.affine import (
-    Affine,
-    affine_nodes,
-    drop_constants,
-    find_affines,
-    replace_with_affine,
-)
+from nfcompile.cost.collapse import CollapseCosts
+from nfcompile.cost.segments import share
+from nfcompile.ir.affine import Affine, find_affines
+from nfcompile.ir.affine_rewrite import affine_nodes, drop_constants, replace_with_affine
 from nfcompile.ir.chains import Group, Sum, find_chains, find_sums, fold_bias, groups
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import insert_before, replace_node, single_use
@@ -56,7 +49,7 @@ class CollapseProductsPass(Pass):
 
     def run(self, model: ir.Model) -> int:
         """Merges sums, then chains, until there is nothing left that wins."""
-        costs = _Costs(Target.host(self.target, self.threads or None), self.max_length)
+        costs = CollapseCosts(Target.host(self.target, self.threads or None), self.max_length)
         count = 0
         while True:
             layers = find_affines(model)
@@ -71,7 +64,7 @@ class CollapseProductsPass(Pass):
         self._remark_broken(model, layers)
         return count
 
-    def _collapse(self, model: ir.Model, chain: tuple[Affine, ...], costs: "_Costs") -> int:
+    def _collapse(self, model: ir.Model, chain: tuple[Affine, ...], costs: "CollapseCosts") -> int:
         name = chain[-1].linear.name
         plan = costs.plan(chain)
         if isinstance(plan, str):
@@ -83,7 +76,7 @@ class CollapseProductsPass(Pass):
             if len(part) == 1:
                 continue
             weights = [layer.weight() for layer in part]
-            weight = multiply([weights], _out_in(part))
+            weight = multiply([weights], (part[-1].linear.out_in[0], part[0].linear.out_in[1]))
             merged = plan.merged[start, end]
             rows, columns = weight.shape
             self.remark(
@@ -101,7 +94,11 @@ class CollapseProductsPass(Pass):
         return count
 
     def _merge_sum(
-        self, model: ir.Model, tree: Sum, layers: dict[ir.Value, Affine | str], costs: "_Costs"
+        self,
+        model: ir.Model,
+        tree: Sum,
+        layers: dict[ir.Value, Affine | str],
+        costs: "CollapseCosts",
     ) -> int:
         for group in groups(tree, layers):
             for part in _subsets(group):
@@ -123,8 +120,7 @@ class CollapseProductsPass(Pass):
                     model,
                     "applied",
                     chain[-1].linear.name,
-                    f"a sum of {_count(part)} merged into one layer of {rows}x{columns}, "
-                    f"{found.kind}",
+                    f"a sum of {part} merged into one layer of {rows}x{columns}, {found.kind}",
                 )
                 _replace_sum(tree, part, affine_nodes(part.x, chain[-1], weight, _add(biases)))
                 return 1
@@ -145,133 +141,6 @@ class CollapseProductsPass(Pass):
             if reason:
                 name = node.name or str(node.inputs[1].name if node.inputs[1] else "")
                 self.remark(model, "missed", name, f"not multiplied out: {reason}")
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """The best cut of a chain.
-
-    Attributes:
-        segments: The cut: layers i ... j - 1 of each segment.
-        merged: Costs of segments of two layers or more, also of those not taken.
-        refusal: Why the whole is not one layer, or empty.
-    """
-
-    segments: list[tuple[int, int]]
-    merged: dict[tuple[int, int], MergedCost]
-    refusal: str
-
-
-class _Costs:
-    """What layers cost as they are, cut best, or merged; each looked at once."""
-
-    def __init__(self, target: Target, max_length: int) -> None:
-        self._target = target
-        self._max_length = max_length
-        self._times: dict[ir.Value, Times] = {}
-        self._plans: dict[tuple[ir.Value, ...], _Plan | str] = {}
-        self._sums: dict[tuple[tuple[ir.Value, ...], ...], MergedCost | str] = {}
-
-    def plan(self, chain: Sequence[Affine]) -> _Plan | str:
-        """The best cut, or why the chain is left alone."""
-        key = _key(chain)
-        if key not in self._plans:
-            self._plans[key] = self._cut(chain)
-        return self._plans[key]
-
-    def merged(self, group: Group) -> MergedCost | str:
-        """A group as one layer, or why it stays a sum."""
-        key = tuple(map(_key, group.members))
-        if key not in self._sums:
-            self._sums[key] = self._merge(group)
-        return self._sums[key]
-
-    def kept(self, layers: Sequence[Affine]) -> Times:
-        """Times of layers as they are."""
-        return total([self._single(layer) for layer in layers])
-
-    def _cut(self, chain: Sequence[Affine]) -> _Plan | str:
-        weights = [layer.weight() for layer in chain]
-        batches = batches_of(chain[0].linear.x)
-        for layer, weight in zip(chain, weights, strict=True):
-            if not np.isfinite(weight.data).all():
-                return f"weight {layer.linear.weight.name} is not finite"
-        bounds = [bound(weight, batches, self._target) for weight in weights]
-        merged: dict[tuple[int, int], MergedCost] = {}
-        refusals: list[str] = []
-        for start, end in combinations(range(len(chain) + 1), 2):
-            if not 1 < end - start <= self._max_length:
-                continue
-            found = cost_of_sum(
-                [weights[start:end]],
-                _out_in(chain[start:end]),
-                total(bounds[start:end]),
-                partial(self.kept, chain[start:end]),
-                batches,
-                self._target,
-            )
-            if isinstance(found, MergedCost):
-                merged[start, end] = found
-            else:
-                refusals.append(found)
-        refusal = refusals[-1] if refusals else ""
-        if not merged:
-            return _Plan([(i, i + 1) for i in range(len(chain))], {}, refusal)
-        segments = best_segments(
-            [self._single(layer) for layer in chain],
-            lambda start, end: merged[start, end].times if (start, end) in merged else None,
-        )
-        return _Plan(segments, merged, refusal)
-
-    def _merge(self, group: Group) -> MergedCost | str:
-        chains = [member for member in group.members if member]
-        plans = [self.plan(chain) for chain in chains]
-        if reason := next((item for item in plans if isinstance(item, str)), ""):
-            return reason
-        layers = [layer for chain in chains for layer in chain]
-        batches = batches_of(group.x)
-        found = cost_of_sum(
-            [[layer.weight() for layer in member] for member in group.members],
-            group.out_in,
-            total([bound(layer.weight(), batches, self._target) for layer in layers]),
-            partial(self.kept, layers),
-            batches,
-            self._target,
-        )
-        if isinstance(found, str):
-            return f"a sum of {_count(group)} stays: {found}"
-        kept = self.kept(layers)
-        apart = total(
-            [
-                plan.merged[cut].times if cut in plan.merged else self.kept(chain[slice(*cut)])
-                for chain, plan in zip(chains, plans, strict=True)
-                if isinstance(plan, _Plan)
-                for cut in plan.segments
-            ]
-        )
-        if share(found.times, kept) > share(apart, kept) * (1 + 1e-9):
-            return f"a sum of {_count(group)} stays: its layers are faster multiplied out apart"
-        return found
-
-    def _single(self, layer: Affine) -> Times:
-        value = layer.linear.weight
-        if value not in self._times:
-            batches = batches_of(layer.linear.x)
-            self._times[value], _ = cost_of_matrix(layer.weight(), batches, self._target)
-        return self._times[value]
-
-
-def _key(chain: Sequence[Affine]) -> tuple[ir.Value, ...]:
-    return tuple(layer.linear.weight for layer in chain)
-
-
-def _out_in(chain: Sequence[Affine]) -> tuple[int, int]:
-    return chain[-1].linear.out_in[0], chain[0].linear.out_in[1]
-
-
-def _count(group: Group) -> str:
-    layers = sum(map(len, group.members))
-    return f"{layers} layer{'s' * (layers > 1)}" + " and a skip" * (() in group.members)
 
 
 def _subsets(group: Group) -> Iterator[Group]:

@@ -18,10 +18,11 @@ import scipy.sparse
 from nfcompile.cost.linear import batches_of
 from nfcompile.cost.products import cost_of_matrix
 from nfcompile.cost.segments import never_slower, total
-from nfcompile.ir.affine import Affine, match_affine, set_affine, set_features
+from nfcompile.ir.affine import Affine, match_affine
+from nfcompile.ir.affine_rewrite import set_affine, set_features
 from nfcompile.ir.elementwise import Region, elementwise_region
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear
+from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear, release
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import single_use
 from nfcompile.target import Target
@@ -178,4 +179,6 @@ def _used(linear: Linear, axis: int) -> np.ndarray:
         )
         return np.asarray(used > 0)
     over = axis if linear.transposed else 1 - axis
-    return np.asarray(tensor.numpy().any(axis=over))
+    used = np.asarray(tensor.numpy().any(axis=over))
+    release(tensor)
+    return used

@@ -18,13 +18,14 @@ import scipy.sparse
 from nfcompile.cost.linear import batches_of
 from nfcompile.cost.products import cost_of_matrix
 from nfcompile.cost.segments import Times, never_slower, share, total
-from nfcompile.ir.affine import Affine, match_affine, set_affine, set_features
+from nfcompile.ir.affine import Affine, match_affine
+from nfcompile.ir.affine_rewrite import set_affine, set_features
 from nfcompile.ir.elementwise import Region, elementwise_region
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear
+from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear, release
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import add_constant, main_graph, single_use, unique_name
-from nfcompile.sparse.duplicates import equal_rows
+from nfcompile.sparse.duplicates import equal_rows, rows_differ
 from nfcompile.target import Target
 
 __all__ = ["MergeDuplicatesPass"]
@@ -209,4 +210,7 @@ def _first_columns_differ(linear: Linear) -> bool:
         return False
     dense = tensor.numpy()
     part = dense[:_LOOKED_AT].T if linear.transposed else dense[:, :_LOOKED_AT]
-    return bool(len(np.unique(np.ascontiguousarray(part), axis=0)) == part.shape[0])
+    distinct = rows_differ(part)
+    del dense, part  # what is mapped from a file cannot be let go while it is looked at
+    release(tensor)
+    return distinct

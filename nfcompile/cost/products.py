@@ -11,7 +11,7 @@ from nfcompile.cost.linear import estimate_us
 from nfcompile.cost.segments import Times, never_slower
 from nfcompile.ir.candidates import Candidate
 from nfcompile.sparse import CsrTensor
-from nfcompile.sparse.product import Matrix, Terms, estimate_nnz, multiply
+from nfcompile.sparse.product import Matrix, Terms, multiply
 from nfcompile.target import Target
 
 __all__ = ["MergedCost", "bound", "cost_of_matrix", "cost_of_sum"]
@@ -39,6 +39,7 @@ class MergedCost:
 def cost_of_sum(
     terms: Terms,
     shape: tuple[int, int],
+    nonzeros: int,
     at_most: Times,
     kept: Callable[[], Times],
     batches: Sequence[int],
@@ -49,12 +50,12 @@ def cost_of_sum(
     Args:
         terms: Factors of each term.
         shape: (out, in) of the sum.
+        nonzeros: Its non-zeros, estimated.
         at_most: Bounds on the times of what it would replace, see `bound`.
         kept: Gives those times; called only if the sum may win.
         batches: Batch sizes that count.
         target: Where the model will run.
     """
-    nonzeros = estimate_nnz(terms, shape)
     size = f"{shape[0]}x{shape[1]} with about {nonzeros:,} non-zeros"
     full = nonzeros > MAX_DENSITY * shape[0] * shape[1]
     least = (

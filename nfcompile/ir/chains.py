@@ -52,6 +52,10 @@ class Group:
         chain = next(filter(None, self.members))
         return chain[-1].linear.out_in[0], chain[0].linear.out_in[1]
 
+    def __str__(self) -> str:
+        layers = sum(map(len, self.members))
+        return f"{layers} layer{'s' * (layers > 1)}" + " and a skip" * (() in self.members)
+
     def subset(self, *chosen: int) -> "Group":
         """The group of some of its members."""
         members = tuple(self.members[i] for i in chosen)

@@ -11,7 +11,15 @@ import onnx_ir as ir
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.sparse import CsrTensor
 
-__all__ = ["Linear", "constant", "csr_weight", "find_linears", "is_row", "match_linear"]
+__all__ = [
+    "Linear",
+    "constant",
+    "csr_weight",
+    "find_linears",
+    "is_row",
+    "match_linear",
+    "release",
+]
 
 
 @dataclass(frozen=True)
@@ -82,9 +90,14 @@ def csr_weight(linear: Linear) -> CsrTensor:
         same_way = weight.transposed == linear.transposed
         return weight.encoding if same_way else weight.encoding.transposed()
     csr = CsrTensor.from_dense(weight.numpy())
-    if isinstance(weight, ir.ExternalTensor):
-        weight.release()  # lets go of the mapped pages
+    release(weight)
     return csr.transposed() if linear.transposed else csr
+
+
+def release(tensor: ir.TensorProtocol) -> None:
+    """Lets go of the pages of a tensor that is mapped from a file; reading it maps them again."""
+    if isinstance(tensor, ir.ExternalTensor):
+        tensor.release()
 
 
 def is_row(shape: ir.ShapeProtocol | None, out_features: int) -> bool:

@@ -5,7 +5,7 @@ import scipy.sparse
 
 from nfcompile.sparse.encoding import Array
 
-__all__ = ["equal_rows"]
+__all__ = ["equal_rows", "rows_differ"]
 
 
 def equal_rows(matrix: scipy.sparse.csr_array, extra: Array | None) -> tuple[Array, Array]:
@@ -31,6 +31,14 @@ def equal_rows(matrix: scipy.sparse.csr_array, extra: Array | None) -> tuple[Arr
     if not same or not _identical(matrix, matrix[first][inverse]):
         return np.arange(rows), np.arange(rows)  # two hashes met: nothing is lost but a gain
     return first, inverse
+
+
+def rows_differ(dense: Array) -> bool:
+    """Whether all rows of a float32 array are surely distinct; False also if hashes meet."""
+    bits = (dense + np.float32(0)).view(np.uint32).astype(np.uint64)  # without -0.0
+    columns = np.arange(dense.shape[1], dtype=np.uint64)
+    hashes = _mix((bits << np.uint64(32)) | columns).sum(axis=1, dtype=np.uint64)
+    return len(np.unique(hashes)) == len(dense)
 
 
 def _row_hashes(matrix: scipy.sparse.csr_array) -> Array:

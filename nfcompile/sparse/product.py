@@ -13,7 +13,7 @@ import scipy.sparse
 
 from nfcompile.sparse.encoding import Array
 
-__all__ = ["Matrix", "Terms", "estimate_nnz", "multiply"]
+__all__ = ["Matrix", "Terms", "estimate_nnz", "estimate_segments", "multiply"]
 
 Matrix = scipy.sparse.csr_array | Array
 Terms = Sequence[Sequence[scipy.sparse.csr_array]]
@@ -30,22 +30,29 @@ def estimate_nnz(terms: Terms, shape: tuple[int, int]) -> int:
         terms: Factors of each term.
         shape: (out, in) of the sum.
     """
-    out_features, in_features = shape
-    count = min(max(_SAMPLED_VALUES // in_features, _LEAST_ROWS), _MOST_ROWS, out_features)
-    chosen = np.arange(out_features)
-    if count < out_features:
-        chosen = np.random.default_rng(0).choice(out_features, count, replace=False)
-    unit = scipy.sparse.csr_array(
-        (np.ones(count, np.float32), chosen, np.arange(count + 1)), shape=(count, out_features)
-    )
-    total = scipy.sparse.csr_array((count, in_features), dtype=np.float32)
+    sample = _sample(shape[0], shape[1])
+    total = sample @ scipy.sparse.csr_array(shape, dtype=np.float32)
     for factors in terms:
-        rows = unit
+        rows = sample
         for factor in reversed(factors):
-            rows = rows @ _pattern(factor)
-            rows.data[:] = 1
-        total = total + rows
-    return round(total.nnz * out_features / count)
+            rows = _behind(rows, factor)
+        total = scipy.sparse.csr_array(total + rows)
+    return _scaled(total, shape[0])
+
+
+def estimate_segments(
+    factors: Sequence[scipy.sparse.csr_array], max_length: int
+) -> dict[tuple[int, int], int]:
+    """The same for each product of factors i ... j - 1 of a chain, at most so many at once."""
+    found: dict[tuple[int, int], int] = {}
+    width = max(factor.shape[1] for factor in factors)
+    for end in range(1, len(factors) + 1):
+        out_features = factors[end - 1].shape[0]
+        rows = _sample(out_features, width)
+        for start in range(end - 1, max(end - max_length, 0) - 1, -1):
+            rows = _behind(rows, factors[start])
+            found[start, end] = _scaled(rows, out_features)
+    return found
 
 
 def multiply(terms: Terms, shape: tuple[int, int]) -> Matrix:
@@ -82,10 +89,27 @@ def _wide(factor: scipy.sparse.csr_array) -> Matrix:
     return wide.toarray() if _is_full(wide) else wide
 
 
-def _pattern(matrix: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
-    return scipy.sparse.csr_array(
-        (np.ones(matrix.nnz, np.float32), matrix.indices, matrix.indptr), shape=matrix.shape
-    )
+def _sample(out_features: int, width: int) -> scipy.sparse.csr_array:
+    """Rows of the identity: few enough that their products stay small at this width."""
+    count = min(max(_SAMPLED_VALUES // width, _LEAST_ROWS), _MOST_ROWS, out_features)
+    chosen = np.arange(out_features)
+    if count < out_features:
+        chosen = np.random.default_rng(0).choice(out_features, count, replace=False)
+    data = (np.ones(count, np.float32), chosen, np.arange(count + 1))
+    return scipy.sparse.csr_array(data, shape=(count, out_features))
+
+
+def _behind(rows: scipy.sparse.csr_array, factor: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+    """The pattern of sampled rows times a factor, as ones."""
+    ones = np.ones(factor.nnz, np.float32)
+    pattern = scipy.sparse.csr_array((ones, factor.indices, factor.indptr), shape=factor.shape)
+    found = rows @ pattern
+    found.data[:] = 1
+    return found
+
+
+def _scaled(rows: scipy.sparse.csr_array, out_features: int) -> int:
+    return round(rows.nnz * out_features / rows.shape[0])
 
 
 def _is_full(matrix: scipy.sparse.csr_array) -> bool:

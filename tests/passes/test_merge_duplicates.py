@@ -1,12 +1,14 @@
 """Equal outputs of a layer are computed once, where that is estimated faster."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 import torch
-from support import evaluate, model, op_types, run_passes, said, unstructured
+from support import evaluate, model, model_proto, op_types, run_passes, said, unstructured
 
 import nfcompile
 from nfcompile.ir.encoded_tensor import EncodedTensor
@@ -136,6 +138,19 @@ def test_weights_kept_by_their_non_zeros_stay_so() -> None:
     assert isinstance(first.weight.const_value, EncodedTensor)
     assert first.out_in == (len(np.unique(w0, axis=0)), N)
     np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["w0", "w0t"])
+def test_weights_mapped_from_a_file_are_let_go(name: str, tmp_path: Path) -> None:
+    product = f"Gemm<transB=1>(x, {name})" if name == "w0" else f"MatMul(x, {name})"
+    body = f"{{ h = {product}\n r = Relu(h)\n y = Gemm<transB=1>(r, w1) }}"
+    for repeats, first in ((True, (DISTINCT, N)), (False, (N, N))):
+        weight = repeated() if repeats else plain()
+        weight = weight if name == "w0" else weight.T.copy()
+        proto = model_proto(f"{HEAD} {body}", **{name: weight, "w1": plain()})
+        onnx.save(proto, tmp_path / "model.onnx")
+        compiled = nfcompile.compile(tmp_path / "model.onnx", threads=1)
+        assert compiled.decisions[0].shape == first
 
 
 def test_any_rank_of_activations_will_do() -> None:

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 
 from nfcompile.sparse import duplicates
-from nfcompile.sparse.duplicates import equal_rows
+from nfcompile.sparse.duplicates import equal_rows, rows_differ
 
 RNG = np.random.default_rng(0)
 
@@ -50,3 +50,10 @@ def test_hashes_that_meet_merge_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     first, inverse = equal_rows(scipy.sparse.csr_array(np.eye(4, dtype=np.float32)), None)
     np.testing.assert_array_equal(first, np.arange(4))
     np.testing.assert_array_equal(inverse, np.arange(4))
+
+
+def test_a_quick_look_tells_distinct_rows_apart() -> None:
+    assert rows_differ(np.eye(7, 4, dtype=np.float32)[:5])  # the last of these is zero
+    assert not rows_differ(np.eye(7, 4, dtype=np.float32))
+    assert not rows_differ(np.array([[0.0, 1.0], [-0.0, 1.0]], np.float32))
+    assert not rows_differ(np.asfortranarray(repeated(3, 9, 5, 0.5)))
