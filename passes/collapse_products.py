@@ -22,6 +22,7 @@ from nfcompile.cost.segments import share
 from nfcompile.ir.affine import Affine, find_affines
 from nfcompile.ir.affine_rewrite import affine_nodes, drop_constants, replace_with_affine
 from nfcompile.ir.chains import Group, Sum, find_chains, find_sums, fold_bias, groups
+from nfcompile.ir.linear import is_row
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import insert_before, replace_node, single_use
 from nfcompile.sparse.product import multiply
@@ -167,7 +168,8 @@ def _replace_sum(tree: Sum, group: Group, nodes: list[ir.Node]) -> None:
         total_value = nodes[-1].outputs[0]
         total_value.type = value.type
         if value.shape is not None and leaf.shape is not None:
-            row = len(leaf.shape) == 1 and leaf.shape[0] == value.shape[-1]
+            features = group.out_in[0]
+            row = is_row(leaf.shape, features) and len(leaf.shape) <= len(value.shape)
             total_value.shape = value.shape if row or leaf.shape == value.shape else None
         value = total_value
     insert_before(root, *nodes[:-1])

@@ -133,7 +133,11 @@ class _Step:
                 return None
         folded = folded & ~keep
         values = (np.zeros(len(dead)) if bias is None else bias)[folded].astype(np.float32)
-        constants = region.apply(values, model.graph.opset_imports).astype(np.float64)
+        try:
+            constants = region.apply(values, model.graph.opset_imports).astype(np.float64)
+        except Exception as error:  # whatever an operator's reference implementation raises
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            return f"what follows them cannot be evaluated: {lines[0]}"
         if not np.isfinite(constants).all():
             return "a constant one is not finite"
         gained = weight[:, folded].astype(np.float64) @ constants

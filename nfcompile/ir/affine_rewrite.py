@@ -1,5 +1,6 @@
 """New weights for affine layers: in their place, or as one layer instead of several."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,7 +42,7 @@ def affine_nodes(
         weight: W, (out, in); stored as float32, by its non-zeros where it has zeros.
         bias: The bias b, (out,), or None.
     """
-    graph, name = main_graph(like.linear.weight), like.linear.weight.name or "weight"
+    graph, name = main_graph(like.linear.weight), _base_name(like)
     gemm = like.linear.node.op_type == "Gemm"
     value = add_constant(graph, f"{name}.merged", _tensor(weight, transposed=not gemm))
     inputs = [x, value]
@@ -95,7 +96,7 @@ def drop_constants(values: Sequence[ir.Value]) -> None:
 
 def set_affine(layer: Affine, weight: Matrix, bias: np.ndarray | None) -> None:
     """Gives a layer another weight (out, in) and bias (out,) where it is; sizes may change."""
-    node, name = layer.linear.node, layer.linear.weight.name or "weight"
+    node, name = layer.linear.node, _base_name(layer)
     graph = main_graph(layer.linear.weight)
     tensor = _tensor(weight, transposed=layer.linear.transposed)
     old = layer.linear.weight
@@ -138,6 +139,12 @@ def _set_bias(layer: Affine, bias: np.ndarray | None, name: str) -> None:
         product.replace_all_uses_with(add.outputs[0], replace_graph_outputs=True)
         add.replace_input_with(0, product)
         node.graph.insert_after(node, [add])
+
+
+def _base_name(layer: Affine) -> str:
+    """The user's name of the weight, less what an earlier rewrite added."""
+    name = layer.linear.weight.name or "weight"
+    return re.sub(r"\.(merged|reduced)(_\d+)?$", "", name)
 
 
 def _tensor(weight: Matrix, *, transposed: bool) -> ir.TensorProtocol:

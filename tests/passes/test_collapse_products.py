@@ -222,6 +222,34 @@ def test_a_merged_sum_goes_on_as_part_of_a_chain() -> None:
     check(model(f"{HEAD} {body}", **weights), X, COLLAPSE, products=1)
 
 
+def test_a_sum_with_more_in_it_keeps_its_shapes_and_names() -> None:
+    text = f"agraph (float[b,{N}] x, float[b,{N}] r) => (float[b,{N}] y)"
+    body = (
+        "{ a = MatMul(x, w0)\n s = Add(a, b0)\n t = Add(s, r)\n c = MatMul(x, w1)\n y = Add(t, c) }"
+    )
+    weights = {f"w{i}": RNG.standard_normal((N, N)).astype(np.float32) for i in range(2)}
+    source = model(f"{text} {body}", b0=RNG.standard_normal((1, N)).astype(np.float32), **weights)
+    expected = evaluate(source, x=X, r=-X)[0]
+    assert run_passes(source, f"infer-shapes,{COLLAPSE}") >= 1
+    assert op_types(source) == ["MatMul", "Add", "Add"]
+    assert all(str(node.outputs[0].shape) == f"[b,{N}]" for node in source.graph)
+    assert [item.weight.name for item in find_linears(source)] == ["w0.merged"]
+    np.testing.assert_allclose(evaluate(source, x=X, r=-X)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_input_that_is_added_twice_counts_twice() -> None:
+    body = "{ a = MatMul(x, w0)\n s = Add(x, a)\n y = Add(s, x) }"
+    check(model(f"{HEAD} {body}", w0=factors(1)[0]), X, COLLAPSE, products=1)
+
+
+def test_a_value_within_a_chain_that_is_an_output_keeps_the_chain_apart() -> None:
+    text = f"agraph (float[b,{N}] x) => (float[b,{N}] y, float[b,{N}] h)"
+    w0, w1 = factors(2)
+    source = model(f"{text} {{ h = MatMul(x, w0)\n y = MatMul(h, w1) }}", w0=w0, w1=w1)
+    assert run_passes(source, COLLAPSE) == 0
+    assert "h before it has other uses" in said(source, "missed")[0]
+
+
 def test_says_why_a_sum_stays() -> None:
     n = 1024
     body = "{ a = MatMul(x, w0)\n c = MatMul(x, w1)\n y = Add(a, c) }"

@@ -108,6 +108,16 @@ def test_what_something_else_reads_too_is_left_alone() -> None:
     assert run_passes(source, DROP) == 0
 
 
+def test_says_why_units_stay_that_cannot_be_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise NotImplementedError("no Relu here\nnor there")
+
+    monkeypatch.setattr("nfcompile.ir.elementwise.ReferenceEvaluator", fails)
+    source = model(f"{HEAD} {GEMM}", w0=weight(dead_rows=5), w1=weight(), b0=BIAS, b1=BIAS)
+    assert run_passes(source, DROP) == 0
+    assert "cannot be evaluated: no Relu here [" in said(source, "missed")[0]
+
+
 def test_says_that_a_pattern_would_be_lost() -> None:
     n = 256
     mask = np.kron(np.eye(8) + np.roll(np.eye(8), 1, axis=1), np.ones((32, 32)))
