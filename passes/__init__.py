@@ -1,13 +1,16 @@
 """The passes: one file each. Here they are listed, and the default pipelines spelled as text."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from nfcompile.errors import InputError, closest
 from nfcompile.ir.pass_base import Pass
 from nfcompile.passes.canonicalize import CanonicalizePass
+from nfcompile.passes.collapse_products import CollapseProductsPass
+from nfcompile.passes.drop_dead_units import DropDeadUnitsPass
 from nfcompile.passes.encode_weights import EncodeWeightsPass
 from nfcompile.passes.fold_batch_norm import FoldBatchNormPass
 from nfcompile.passes.fold_masks import FoldMasksPass
@@ -15,11 +18,14 @@ from nfcompile.passes.fuse_chains import FuseChainsPass
 from nfcompile.passes.fuse_epilogue import FuseEpiloguePass
 from nfcompile.passes.legalize_ort_cpu import LegalizeOrtCpuPass
 from nfcompile.passes.legalize_portable import LegalizePortablePass
+from nfcompile.passes.merge_duplicates import MergeDuplicatesPass
 
 __all__ = ["OWN_PASSES", "PASSES", "default_pipeline"]
 
 OWN_PASSES: tuple[type[Pass], ...] = (
     CanonicalizePass,
+    CollapseProductsPass,
+    DropDeadUnitsPass,
     EncodeWeightsPass,
     FoldBatchNormPass,
     FoldMasksPass,
@@ -27,6 +33,7 @@ OWN_PASSES: tuple[type[Pass], ...] = (
     FuseEpiloguePass,
     LegalizeOrtCpuPass,
     LegalizePortablePass,
+    MergeDuplicatesPass,
 )
 """The passes of this project."""
 
@@ -50,18 +57,30 @@ _FRONT = (
     "inline,remove-unused-functions,lift-constants,identity-elimination,fold-masks,infer-shapes,"
     "canonicalize,fold-masks,remove-unused,infer-shapes,fold-batch-norm,identity-elimination"
 )
+_ALGEBRA = ("drop-dead-units", "merge-duplicates", "collapse-products")
 _BACK = "canonicalize{restore=true},fold-masks,identity-elimination,remove-unused"
 
 
-def default_pipeline(target: str, threads: int, precision: str = "fp32") -> str:
+def default_pipeline(
+    target: str, threads: int, precision: str = "fp32", *, without: Collection[str] = ()
+) -> str:
     """The pipeline for a target, as text.
 
     Args:
         target: `ort-cpu` or `portable`.
         threads: Threads per inference that costs are estimated for.
         precision: `fp32` or `bf16`: of sparse weights.
+        without: Passes of algebra to leave out: `collapse-products` and the like.
+
+    Raises:
+        InputError: If a pass to leave out is not one of those.
     """
-    encode = f"encode-weights{{target={target},threads={threads},precision={precision}}}"
+    for name in without:
+        if name not in _ALGEBRA:
+            raise InputError(f"pass {name!r} cannot be left out: {closest(name, _ALGEBRA)}")
+    machine = f"{{target={target},threads={threads},precision={precision}}}"
+    algebra = [f"{name}{machine}" for name in _ALGEBRA if name not in without]
+    legalize = ["legalize-ort-cpu", "fuse-epilogue", "fuse-chains"]
     if target == "portable":
-        return f"{_FRONT},{encode},legalize-portable,{_BACK}"
-    return f"{_FRONT},{encode},legalize-ort-cpu,fuse-epilogue,fuse-chains,{_BACK}"
+        legalize = ["legalize-portable"]
+    return ",".join([_FRONT, *algebra, f"encode-weights{machine}", *legalize, _BACK])

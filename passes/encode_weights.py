@@ -7,23 +7,21 @@ count. A sparse encoding is taken only if it is estimated faster than dense at e
 must never get slower by being compiled.
 """
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
 
-from nfcompile.cost.choice import choose
-from nfcompile.cost.linear import DEFAULT_BATCHES
+from nfcompile.cost.choice import Choice
+from nfcompile.cost.encoding import MAX_DENSITY, best_encoding
+from nfcompile.cost.linear import batches_of
 from nfcompile.errors import InputError, UnsupportedModelError
-from nfcompile.ir.candidates import Candidate, dense_candidate, sparse_candidates
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.linear import Linear, find_linears, match_linear
+from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.remarks import Decision, set_decisions
-from nfcompile.sparse import CsrTensor
-from nfcompile.target import PRECISIONS, Target
+from nfcompile.target import Target
 
 __all__ = ["EncodeWeightsPass"]
 
@@ -47,14 +45,11 @@ class EncodeWeightsPass(Pass):
     name: ClassVar[str] = "encode-weights"
     target: str = "ort-cpu"
     threads: int = 0
-    max_density: float = 0.7
+    max_density: float = MAX_DENSITY
     force: str = ""
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            known = ", ".join(PRECISIONS)
-            raise InputError(f"option precision must be one of {known}, got {self.precision!r}")
         if self.force not in ("", *_KINDS):
             raise InputError(f"option force must be one of {', '.join(_KINDS)}, got {self.force!r}")
 
@@ -107,25 +102,19 @@ class EncodeWeightsPass(Pass):
         return ""
 
     def _decide(self, linear: Linear, target: Target) -> tuple[Decision, ir.TensorProtocol | None]:
-        dense = dense_candidate(linear.out_in)
         weight = linear.weight.const_value
         assert weight is not None
         nonzeros = _count_nonzeros(linear, weight)
-        density = nonzeros / dense.stored
-        if density > self.max_density and not self.force:
-            reason = f"density {density:.2f} is above {self.max_density:g}"
-            return _decision(linear, density, dense, {}, reason), _dense_again(linear, weight)
-        csr = _to_csr(linear, weight)
-        candidates, not_diagonal = sparse_candidates(csr, 2 if self.precision == "bf16" else 4)
-        if self.target == "portable":
-            candidates = [item for item in candidates if item.kind == "block-diagonal"]
-            if not candidates:
-                reason = f"no standard operators are faster for this pattern ({not_diagonal})"
-                return _decision(linear, density, dense, {}, reason), _dense_again(linear, weight)
-        choice = choose(dense, candidates, _batches(linear), target, self.force)
-        decision = _decision(
-            linear, density, choice.candidate, choice.estimates_us, choice.reason, choice.pattern
+        choice = best_encoding(
+            linear.out_in,
+            nonzeros,
+            lambda: csr_weight(linear),
+            batches_of(linear.x),
+            target,
+            max_density=self.max_density,
+            force=self.force,
         )
+        decision = _decision(linear, nonzeros, choice)
         if choice.candidate.make is None:
             return decision, _dense_again(linear, weight)
         name = linear.weight.name
@@ -150,15 +139,6 @@ def _dense_again(linear: Linear, weight: ir.TensorProtocol) -> ir.TensorProtocol
     return ir.Tensor(weight.numpy(), name=linear.weight.name)
 
 
-def _batches(linear: Linear) -> tuple[int, ...]:
-    """The layer's batch if the model fixes it, else the sizes that count by default."""
-    if linear.x.shape is None:
-        return DEFAULT_BATCHES
-    leading = linear.x.shape.dims[:-1]
-    sizes = [size for size in leading if isinstance(size, int)]
-    return (max(1, math.prod(sizes)),) if len(sizes) == len(leading) else DEFAULT_BATCHES
-
-
 def _count_nonzeros(linear: Linear, weight: ir.TensorProtocol) -> int:
     if isinstance(weight, EncodedTensor):
         values = weight.encoding.components()["values"]
@@ -173,37 +153,20 @@ def _count_nonzeros(linear: Linear, weight: ir.TensorProtocol) -> int:
     return int(np.count_nonzero(values))
 
 
-def _to_csr(linear: Linear, weight: ir.TensorProtocol) -> CsrTensor:
-    """The weight as CSR of shape (out, in)."""
-    if isinstance(weight, EncodedTensor) and isinstance(weight.encoding, CsrTensor):
-        same_way = weight.transposed == linear.transposed
-        return weight.encoding if same_way else weight.encoding.transposed()
-    csr = CsrTensor.from_dense(weight.numpy())
-    if isinstance(weight, ir.ExternalTensor):
-        weight.release()  # lets go of the mapped pages
-    return csr.transposed() if linear.transposed else csr
-
-
-def _decision(
-    linear: Linear,
-    density: float,
-    chosen: Candidate,
-    estimates: dict[str, float],
-    reason: str,
-    pattern: str = "",
-) -> Decision:
+def _decision(linear: Linear, nonzeros: int, choice: Choice) -> Decision:
+    chosen = choice.candidate
     size = chosen.shape[0] * chosen.shape[1]
     return Decision(
         layer=linear.name,
         weight=linear.weight.name or "",
         shape=chosen.shape,
-        density=round(density, 6),
-        pattern=pattern or chosen.pattern,
+        density=round(nonzeros / size, 6),
+        pattern=choice.pattern,
         encoding=chosen.kind,
         bytes_dense=4 * size,
         bytes_encoded=chosen.nbytes,
-        estimates_us=estimates,
-        reason=reason,
+        estimates_us=choice.estimates_us,
+        reason=choice.reason,
     )
 
 

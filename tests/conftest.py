@@ -50,7 +50,8 @@ def mlp(tmp_path_factory: pytest.TempPathFactory) -> Path:
         e = Mul(d, s)
         f = Gemm<transB=1>(e, w2, b2)
         g = Add(f, e)
-        y = Gemm<transB=1>(g, w3)
+        t = Tanh(g)
+        y = Gemm<transB=1>(t, w3)
     }}"""
     weights = {
         "w0": unstructured(rng, (N, N), 0.05) / 4,

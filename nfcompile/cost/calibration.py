@@ -37,17 +37,23 @@ class Constants:
     ns_per_io: np.ndarray
     overhead_us: float
 
-    def estimate_us(self, shape: tuple[int, int], stored: int, batch: int) -> float:
+    def rate(self, shape: tuple[int, int], batch: int) -> float:
+        """Nanoseconds per stored value and batch row, between the measured points."""
+        return _between(self.ns_per_mac, _size(shape), batch)
+
+    def estimate_us(
+        self, shape: tuple[int, int], stored: int, batch: int, least_rate: float = 0.0
+    ) -> float:
         """Microseconds of one call on one thread, between the measured points.
 
         Args:
             shape: (out, in).
             stored: Values stored.
             batch: Rows of the activations.
+            least_rate: Nanoseconds that a stored value takes at least, whatever was fitted.
         """
-        size = (shape[0] * shape[1]) ** 0.5
-        mac = _between(self.ns_per_mac, size, batch)
-        moved = _between(self.ns_per_io, size, batch)
+        mac = max(self.rate(shape, batch), least_rate)
+        moved = _between(self.ns_per_io, _size(shape), batch)
         return self.overhead_us + batch * (stored * mac + sum(shape) * moved) / 1e3
 
 
@@ -75,6 +81,10 @@ def constants(isa: str) -> Mapping[str, Constants]:
 def provenance(isa: str) -> object:
     """Which machine, versions, date and command the constants for `isa` come from."""
     return _sets()[_FALLBACK[isa]]["provenance"]
+
+
+def _size(shape: tuple[int, int]) -> float:
+    return float((shape[0] * shape[1]) ** 0.5)
 
 
 def _between(table: np.ndarray, size: float, batch: int) -> float:

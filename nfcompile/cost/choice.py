@@ -24,12 +24,14 @@ class Choice:
         pattern: What the zeros look like, also where dense won.
         estimates_us: Estimated microseconds by pattern, summed over the batch sizes.
         reason: Why, in a clause.
+        times_us: Estimated microseconds of what was chosen, at each of the batch sizes.
     """
 
     candidate: Candidate
     pattern: str
     estimates_us: dict[str, float]
     reason: str
+    times_us: tuple[float, ...] = ()
 
 
 def choose(
@@ -49,7 +51,8 @@ def choose(
         force: Kind of encoding to take if there is one, whatever it costs.
     """
     times = {
-        item: [estimate_us(item, batch, target) for batch in batches] for item in (dense, *sparse)
+        item: tuple(estimate_us(item, batch, target) for batch in batches)
+        for item in (dense, *sparse)
     }
     estimates = {item.pattern: round(sum(time), 2) for item, time in times.items()}
 
@@ -62,14 +65,14 @@ def choose(
     forced = [item for item in sparse if item.kind == force]
     if forced:
         best = min(forced, key=mean_ratio)
-        return Choice(best, best.pattern, estimates, f"forced by force={force}")
+        return Choice(best, best.pattern, estimates, f"forced by force={force}", times[best])
     at = f"at batch {', '.join(map(str, batches))}"
     faster = [item for item in sparse if max(ratios(item)) < 1]
     if not faster:
         near = min(sparse, key=mean_ratio)
         worst = max(ratios(near))
         reason = f"{near.pattern} is estimated at up to {worst:.2f}x the time of dense {at}"
-        return Choice(dense, near.pattern, estimates, reason)
+        return Choice(dense, near.pattern, estimates, reason, times[dense])
     best = min(faster, key=mean_ratio)
     reason = f"estimated {1 / mean_ratio(best):.1f}x faster than dense {at}"
-    return Choice(best, best.pattern, estimates, reason)
+    return Choice(best, best.pattern, estimates, reason, times[best])

@@ -3,19 +3,32 @@
     time(batch) = overhead + batch * (stored * ns_per_mac + (in + out) * ns_per_io) / threads
 
 Both constants depend on batch and size (see `calibration.py`): small batches are bound by reading
-the weight, large ones by arithmetic.
+the weight, large ones by arithmetic, which is never taken to be faster than in a dense product.
 """
+
+import math
+
+import onnx_ir as ir
 
 from nfcompile.cost.calibration import constants
 from nfcompile.ir.candidates import Candidate
 from nfcompile.target import Target
 
-__all__ = ["DEFAULT_BATCHES", "estimate_us", "way_of_running"]
+__all__ = ["DEFAULT_BATCHES", "batches_of", "estimate_us", "way_of_running"]
 
 DEFAULT_BATCHES = (1, 16, 64, 256)
 """Batch sizes that count where the model's batch is dynamic."""
 
 _VECTOR_ROWS = 8
+
+
+def batches_of(x: ir.Value) -> tuple[int, ...]:
+    """The batch of activations `x` if the model fixes it, else the sizes that count by default."""
+    if x.shape is None:
+        return DEFAULT_BATCHES
+    leading = x.shape.dims[:-1]
+    sizes = [size for size in leading if isinstance(size, int)]
+    return (max(1, math.prod(sizes)),) if len(sizes) == len(leading) else DEFAULT_BATCHES
 
 
 def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
@@ -26,8 +39,13 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
         batch: Rows of the activations.
         target: Where it runs; threads are taken to share the work evenly.
     """
-    costs = constants(target.isa)[way_of_running(candidate, target)]
-    single = costs.estimate_us(candidate.shape, candidate.stored, batch)
+    ways = constants(target.isa)
+    way = way_of_running(candidate, target)
+    costs, dense = ways[way], ways["dense"]
+    # Fits of few points can make arithmetic free. It is never faster than the best dense product
+    # is; and the portable form is a dense product of blocks, at that product's own rate.
+    least = dense.rate(candidate.shape, batch) if way == "portable" else dense.ns_per_mac.min()
+    single = costs.estimate_us(candidate.shape, candidate.stored, batch, float(least))
     return costs.overhead_us + (single - costs.overhead_us) / target.threads
 
 

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-__all__ = ["Linear", "constant", "find_linears", "is_row", "match_linear"]
+from nfcompile.ir.encoded_tensor import EncodedTensor
+from nfcompile.sparse import CsrTensor
+
+__all__ = [
+    "Linear",
+    "constant",
+    "csr_weight",
+    "find_linears",
+    "is_row",
+    "match_linear",
+    "release",
+]
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,24 @@ def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
     if value is None or not value.is_initializer() or value.is_graph_input():
         return None
     return value.const_value
+
+
+def csr_weight(linear: Linear) -> CsrTensor:
+    """The non-zeros of a layer's weight, (out, in), without `alpha`."""
+    weight = linear.weight.const_value
+    assert weight is not None
+    if isinstance(weight, EncodedTensor) and isinstance(weight.encoding, CsrTensor):
+        same_way = weight.transposed == linear.transposed
+        return weight.encoding if same_way else weight.encoding.transposed()
+    csr = CsrTensor.from_dense(weight.numpy())
+    release(weight)
+    return csr.transposed() if linear.transposed else csr
+
+
+def release(tensor: ir.TensorProtocol) -> None:
+    """Lets go of the pages of a tensor that is mapped from a file; reading it maps them again."""
+    if isinstance(tensor, ir.ExternalTensor):
+        tensor.release()
 
 
 def is_row(shape: ir.ShapeProtocol | None, out_features: int) -> bool:

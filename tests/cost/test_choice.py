@@ -46,6 +46,25 @@ def test_estimates_are_the_measured_points_and_between_them() -> None:
     assert made.estimate_us((256, 256), 1000, 4) == pytest.approx(1 + 4 * 1000 * 1.5 / 1e3)
 
 
+def test_arithmetic_is_never_free_and_a_portable_product_is_a_dense_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def made(*rates: float) -> Constants:
+        return Constants(np.array([rates] * 2), np.zeros((2, 4)), overhead_us=0.0)
+
+    ways = {
+        "dense": made(0.4, 0.3, 0.2, 0.2),
+        "bsr": made(0, 0, 0, 0),
+        "portable": made(0, 0, 0, 0),
+    }
+    monkeypatch.setattr("nfcompile.cost.linear.constants", lambda isa: ways)
+    blocks = Candidate("bsr", "", SHAPE, 1000, 0, (32, 32))
+    assert estimate_us(blocks, 16, TARGET) == pytest.approx(16 * 1000 * 0.2 / 1e3)
+    diagonal = Candidate("block-diagonal", "", SHAPE, 1000, 0, (32, 32), regular=True)
+    portable = Target("portable", 1, "avx2")
+    assert estimate_us(diagonal, 16, portable) == pytest.approx(16 * 1000 * 0.3 / 1e3)
+
+
 def test_threads_share_the_work_but_not_the_overhead() -> None:
     one = estimate_us(candidate(), 64, TARGET)
     two = estimate_us(candidate(), 64, Target("ort-cpu", 2, "avx2"))

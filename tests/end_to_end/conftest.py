@@ -14,13 +14,13 @@ from nfcompile.cost.choice import Choice
 def compiled_mlp(mlp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`mlp` compiled, each layer with its smallest encoding, whatever that is estimated to cost."""
 
-    def smallest(dense: Any, sparse: Any, *rest: Any) -> Choice:
+    def smallest(dense: Any, sparse: Any, batches: Any, *rest: Any) -> Choice:
         best = min((dense, *sparse), key=lambda item: item.nbytes)
-        return Choice(best, best.pattern, {}, "smallest")
+        return Choice(best, best.pattern, {}, "smallest", (1.0,) * len(batches))
 
     path = tmp_path_factory.mktemp("compiled") / "model.onnx"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nfcompile.passes.encode_weights.choose", smallest)
+        patch.setattr("nfcompile.cost.encoding.choose", smallest)
         nfcompile.compile(mlp).save(path)
     nodes = onnx.load(path).graph.node
     assert [node.op_type for node in nodes] == ["SparseChain", "Gemm"]

@@ -15,7 +15,9 @@ from nfcompile.passes import default_pipeline
 from nfcompile.runtime.openvino import OpenVinoEngine
 
 N = 192
-FORCED = default_pipeline("portable", 1).replace("threads=1", "threads=1,force=block-diagonal")
+FORCED = default_pipeline("portable", 1, without=("collapse-products",)).replace(
+    "encode-weights{", "encode-weights{force=block-diagonal,"
+)
 
 
 def in_onnxruntime(path: Path, x: np.ndarray) -> np.ndarray:

@@ -202,7 +202,7 @@ class Masked(nn.Module):
         return nn.functional.linear(x, self.weight * self.mask)
 
 def make():
-    return nn.Sequential(nn.Linear(24, {n}), Masked(), nn.ReLU(), nn.Linear({n}, 8))
+    return nn.Sequential(nn.Linear(24, {n}), nn.Tanh(), Masked(), nn.ReLU(), nn.Linear({n}, 8))
 """
 
 
@@ -213,8 +213,8 @@ def test_a_reference_with_weights_compiles_from_the_command_line(kind: str, tmp_
     exec((tmp_path / "model.py").read_text(), namespace)
     module = namespace["make"]()
     with torch.no_grad():
-        module[1].weight.copy_(torch.randn(N, N))
-        module[1].mask.copy_(mask())
+        module[2].weight.copy_(torch.randn(N, N))
+        module[2].mask.copy_(mask())
     weights = tmp_path / f"weights.{kind}"
     if kind == "safetensors":
         from safetensors.torch import save_file
@@ -227,11 +227,11 @@ def test_a_reference_with_weights_compiles_from_the_command_line(kind: str, tmp_
         "-o", tmp_path / "model.onnx",
     )  # fmt: skip
     check_outputs(tmp_path / "model.onnx", module.eval())
-    assert sparse_layers(tmp_path / "model.onnx", "1") == 1
+    assert sparse_layers(tmp_path / "model.onnx", "2") == 1
 
 
 def test_an_onnx_file_of_the_exporter_compiles_from_the_command_line(tmp_path: Path) -> None:
-    module = nn.Sequential(nn.Linear(24, N), MaskTimesWeight()).eval()
+    module = nn.Sequential(nn.Linear(24, N), nn.Tanh(), MaskTimesWeight()).eval()
     program = torch.onnx.export(
         module,
         (torch.randn(2, 24),),

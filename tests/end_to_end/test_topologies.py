@@ -43,7 +43,9 @@ def test_a_cascade_of_any_topology_compiles_and_agrees_with_torch(text, tmp_path
     exported = torch.export.export(cascade, (x,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
     for target, force in (("ort-cpu", "csr"), ("portable", "block-diagonal")):
         # Layers this small stay dense unless told otherwise.
-        passes = default_pipeline(target, 1).replace("threads=1", f"threads=1,force={force}")
+        passes = default_pipeline(target, 1).replace(
+            "encode-weights{", f"encode-weights{{force={force},"
+        )
         path = tmp_path / f"{target}.onnx"
         nfcompile.compile(exported, target=target, passes=passes, samples=1).save(path)
         session = nfcompile.session(path)

@@ -72,3 +72,17 @@ def test_a_model_that_came_invalid_is_noted_and_not_blamed_on_a_pass() -> None:
     source = model("agraph (float[b,4] x) => (float[b,4] y) { y = NoSuchOperator(x) }")
     run_pipeline(source, parse_pipeline("remove-unused", PASSES))
     assert "not valid as it came" in str(remarks(source)[0])
+
+
+@pytest.mark.parametrize("target", ["ort-cpu", "portable"])
+@pytest.mark.parametrize("name", ["drop-dead-units", "merge-duplicates", "collapse-products"])
+def test_a_pass_of_algebra_can_be_left_out_of_the_default_pipeline(target: str, name: str) -> None:
+    whole = [item for item, _ in parse_pipeline(default_pipeline(target, 2), PASSES)]
+    part = parse_pipeline(default_pipeline(target, 2, without=[name]), PASSES)
+    assert name in whole
+    assert [item for item, _ in part] == [item for item in whole if item != name]
+
+
+def test_what_cannot_be_left_out_is_refused_with_what_can() -> None:
+    with pytest.raises(InputError, match="'fold-masks' cannot be left out: known: collapse-pro"):
+        default_pipeline("ort-cpu", 1, without=["fold-masks"])

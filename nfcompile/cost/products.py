@@ -1,0 +1,116 @@
+"""What a sum of products of weights would cost as one layer, without making it in vain."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+
+from nfcompile.cost.encoding import MAX_DENSITY, best_encoding, dense_times
+from nfcompile.cost.linear import estimate_us
+from nfcompile.cost.segments import Times, never_slower
+from nfcompile.ir.candidates import Candidate
+from nfcompile.sparse import CsrTensor
+from nfcompile.sparse.product import Matrix, Terms, multiply
+from nfcompile.target import Target
+
+__all__ = ["MergedCost", "bound", "cost_of_matrix", "cost_of_sum"]
+
+_MOST_NONZEROS = 1 << 25
+"""A product with more non-zeros than this (600 MB while it is made) is not made."""
+
+_MOST_DENSE = 1 << 26
+"""Nor is a dense one with more values than this."""
+
+
+@dataclass(frozen=True)
+class MergedCost:
+    """A sum of products as one layer.
+
+    Attributes:
+        times: Estimated microseconds at each batch size.
+        kind: Its encoding.
+    """
+
+    times: Times
+    kind: str
+
+
+def cost_of_sum(
+    terms: Terms,
+    shape: tuple[int, int],
+    nonzeros: int,
+    at_most: Times,
+    kept: Callable[[], Times],
+    batches: Sequence[int],
+    target: Target,
+) -> MergedCost | str:
+    """The sum's cost as one layer, or why it cannot win against what it would replace.
+
+    Args:
+        terms: Factors of each term.
+        shape: (out, in) of the sum.
+        nonzeros: Its non-zeros, estimated.
+        at_most: Bounds on the times of what it would replace, see `bound`.
+        kept: Gives those times; called only if the sum may win.
+        batches: Batch sizes that count.
+        target: Where the model will run.
+    """
+    size = f"{shape[0]}x{shape[1]} with about {nonzeros:,} non-zeros"
+    full = nonzeros > MAX_DENSITY * shape[0] * shape[1]
+    least = (
+        dense_times(shape, batches, target) if full else _least(shape, nonzeros, batches, target)
+    )
+    if not never_slower(least, at_most):
+        return f"one layer of {size} is estimated at {_worst(least, at_most, batches)} or more"
+    if (shape[0] * shape[1] if full else nonzeros) > (_MOST_DENSE if full else _MOST_NONZEROS):
+        return f"one layer of {size} would take too much memory to make"
+    times, kind = (
+        (least, "dense") if full else cost_of_matrix(multiply(terms, shape), batches, target)
+    )
+    if never_slower(times, kept()):
+        return MergedCost(times, kind)
+    return f"one layer of {size} is estimated at {_worst(times, kept(), batches)}"
+
+
+def bound(matrix: scipy.sparse.csr_array, batches: Sequence[int], target: Target) -> Times:
+    """Times that a layer does not exceed, without a look at the pattern of its zeros."""
+    dense = dense_times(matrix.shape, batches, target)
+    if target.name == "portable":
+        return dense
+    csr = Candidate("csr", "", matrix.shape, matrix.nnz, 0)
+    times = tuple(estimate_us(csr, batch, target) for batch in batches)
+    return times if never_slower(times, dense) else dense
+
+
+def cost_of_matrix(matrix: Matrix, batches: Sequence[int], target: Target) -> tuple[Times, str]:
+    """Times and kind of the encoding that `matrix` (out, in) will get."""
+    narrow = matrix.astype(np.float32)
+    sparse = (
+        CsrTensor.from_dense(narrow)
+        if isinstance(narrow, np.ndarray)
+        else (CsrTensor.from_scipy(scipy.sparse.csr_array(narrow)))
+    )
+    choice = best_encoding(sparse.shape, sparse.stored, lambda: sparse, batches, target)
+    return choice.times_us, choice.candidate.kind
+
+
+def _least(shape: tuple[int, int], nonzeros: int, batches: Sequence[int], target: Target) -> Times:
+    """What the layer would take if its pattern were the best there is for this many non-zeros."""
+    ways = [
+        Candidate("block-diagonal", "", shape, nonzeros, 0, (32, 32), regular=True),
+        Candidate("block-diagonal", "", shape, nonzeros, 0, (32, 32)),
+        Candidate("dense", "", shape, shape[0] * shape[1], 0),
+    ]
+    if target.name != "portable":
+        ways += [
+            Candidate("csr", "", shape, nonzeros, 0),
+            Candidate("bsr", "", shape, nonzeros, 0, (32, 32)),
+            Candidate("bsr", "", shape, nonzeros, 0, (8, 1)),
+        ]
+    return tuple(min(estimate_us(way, batch, target) for way in ways) for batch in batches)
+
+
+def _worst(times: Times, kept: Times, batches: Sequence[int]) -> str:
+    ratio, batch = max((a / b, n) for a, b, n in zip(times, kept, batches, strict=True))
+    return f"{ratio:.2f}x the time at batch {batch}"
