@@ -15,6 +15,7 @@
 #include "kernels/bsr/bsr.h"
 #include "kernels/csr/csr.h"
 #include "python/arrays.h"
+#include "python/roofline.h"
 #include "python/training.h"
 
 namespace nfcompile::python {
@@ -256,4 +257,5 @@ void Bind(nb::module_& m) {
 NB_MODULE(_native, m) {
   nfcompile::python::Bind(m);
   nfcompile::python::BindTraining(m);
+  nfcompile::python::BindRoofline(m);
 }
