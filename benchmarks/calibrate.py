@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.optimize
-from networks import chain, weight_of
+from nfcompile.models.chain import chain, weight_of
 
 import nfcompile
 from nfcompile.bench import Row, compare

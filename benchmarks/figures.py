@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from networks import chain, weight_of
+from nfcompile.models.chain import chain, weight_of
 
 import nfcompile
 from nfcompile.bench import Row, compare

@@ -17,13 +17,17 @@ from nfcompile.compare import Tolerance
 from nfcompile.compare import compare as compare_outputs
 from nfcompile.errors import InputError, VerificationError
 from nfcompile.frontend.onnx_file import read_model
-from nfcompile.runtime.ort import OrtEngine, OrtRunner
+from nfcompile.runtime.engine import Runner, TimedCall, TimedRunner
+from nfcompile.runtime.ort import OrtEngine
 from nfcompile.runtime.sampling import sample_inputs
 
-__all__ = ["Row", "compare", "time_runners"]
+__all__ = ["Row", "compare", "time_calls", "time_runners"]
 
 DEFAULT_BATCHES = (1, 16, 64)
 _MIN_ROUNDS = 5
+_FEWEST_ROUNDS = 2  # that give quartiles
+_PATIENCE = 5.0
+_SETTLED_BY_ITSELF_US = 50e3
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def _check_batch(signature: ir.Model, batch: int, path: Path) -> None:
 
 
 def _check_agreement(
-    runners: Sequence[OrtRunner],
+    runners: Sequence[Runner],
     names: Sequence[str],
     inputs: Mapping[str, np.ndarray],
     batch: int,
@@ -138,7 +142,7 @@ def _check_agreement(
 
 
 def time_runners(
-    runners: Sequence[OrtRunner],
+    runners: Sequence[TimedRunner],
     inputs: Mapping[str, np.ndarray],
     warmup_s: float,
     time_s: float,
@@ -154,18 +158,50 @@ def time_runners(
     Returns:
         Microseconds of each call, per runner.
     """
-    feeds = dict(inputs)
-    samples: list[list[float]] = [[] for _ in runners]
-    order = list(range(len(runners)))
+    return time_calls([runner.timed(inputs) for runner in runners], warmup_s, time_s)
+
+
+def time_calls(
+    calls: Sequence[TimedCall], warmup_s: float, time_s: float, *, turn_s: float = 0.0
+) -> list[list[float]]:
+    """Times calls that take turns, in an order that alternates.
+
+    With turns of some length a call is first made once untimed, so that caches and threads are its
+    own again after its neighbours', as they are where nothing else runs; without, one timed call is
+    a turn. There are at least 5 rounds, or 2 where 5 would take over 5 times the time.
+
+    Args:
+        calls: Each gives the microseconds that it took.
+        warmup_s: Seconds of untimed rounds.
+        time_s: Seconds of timed calls per entry of `calls`, on average.
+        turn_s: Seconds that a turn lasts at least.
+
+    Returns:
+        Microseconds of each timed call, per entry of `calls`.
+    """
+    samples: list[list[float]] = [[] for _ in calls]
+    order = list(range(len(calls)))
     start = time.perf_counter()
     while time.perf_counter() - start < warmup_s:
-        for runner in runners:
-            runner.session.run(None, feeds)
+        for call in calls:
+            call()
+    budget = time_s * len(calls)
     start = time.perf_counter()
-    while time.perf_counter() - start < time_s * len(runners) or len(samples[0]) < _MIN_ROUNDS:
+    rounds = 0
+    while (spent := time.perf_counter() - start) < budget or rounds < (
+        _MIN_ROUNDS if spent < _PATIENCE * budget else _FEWEST_ROUNDS
+    ):
         for index in order:
-            begin = time.perf_counter_ns()
-            runners[index].session.run(None, feeds)
-            samples[index].append((time.perf_counter_ns() - begin) / 1e3)
+            _take_turn(calls[index], samples[index], turn_s)
         order.reverse()
+        rounds += 1
     return samples
+
+
+def _take_turn(call: TimedCall, samples: list[float], turn_s: float) -> None:
+    if turn_s and not (samples and samples[-1] > _SETTLED_BY_ITSELF_US):
+        call()
+    begin = time.perf_counter()
+    samples.append(call())
+    while time.perf_counter() - begin < turn_s:
+        samples.append(call())
