@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import onnx_ir as ir
+from scipy.sparse import csr_array
 
+from nfcompile.ir.schemas import DOMAIN
 from nfcompile.sparse.block_diagonal import strided_indices
 
 __all__ = ["chain", "feed_forward", "unstructured_weight", "weight_of"]
@@ -38,7 +40,7 @@ def weight_of(pattern: str, size: int, seed: int) -> np.ndarray:
         if name == "shuffled":
             mask = mask[rng.permutation(size)][:, rng.permutation(size)]
     gain = np.sqrt(2 * size / max(mask.sum(), 1))
-    return (rng.standard_normal((size, size)) * mask * gain).astype(np.float32)
+    return np.asarray(rng.standard_normal((size, size)) * mask * gain, np.float32)
 
 
 def unstructured_weight(shape: tuple[int, int], density: float, seed: int) -> np.ndarray:
@@ -46,11 +48,11 @@ def unstructured_weight(shape: tuple[int, int], density: float, seed: int) -> np
     rng = np.random.default_rng(seed)
     mask = rng.random(shape) < density
     gain = np.sqrt(shape[0] / max(mask.sum(), 1))
-    return (rng.standard_normal(shape) * mask * gain).astype(np.float32)
+    return np.asarray(rng.standard_normal(shape) * mask * gain, np.float32)
 
 
 def chain(
-    weights: Iterable[np.ndarray],
+    weights: Iterable[np.ndarray | csr_array],
     *,
     relu: bool = False,
     bias: float = 0.01,
@@ -60,7 +62,7 @@ def chain(
     """Linear layers one after the other, with bias, and an activation if asked; batch is dynamic.
 
     Args:
-        weights: Per layer a float32 array (out, in).
+        weights: Per layer a float32 array (out, in), dense, or by its non-zeros, which stays so.
         relu: Whether a ReLU follows each.
         bias: Every entry of every bias.
         clip: Bounds that the result of each layer is clipped to.
@@ -68,23 +70,30 @@ def chain(
     """
     nodes: list[ir.Node] = []
     initializers: list[ir.Value] = []
-    bounds = [_initializer(f"bound{i}", np.array(item, np.float32)) for i, item in enumerate(clip or ())]
+    bounds = [
+        _initializer(f"bound{i}", np.array(item, np.float32)) for i, item in enumerate(clip or ())
+    ]
     x = value = ir.val(input_name, ir.DataType.FLOAT)
     for index, weight in enumerate(weights):
+        name, (width, in_features) = f"fc{index}", weight.shape
         if not index:
-            x.shape = ir.Shape(["batch", weight.shape[1]])
-        constants = [
-            _initializer(f"fc{index}.weight", weight),
-            _initializer(f"fc{index}.bias", np.full(len(weight), bias, np.float32)),
-        ]
-        initializers += constants
-        nodes.append(ir.node("Gemm", [value, *constants], {"transB": 1}, name=f"fc{index}"))
+            x.shape = ir.Shape(["batch", in_features])
+        row = _initializer(f"{name}.bias", np.full(width, bias, np.float32))
+        if isinstance(weight, np.ndarray):
+            initializers += [dense := _initializer(f"{name}.weight", weight), row]
+        else:
+            stored = _stored(name, weight)
+            nodes.append(
+                ir.node("CsrToDense", stored, {"shape": list(weight.shape)}, domain=DOMAIN)
+            )
+            initializers += [*stored, row]
+            dense = nodes[-1].outputs[0]
+        nodes.append(ir.node("Gemm", [value, dense, row], {"transB": 1}, name=name))
         if relu:
             nodes.append(ir.node("Relu", nodes[-1].outputs))
         if clip:
             nodes.append(ir.node("Clip", [nodes[-1].outputs[0], *bounds]))
         value = nodes[-1].outputs[0]
-        width = len(weight)
     value.shape = ir.Shape(["batch", width])
     return _model("chain", x, value, nodes, initializers + bounds)
 
@@ -103,7 +112,7 @@ def feed_forward(up: np.ndarray, down: np.ndarray, tokens: int) -> ir.Model:
     names = ("up.weight", "up.bias", "down.weight", "down.bias", "root", "one", "half")
     arrays = [up.T, np.full(len(up), 0.01), down.T, np.full(len(down), 0.01), 2**0.5, 1.0, 0.5]
     constants = [
-        _initializer(name, np.ascontiguousarray(array, np.float32))
+        _initializer(name, np.array(array, np.float32, order="C"))
         for name, array in zip(names, arrays, strict=True)
     ]
     up_weight, up_bias, down_weight, down_bias, root, one, half = constants
@@ -121,6 +130,11 @@ def feed_forward(up: np.ndarray, down: np.ndarray, tokens: int) -> ir.Model:
     return _model("feed-forward", x, y, nodes, constants)
 
 
+def _stored(name: str, weight: csr_array) -> list[ir.Value]:
+    arrays = {"values": weight.data, "indices": weight.indices, "indptr": weight.indptr}
+    return [_initializer(f"{name}.{part}", array) for part, array in arrays.items()]
+
+
 def _initializer(name: str, array: np.ndarray) -> ir.Value:
     return ir.val(name, const_value=ir.tensor(array, name=name))
 
@@ -130,9 +144,9 @@ def _model(
 ) -> ir.Model:
     y.name, y.dtype = "y", ir.DataType.FLOAT
     opsets = {"": 17}  # which DeepSparse takes too
-    graph = ir.Graph(
-        [x], [y], nodes=nodes, initializers=constants, opset_imports=opsets, name=name
-    )
+    if any(node.domain == DOMAIN for node in nodes):
+        opsets[DOMAIN] = 1
+    graph = ir.Graph([x], [y], nodes=nodes, initializers=constants, opset_imports=opsets, name=name)
     return ir.Model(graph, ir_version=8)
 
 

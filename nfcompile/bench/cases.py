@@ -1,11 +1,12 @@
 """The cases of the CPU suite: networks as files for every engine, and inputs of any batch size."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from nfcompile.errors import InputError, closest
 from nfcompile.ir.protobuf import write_model
@@ -128,21 +129,26 @@ def _graph_challenge(neurons: int) -> Case:
     def build(folder: Path) -> Network:
         import torch
 
-        from nfcompile.frontend.torch_module import from_module
-        from nfcompile.models.graph_challenge import graph_challenge, radix_net_weight
+        from nfcompile.models.graph_challenge import (
+            graph_challenge,
+            layer_bias,
+            radix_net_weight,
+        )
 
         module = graph_challenge(neurons).eval()
         density = torch.linspace(0, 0.6, 16)[:, None]
         generator = torch.Generator().manual_seed(1)
         example = (torch.rand((16, neurons), generator=generator) < density).float()
-        graph, dense = folder / "graph.onnx", None
-        write_model(from_module(module, example).model, graph)
+
+        def save(name: str, weights: Iterable[Any]) -> Path:
+            made = chain(weights, bias=layer_bias(neurons), clip=(0.0, 32.0), input_name="input")
+            write_model(made, folder / name)
+            return folder / name
+
+        weights = [csr_array(radix_net_weight(neurons, layer).T) for layer in range(120)]
+        graph, dense = save("graph.onnx", weights), None
         if neurons < _DENSE_LIMIT:
-            dense = folder / "dense.onnx"
-            weights = (radix_net_weight(neurons, layer).T.toarray() for layer in range(120))
-            bias = float(next(module.children()).bias[0])  # type: ignore[index, arg-type, union-attr]
-            model = chain(weights, bias=bias, clip=(0, 32), input_name="input")
-            write_model(model, dense)
+            dense = save("dense.onnx", (weight.toarray() for weight in weights))
         return Network(graph, dense, module, example)
 
     def alive(batch: int) -> Inputs:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nfcompile.api import compile as compile_network
 from nfcompile.bench.cases import Network
@@ -82,8 +83,10 @@ def _int8(network: Network, folder: Path, threads: int) -> Path:
     return path
 
 
-def _compiled(**options: str) -> MakeFile:
+def _compiled(**options: Any) -> MakeFile:
     def make(network: Network, folder: Path, threads: int) -> Path:
+        if options.get("target") == "portable":
+            _dense(network, folder, threads)  # what is not block-diagonal stays dense there
         path = folder / f"compiled-{'-'.join(options.values())}-{threads}.onnx"
         if not path.exists():
             missing = set(options) - set(inspect.signature(compile_network).parameters)

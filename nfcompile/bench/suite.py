@@ -46,8 +46,8 @@ class Plan:
         InputError: If a time is not positive.
     """
 
-    batches: Sequence[int] = (1, 7, 16, 64, 256)
-    threads: Sequence[int] = (1, 2)
+    batches: tuple[int, ...] = (1, 7, 16, 64, 256)
+    threads: tuple[int, ...] = (1, 2)
     warmup_s: float = 0.2
     time_s: float = 0.5
 
@@ -178,9 +178,7 @@ class _Row:
                 self._reasons[name] = f"not timed further: one call took {seconds:.1f} s"
                 calls.pop(name, None)
         if calls:
-            found = time_calls(
-                list(calls.values()), plan.warmup_s, plan.time_s, turn_s=_TURN_S
-            )
+            found = time_calls(list(calls.values()), plan.warmup_s, plan.time_s, turn_s=_TURN_S)
             self._samples = dict(zip(calls, found, strict=True))
 
     def give_up(self, reason: str) -> None:

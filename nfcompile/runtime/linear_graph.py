@@ -145,9 +145,7 @@ def _steps(model: ir.Model, name: str) -> list[Step]:
             )
         while found := match_activation(result, dict(model.opset_imports)):
             x_name, result = str(result.name), found.nodes[-1].outputs[0]
-            steps.append(
-                Activate(x_name, str(result.name), found.name, found.alpha, found.beta)
-            )
+            steps.append(Activate(x_name, str(result.name), found.name, found.alpha, found.beta))
             done.update(found.nodes)
     return steps
 
@@ -155,18 +153,20 @@ def _steps(model: ir.Model, name: str) -> list[Step]:
 def _product(node: ir.Node, folder: ConstantFolder) -> Multiply:
     gemm = node.op_type == "Gemm"
     weight = _constant(node.inputs[1], folder)
-    if not (gemm and node.attributes.get_int("transB", 0)):
-        weight = weight.T
-    alpha = node.attributes.get_float("alpha", 1.0) if gemm else 1.0
+    transposed = node.attributes.get_int("transB", 0) if gemm else 0
+    if not transposed:
+        weight = _transposed(weight)
     bias = None
-    if gemm and len(node.inputs) > 2 and node.inputs[2] is not None:
-        row = np.asarray(_constant(node.inputs[2], folder)).reshape(-1)
-        bias = row * np.float32(node.attributes.get_float("beta", 1.0))
-        bias = np.broadcast_to(bias, weight.shape[:1])
-    if alpha != 1.0:
-        weight = weight * np.float32(alpha)
-    kept = csr_array(weight) if not isinstance(weight, np.ndarray) else weight
-    return Multiply(str(node.inputs[0].name), str(node.outputs[0].name), kept, bias)  # type: ignore[union-attr]
+    if gemm:
+        if (alpha := node.attributes.get_float("alpha", 1.0)) != 1.0:
+            weight = weight * np.float32(alpha)
+        if len(node.inputs) > 2 and node.inputs[2] is not None:
+            row = np.asarray(_constant(node.inputs[2], folder)).reshape(-1)
+            row = row * np.float32(node.attributes.get_float("beta", 1.0))
+            bias = np.broadcast_to(row, weight.shape[:1])
+    x, y = node.inputs[0], node.outputs[0]
+    assert x is not None
+    return Multiply(str(x.name), str(y.name), weight, bias)
 
 
 def _add_bias(steps: list[Step], x: ir.Value, row: np.ndarray, y: str) -> None:
@@ -188,5 +188,9 @@ def _constant(value: ir.Value | None, folder: ConstantFolder) -> "np.ndarray | c
         indices = weight.indices.astype(np.int32)
         shape = len(weight.indptr) - 1, weight.in_features
         csr = csr_array((weight.values, indices, weight.indptr.astype(np.int32)), shape=shape)
-        return csr.T if tensor.transposed else csr
+        return _transposed(csr) if tensor.transposed else csr
     return np.asarray(tensor.numpy())
+
+
+def _transposed(weight: "np.ndarray | csr_array") -> "np.ndarray | csr_array":
+    return weight.T if isinstance(weight, np.ndarray) else csr_array(weight.T)

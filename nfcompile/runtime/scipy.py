@@ -41,9 +41,7 @@ class _ScipyRunner:
 
     def _once(self, x: np.ndarray) -> np.ndarray:
         values = {self._graph.input: np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)}
-        for step, weight, freed in zip(
-            self._graph.steps, self._weights, self._freed, strict=True
-        ):
+        for step, weight, freed in zip(self._graph.steps, self._weights, self._freed, strict=True):
             operand = values[step.x]
             if isinstance(step, Multiply):
                 y = weight @ operand
@@ -78,17 +76,17 @@ class ScipyEngine:
 def _activate(x: np.ndarray, step: Activate) -> np.ndarray:
     """In place where numpy can: a product's result is read by its activation alone."""
     if step.name == "relu":
-        return np.maximum(x, 0, out=x)
+        return np.asarray(np.maximum(x, 0, out=x))
     if step.name == "clip":
         return np.clip(x, step.alpha, step.beta, out=x)
     if step.name == "tanh":
-        return np.tanh(x, out=x)
+        return np.asarray(np.tanh(x, out=x))
     if step.name == "gelu":
         half = erf(x * np.float32(2**-0.5))
         half += 1
         half *= np.float32(0.5)
-        return np.multiply(x, half, out=x)
+        return np.asarray(np.multiply(x, half, out=x))
     if step.name in ("sigmoid", "silu"):
         gate = expit(x)
-        return gate if step.name == "sigmoid" else np.multiply(x, gate, out=x)
+        return np.asarray(gate if step.name == "sigmoid" else np.multiply(x, gate, out=x))
     raise UnsupportedModelError(f"the scipy engine has no activation {step.name}")

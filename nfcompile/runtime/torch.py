@@ -22,9 +22,9 @@ class _TorchRunner:
     """A module on row-major tensors, or on feature-major ones where its weights are CSR."""
 
     def __init__(self, graph: LinearGraph, mode: Mode, threads: int) -> None:
-        from nfcompile.runtime.torch_modules import CsrModule, DenseModule
-
         import torch
+
+        from nfcompile.runtime.torch_modules import CsrModule, DenseModule
 
         self._graph = graph
         self._threads = threads

@@ -1,6 +1,7 @@
 """Graphs of linear layers as torch modules, written the way a user of torch would."""
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -59,8 +60,9 @@ class CsrModule(nn.Module):
             operand = values[step.x]
             if isinstance(step, Multiply):
                 weight, bias = getattr(self, f"w{index}"), getattr(self, f"b{index}")
-                y = weight @ operand
-                values[step.y] = y if bias is None else y.add_(bias)
+                values[step.y] = (
+                    weight @ operand if bias is None else torch.addmm(bias, weight, operand)
+                )
             elif isinstance(step, Sum):
                 other = getattr(self, f"b{index}")
                 values[step.y] = operand + (values[str(step.other)] if other is None else other)
@@ -101,7 +103,7 @@ def _csr(step: Multiply) -> Tensor:
 def _activate(x: Tensor, step: Activate) -> Tensor:
     if step.name == "clip":
         return x.clamp(step.alpha, step.beta)
-    known = {
+    known: dict[str, Callable[[Tensor], Tensor]] = {
         "relu": functional.relu,
         "gelu": functional.gelu,
         "silu": functional.silu,
@@ -110,5 +112,4 @@ def _activate(x: Tensor, step: Activate) -> Tensor:
     }
     if step.name not in known:
         raise UnsupportedModelError(f"the torch engine has no activation {step.name}")
-    y: Tensor = known[step.name](x)
-    return y
+    return known[step.name](x)

@@ -14,7 +14,7 @@ void BindRoofline(nanobind::module_& m) {
   m.def("arithmetic", &roofline::Arithmetic);
   m.def("measure_flops", &roofline::MeasureFlops, "name"_a, nanobind::kw_only(), "seconds"_a,
         "threads"_a = 1, Unlocked());
-  m.def("measure_read_bandwidth", &roofline::MeasureReadBandwidth, "bytes"_a,
+  m.def("measure_read_bandwidth", &roofline::MeasureReadBandwidth, "size"_a,
         nanobind::kw_only(), "seconds"_a, "threads"_a = 1, Unlocked());
 }
 
