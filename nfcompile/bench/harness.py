@@ -27,6 +27,7 @@ DEFAULT_BATCHES = (1, 16, 64)
 _MIN_ROUNDS = 5
 _FEWEST_ROUNDS = 2  # that give quartiles
 _PATIENCE = 5.0
+_PATIENCE_S = 10.0
 _SETTLED_BY_ITSELF_US = 50e3
 
 
@@ -168,7 +169,7 @@ def time_calls(
 
     With turns of some length a call is first made once untimed, so that caches and threads are its
     own again after its neighbours', as they are where nothing else runs; without, one timed call is
-    a turn. There are at least 5 rounds, or 2 where 5 would take over 5 times the time.
+    a turn. There are at least 5 rounds, or 2 where 5 would take over 5 times the time, and 10 s.
 
     Args:
         calls: Each gives the microseconds that it took.
@@ -186,10 +187,11 @@ def time_calls(
         for call in calls:
             call()
     budget = time_s * len(calls)
+    patience = max(_PATIENCE_S, _PATIENCE * budget)
     start = time.perf_counter()
     rounds = 0
     while (spent := time.perf_counter() - start) < budget or rounds < (
-        _MIN_ROUNDS if spent < _PATIENCE * budget else _FEWEST_ROUNDS
+        _MIN_ROUNDS if spent < patience else _FEWEST_ROUNDS
     ):
         for index in order:
             _take_turn(calls[index], samples[index], turn_s)
