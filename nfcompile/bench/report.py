@@ -134,14 +134,18 @@ def _narrow_errors(rows: Sequence[Row], contenders: Sequence[Contender]) -> str:
 
 
 def _reasons(rows: Sequence[Row]) -> list[str]:
+    """Why cells are empty: a line for all contenders that say the same at the same batches."""
     batches: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for name, cell in row.cells.items():
             if cell.reason:
                 batches.setdefault((name, cell.reason), []).append(str(row.batch))
-    every = len(rows)
-    told = []
+    told: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (name, reason), where in batches.items():
-        part = "" if len(where) == every else f", batch {', '.join(where)}"
-        told.append(f"- {name}{part}: {reason}")
-    return told
+        told.setdefault((reason, tuple(where)), []).append(name)
+    return [
+        f"- {', '.join(names)}"
+        + ("" if len(where) == len(rows) else f", batch {', '.join(where)}")
+        + f": {reason}"
+        for (reason, where), names in told.items()
+    ]

@@ -145,7 +145,11 @@ class _Row:
         self, runners: Mapping[str, TimedRunner], reference: Runner, inputs: Inputs, *, alive: bool
     ) -> None:
         """Compares what the contenders give."""
-        (right,) = reference.run(inputs).values()
+        try:
+            (right,) = reference.run(inputs).values()
+        except Exception as error:  # an engine's own code raises anything
+            self.give_up(f"no reference: {_reason(error)}")
+            return
         if alive and not right.any(axis=1).all():
             self.give_up("a row of these inputs dies, so they are not what they should be")
             return

@@ -67,6 +67,11 @@ def test_errors_of_narrow_engines_and_reasons_stand_below() -> None:
     assert "- deepsparse, batch 1: not here" in page
 
 
+def test_one_reason_of_several_contenders_is_told_once() -> None:
+    cells = [cell(name, None, 1, reason="no file") for name in ("ort", "deepsparse")]
+    assert "- ort, deepsparse: no file" in results(cells).to_markdown()
+
+
 def test_the_summary_has_geometric_means_and_counts_losses() -> None:
     page = results(CELLS).to_markdown()
     assert "| mlp-a-0.10 | 1 | 1.79 | 1 |  |  | 1.79 |  |" in page

@@ -1,5 +1,6 @@
 """The suite compares before it times, lets all take turns, and never crashes on an engine."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -172,11 +173,15 @@ def test_scipy_is_the_reference_where_there_is_no_onnxruntime() -> None:
 
 
 def test_a_contender_may_be_for_some_cases_only() -> None:
-    special = Contender(
-        "s", "fp32", False, lambda n, f, t: n.graph, FakeEngine("s", []).load, "graph"
-    )
-    cells: list[Cell] = list(run_suite([tiny()], [contender(FakeEngine("ort", [])), special], PLAN))
-    assert {c.contender for c in cells} == {"ort"}
+    special = dataclasses.replace(contender(FakeEngine("special", [])), cases="graph")
+    cells = run_suite([tiny()], [contender(FakeEngine("ort", [])), special], PLAN)
+    assert {cell.contender for cell in cells} == {"ort"}
+
+
+def test_without_a_reference_nothing_is_timed() -> None:
+    made = [contender(Broken("ort", "run", RuntimeError("bad"))), contender(FakeEngine("a", []))]
+    cells = list(run_suite([tiny()], made, PLAN))
+    assert {cell.reason for cell in cells} == {"no reference: RuntimeError: bad"}
 
 
 def test_times_must_be_positive() -> None:

@@ -29,6 +29,7 @@ def peers() -> None:
 def test_deepsparse_agrees_at_any_batch(tmp_path: Path) -> None:
     weights = [unstructured_weight((64, 64), 0.2, seed) for seed in range(2)]
     write_model(chain(weights, relu=True), tmp_path / "m.onnx")
+    before = (tmp_path / "m.onnx").read_bytes()
     runner = DeepSparseEngine().load(tmp_path / "m.onnx", 1)
     right = OrtEngine().load(tmp_path / "m.onnx", 1)
     for batch in (1, 5):
@@ -36,6 +37,8 @@ def test_deepsparse_agrees_at_any_batch(tmp_path: Path) -> None:
         expected = right.run({"x": x})["y"]
         np.testing.assert_allclose(runner.run({"x": x})["y"], expected, rtol=1e-4, atol=1e-5)
     assert runner.timed({"x": x})() > 0
+    assert (tmp_path / "m.onnx").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.usefixtures("peers")

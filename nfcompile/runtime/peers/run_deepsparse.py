@@ -1,5 +1,11 @@
-"""DeepSparse behind serve.py: it compiles a model for one shape of its inputs."""
+"""DeepSparse behind serve.py: it compiles a model for one shape of its inputs.
 
+It writes that shape into the file that it is given, so it is given a copy.
+"""
+
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -18,12 +24,14 @@ class _Peer:
     def bind(self, inputs: "dict[str, np.ndarray]") -> Callable[[], Any]:
         """Compiles for these inputs."""
         arrays = [np.ascontiguousarray(array) for array in inputs.values()]
-        engine = deepsparse.Engine(
-            self._path,
-            batch_size=len(arrays[0]),
-            num_cores=self._threads,
-            input_shapes=[list(array.shape) for array in arrays],
-        )
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(self._path)) as folder:
+            copy = shutil.copy(self._path, folder)
+            engine = deepsparse.Engine(
+                copy,
+                batch_size=len(arrays[0]),
+                num_cores=self._threads,
+                input_shapes=[list(array.shape) for array in arrays],
+            )
         self._names = list(engine.output_names)
         return lambda: engine.run(arrays, val_inp=False)
 
