@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nfcompile.bench.suite import Cell
+from nfcompile.bench.measurement import Cell
 
 __all__ = ["OURS", "OURS_NARROW", "Row", "geometric_mean", "rows_of"]
 

@@ -8,9 +8,10 @@ from typing import Any
 from nfcompile.bench.cases import Case
 from nfcompile.bench.contenders import Contender
 from nfcompile.bench.markdown import LOSS, head, line, ratio
+from nfcompile.bench.measurement import Cell
 from nfcompile.bench.ratios import OURS, OURS_NARROW, Row, rows_of
 from nfcompile.bench.roofline import Roofline
-from nfcompile.bench.suite import Cell, Plan
+from nfcompile.bench.suite import Plan
 from nfcompile.bench.summary import summarize
 
 __all__ = ["Results"]

@@ -46,7 +46,7 @@ def _facts() -> dict[str, Any]:
         "system": platform.platform(),
         "packages": present,
         "engines": [n for n in ("onnxruntime", "openvino", "torch", "scipy") if n in present],
-        "peers": {n: v for n, v in worker.items() if n != "numpy"},
+        **({"peers": worker} if worker else {}),
         "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "caches": caches(),

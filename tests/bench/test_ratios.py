@@ -2,9 +2,9 @@
 
 import pytest
 
+from nfcompile.bench.measurement import Cell
 from nfcompile.bench.ratios import geometric_mean, rows_of
 from nfcompile.bench.statistics import Timing
-from nfcompile.bench.suite import Cell
 
 PEERS = {"ort": "fp32", "scipy": "fp32", "ort-int8": "int8"}
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from nfcompile.bench.cases import Case
 from nfcompile.bench.contenders import Contender
+from nfcompile.bench.measurement import Cell
 from nfcompile.bench.report import Results
 from nfcompile.bench.roofline import Level, Roofline
 from nfcompile.bench.statistics import Timing
-from nfcompile.bench.suite import Cell, Plan
+from nfcompile.bench.suite import Plan
 
 ENVIRONMENT = {
     "cpu": "A CPU", "cores": 2, "kernels": "avx2", "packages": {"torch": "2"},

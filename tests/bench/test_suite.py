@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nfcompile.bench import suite
+from nfcompile.bench import measurement
 from nfcompile.bench.cases import Case, Network
 from nfcompile.bench.contenders import Contender
 from nfcompile.bench.suite import Plan, run_suite
@@ -60,7 +60,7 @@ def tiny(alive: bool = False) -> Case:
 
 @pytest.fixture(autouse=True)
 def one_call_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "_TURN_S", 1e-9)
+    monkeypatch.setattr(measurement, "_TURN_S", 1e-9)
 
 
 def test_every_case_threads_and_batch_has_a_cell_of_each_contender() -> None:
@@ -182,6 +182,23 @@ def test_without_a_reference_nothing_is_timed() -> None:
     made = [contender(Broken("ort", "run", RuntimeError("bad"))), contender(FakeEngine("a", []))]
     cells = list(run_suite([tiny()], made, PLAN))
     assert {cell.reason for cell in cells} == {"no reference: RuntimeError: bad"}
+
+
+def test_a_case_that_cannot_be_built_is_told() -> None:
+    def build(folder: Path) -> Network:
+        raise EngineMissingError("pip install torch")
+
+    case = dataclasses.replace(tiny(), build=build)
+    cells = list(run_suite([case], [contender(FakeEngine("ort", []))], PLAN))
+    assert len(cells) == 4
+    assert {cell.reason for cell in cells} == {"pip install torch"}
+
+
+def test_steps_are_counted() -> None:
+    steps: list[str] = []
+    list(run_suite([tiny()], [contender(FakeEngine("ort", []))], PLAN, steps.append))
+    assert "1 of 4: tiny, 1 threads, batch 1" in steps
+    assert "4 of 4: tiny, 2 threads, batch 3" in steps
 
 
 def test_times_must_be_positive() -> None:

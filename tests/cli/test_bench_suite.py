@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from nfcompile.bench import cases as cases_module
 from nfcompile.bench.cases import Case, Network
-from nfcompile.bench.suite import Cell
+from nfcompile.bench.measurement import Cell
 from nfcompile.cli import app
 from nfcompile.ir.protobuf import write_model
 from nfcompile.models.chain import chain, unstructured_weight
