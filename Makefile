@@ -5,12 +5,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OLDEST_ORT := build/oldest-ort
+PEERS := build/peers
+PEERS_STAMP := $(PEERS)/.installed
+# The last DeepSparse needs Python 3.11 or earlier, and numpy 1.
+PEERS_PYTHON ?= python3.11
+PEERS_PINS := deepsparse==1.8.0 numpy==1.26.4 python-graphblas==2025.2.0 \
+	suitesparse-graphblas==9.4.5.0 scipy==1.17.1 numba==0.68.1
 TORCH := torch==2.13.0
 OLDEST := onnxruntime==1.17.3 numpy==1.26.4
 NATIVE := $(shell find nfcompile/csrc -type f 2>/dev/null)
 PARALLEL ?= 2
 
-.PHONY: help setup demo test lint bench topologies clean
+.PHONY: help setup demo test lint bench bench-peers bench-suite topologies clean
 
 help:
 	@sed -n '1s/^# //p' Makefile
@@ -50,6 +56,23 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/figures.py
+
+bench-peers: $(PEERS_STAMP)
+
+# DeepSparse and GraphBLAS, which the suite runs in an interpreter of their own.
+$(PEERS_STAMP): Makefile
+	@command -v $(PEERS_PYTHON) >/dev/null || { \
+		echo "DeepSparse needs Python 3.11: install it, or give PEERS_PYTHON" >&2; exit 1; }
+	@rm -rf $(PEERS)
+	$(PEERS_PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check $(PEERS_PINS)
+	@touch $@
+
+# Without the peers their columns are empty, and the page says why.
+bench-suite: $(STAMP)
+	@$(MAKE) bench-peers || echo "the peers are left out" >&2
+	@mkdir -p out
+	$(BIN)/nfcompile bench --suite cpu --json out/suite.json --output out/suite.md $(ARGS)
 
 topologies: $(STAMP)
 	$(BIN)/python benchmarks/topologies.py

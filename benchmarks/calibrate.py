@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import scipy.optimize
-from networks import chain, weight_of
 
 import nfcompile
 from nfcompile.bench import Row, compare
 from nfcompile.bench.environment import describe
 from nfcompile.cost.calibration import BATCHES, SIZES
+from nfcompile.models.chain import chain, weight_of
 
 LAYERS = 4
 OVERHEAD_WIDTH = 16

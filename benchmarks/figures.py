@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from networks import chain, weight_of
-
 import nfcompile
 from nfcompile.bench import Row, compare
 from nfcompile.bench.environment import describe
 from nfcompile.ir.protobuf import write_model
+from nfcompile.models.chain import chain, weight_of
 
 BATCHES = (1, 16, 64, 256)
 THREADS = (1, 2)

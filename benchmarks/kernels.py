@@ -1,36 +1,50 @@
 """Times every kernel on this machine, one thread: python benchmarks/kernels.py [family ...].
 
 Prints GFLOP/s of stored entries (median, +- half the interquartile range, and the best sample,
-which is the one to read on a busy machine) and the share of the peak that the best reaches. The
-peak is what blocks in the first-level cache reach here. Cases take turns, so that a slow spell of
-the machine hits all of them.
+which is the one to read on a busy machine) and the share of the roofline that the median and the
+best reach. The roofline is measured in the same run: the least time is that of the arithmetic in
+registers, or of reading weights and activations once from the nearest level that holds them.
+Cases take turns, so that a slow spell of the machine hits all of them.
 """
 
+import argparse
+import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from nfcompile import _native
+from nfcompile.bench.environment import describe
+from nfcompile.bench.roofline import Roofline, measure_roofline
 
 BATCHES = (1, 7, 16, 64, 256)
 ROUNDS = 15
 MIN_SECONDS = 2e-3
 """One sample repeats a product for at least this long."""
+TOLERANCE = 1e-5
+INDEX_BYTES = 2
 
 
 @dataclass
 class Case:
-    """One weight at one batch size, and its samples in seconds per product."""
+    """One weight at one batch size, and its samples in seconds per product.
+
+    Attributes:
+        flops: Two per stored entry and row of the batch.
+        nbytes: Of weights, their indices at two bytes each, and activations in and out.
+    """
 
     family: str
     name: str
     batch: int
     flops: float
+    nbytes: float
     reference: Callable[[], float]
     run: Callable[[], None]
     repeats: int = 1
@@ -43,12 +57,45 @@ class Case:
             self.run()
         return (time.perf_counter() - start) / self.repeats
 
+    def result(self, roofline: Roofline) -> dict[str, Any]:
+        """The figures of the case."""
+        low, middle, high = statistics.quantiles(self.seconds, n=4)
+        best = min(self.seconds)
+        return {
+            "family": self.family,
+            "name": self.name,
+            "batch": self.batch,
+            "median_us": middle * 1e6,
+            "best_us": best * 1e6,
+            "gflops": self.flops / middle / 1e9,
+            "gflops_spread": (self.flops / low - self.flops / high) / 2e9,
+            "gflops_best": self.flops / best / 1e9,
+            "level": roofline.level(self.nbytes).name,
+            "share": roofline.share(self.flops, self.nbytes, middle),
+            "share_best": roofline.share(self.flops, self.nbytes, best),
+        }
+
 
 def cases(
-    family: str, name: str, dense: sp.csr_matrix, product: _native.Product, stored: int
+    family: str,
+    name: str,
+    dense: sp.csr_matrix,
+    product: _native.Product,
+    stored: int,
+    indices: int,
 ) -> list[Case]:
-    """The product at every batch size; `stored` counts multiply-adds per row of x."""
+    """The product at every batch size.
+
+    Args:
+        family: Of kernels.
+        name: Of the weight.
+        dense: The weight, for the reference.
+        product: The weight, packed.
+        stored: Multiply-adds per row of x.
+        indices: Number of integers that say where they are.
+    """
     found = []
+    widths = product.in_features + product.out_features
     for batch in BATCHES:
         x = np.random.default_rng(batch).standard_normal((batch, product.in_features))
         x = x.astype(np.float32)
@@ -61,14 +108,15 @@ def cases(
             expected = np.maximum((dense @ x.T.astype(np.float64)).T, 0)
             return float(np.abs(y - expected).max() / np.abs(expected).max())
 
-        found.append(Case(family, name, batch, 2.0 * stored * batch, error, run))
+        nbytes = 4 * stored + INDEX_BYTES * indices + 4 * batch * widths
+        found.append(Case(family, name, batch, 2.0 * stored * batch, nbytes, error, run))
     return found
 
 
 def csr(density: float, n: int = 2048) -> list[Case]:
     w = sp.random(n, n, density, format="csr", dtype=np.float32, random_state=1)
     product = _native.pack_csr(w.data, w.indices, w.indptr, n)
-    return cases("csr", f"{n}x{n} density {density:.2f}", w, product, w.nnz)
+    return cases("csr", f"{n}x{n} density {density:.2f}", w, product, w.nnz, w.nnz)
 
 
 def bsr(density: float, n: int = 2048, block: int = 16) -> list[Case]:
@@ -80,7 +128,8 @@ def bsr(density: float, n: int = 2048, block: int = 16) -> list[Case]:
     values = rng.standard_normal((len(indices), block, block)).astype(np.float32)
     dense = sp.bsr_matrix((values, indices, starts), shape=(n, n)).tocsr()
     product = _native.pack_bsr(values, indices, starts, n)
-    return cases("bsr", f"{n}x{n} density {density:.2f}", dense, product, values.size)
+    name = f"{n}x{n} {block}x{block} density {density:.2f}"
+    return cases("bsr", name, dense, product, values.size, len(indices))
 
 
 def block_diagonal(n: int, radix: int, stride: int) -> list[Case]:
@@ -94,51 +143,64 @@ def block_diagonal(n: int, radix: int, stride: int) -> list[Case]:
     product = _native.pack_block_diagonal(
         values, None, None, n, n, row_stride=stride, col_stride=stride
     )
-    return cases(
-        "block_diagonal", f"n {n} radix {radix} stride {stride}", dense, product, values.size
-    )
+    name = f"n {n} radix {radix} stride {stride}"
+    return cases("block_diagonal", name, dense, product, values.size, 0)
 
 
-def peak() -> float:
-    """GFLOP/s that the register tile reaches with everything in the first-level cache."""
-    values = np.ones((8, 64, 64), np.float32)
-    indices, starts = np.arange(8, dtype=np.int32) % 4, np.array([0, 4, 8], np.int32)
-    product = _native.pack_bsr(values, indices, starts, 256)
-    x, y = np.ones((24, 256), np.float32), np.empty((24, 128), np.float32)
-    case = Case("", "", 24, 2.0 * values.size * 24, lambda: 0.0, lambda: product.run(x, y))
-    case.repeats = 20
-    return case.flops / min(case.sample() for _ in range(200)) / 1e9
-
-
-def main(families: list[str]) -> None:
-    """Runs the cases of these families, or of all, and prints a table."""
-    todo = [*csr(0.10), *csr(0.05), *bsr(0.10), *bsr(0.05)]
+def all_cases() -> list[Case]:
+    todo = [*csr(0.10), *csr(0.05)]
+    for block in (16, 32):
+        todo += [*bsr(0.10, block=block), *bsr(0.05, block=block)]
     for n in (1024, 4096):
         for radix in (2, 4, 16, 32):
             for stride in sorted({1, 4, n // radix}):
                 todo += block_diagonal(n, radix, stride)
-    todo = [case for case in todo if not families or case.family in families]
+    return todo
+
+
+def measure(todo: list[Case], rounds: int) -> None:
+    """Checks every case, and fills in its samples."""
     for case in todo:
         case.repeats = max(1, round(MIN_SECONDS / max(case.sample(), 1e-7)))
-        if not (error := case.reference()) < 1e-5:
+        if not (error := case.reference()) < TOLERANCE:
             raise SystemExit(f"{case.family} {case.name}: wrong by {error:.1e}")
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for case in todo:
             case.seconds.append(case.sample())
-    limit = peak()
-    print(f"{_native.selected_isa()}, one thread, peak {limit:.0f} GFLOP/s")
-    titles = f"{'batch':>5} {'us':>9} {'GFLOP/s':>14} {'best':>7} {'peak':>5}"
+
+
+def show(results: list[dict[str, Any]], roofline: Roofline) -> None:
+    reads = ", ".join(f"{level.name} {level.bandwidth / 1e9:.0f}" for level in roofline.levels)
+    peak = roofline.peak() / 1e9
+    print(f"{_native.selected_isa()}, one thread, peak {peak:.0f} GFLOP/s; reads {reads} GB/s")
+    titles = (
+        f"{'batch':>5} {'us':>9} {'GFLOP/s':>14} {'best':>7} {'from':>5} {'share':>6} {'best':>5}"
+    )
     print(f"{'family':15} {'weight':28} {titles}")
-    for case in todo:
-        low, middle, high = statistics.quantiles(case.seconds, n=4)
-        speed = case.flops / middle / 1e9
-        best = case.flops / min(case.seconds) / 1e9
-        spread = (case.flops / low - case.flops / high) / 2e9
+    for item in results:
         print(
-            f"{case.family:15} {case.name:28} {case.batch:5} {middle * 1e6:9.1f} "
-            f"{speed:7.1f} +-{spread:5.1f} {best:7.1f} {best / limit:5.0%}"
+            f"{item['family']:15} {item['name']:28} {item['batch']:5} {item['median_us']:9.1f} "
+            f"{item['gflops']:7.1f} +-{item['gflops_spread']:5.1f} {item['gflops_best']:7.1f} "
+            f"{item['level']:>5} {item['share']:6.0%} {item['share_best']:5.0%}"
         )
 
 
+def main() -> None:
+    """Runs the cases of these families, or of all, and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("families", nargs="*", help="csr, bsr, block_diagonal; all by default")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="samples of each case")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    options = parser.parse_args()
+    todo = [c for c in all_cases() if not options.families or c.family in options.families]
+    roofline = measure_roofline()
+    measure(todo, max(2, options.rounds))
+    results = [case.result(roofline) for case in todo]
+    show(results, roofline)
+    if options.json is not None:
+        data = {"environment": describe(1), "roofline": roofline.to_json(), "kernels": results}
+        options.json.write_text(json.dumps(data, indent=1) + "\n")
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -8,7 +8,7 @@ from nfcompile.nn import SparseCascade
 from nfcompile.nn.init import Init
 from nfcompile.topology import Topology, parse
 
-__all__ = ["Spread", "butterfly_cascade", "cascade_mlp"]
+__all__ = ["Spread", "butterfly_cascade", "cascade_mlp", "dense_twin"]
 
 
 class Spread(nn.Module):
@@ -83,6 +83,26 @@ def cascade_mlp(
         ]
         if out_features != width:
             layers.append(nn.Linear(width, out_features))
+    return nn.Sequential(*layers)
+
+
+def dense_twin(module: nn.Module) -> nn.Sequential:
+    """The same function with each cascade multiplied out into one dense layer."""
+    layers: list[nn.Module] = []
+    for layer in module.children():
+        if not isinstance(layer, SparseCascade):
+            layers.append(layer)
+            continue
+        topology = layer.topology
+        widths = topology.in_features, topology.out_features
+        linear = nn.Linear(*widths, bias=layer.bias is not None)
+        with torch.no_grad():
+            linear.weight.copy_(layer.to_dense())
+            if layer.bias is not None:
+                linear.bias.copy_(layer.bias)
+        layers.append(linear)
+        if isinstance(layer.activation, nn.Module):
+            layers.append(layer.activation)
     return nn.Sequential(*layers)
 
 

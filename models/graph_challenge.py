@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from nfcompile.errors import InputError
 from nfcompile.nn import SparseLinear
 
-__all__ = ["graph_challenge", "graph_challenge_1024", "radix_net_weight"]
+__all__ = ["graph_challenge", "graph_challenge_1024", "layer_bias", "radix_net_weight"]
 
 _COPIES = 16
 _WEIGHT = 1 / 16
@@ -73,7 +73,7 @@ def graph_challenge(neurons: int = 1024, layers: int = 120, seed: int = 0) -> nn
     Raises:
         InputError: If a number is out of its range.
     """
-    bias = _bias(neurons)
+    bias = layer_bias(neurons)
     _check("layers", layers, 1)
     modules: list[nn.Module] = []
     with torch.random.fork_rng(devices=()), torch.no_grad():  # initial values draw numbers
@@ -113,7 +113,7 @@ def _digits(neurons: int) -> int:
     return cycle.bit_length() - 1
 
 
-def _bias(neurons: int) -> float:
+def layer_bias(neurons: int) -> float:
     """-0.3, -0.35, -0.4, -0.45 for the benchmark's widths, and on that line for the others."""
     return -(150 + 25 * _digits(neurons)) / 1000
 

@@ -24,13 +24,12 @@ from nfcompile.data import Dataset, load
 from nfcompile.demo_picture import Timing, draw
 from nfcompile.errors import NfcompileError, VerificationError
 from nfcompile.frontend.torch_module import from_module
-from nfcompile.models.cascade_mlp import butterfly_cascade, cascade_mlp
+from nfcompile.models.cascade_mlp import butterfly_cascade, cascade_mlp, dense_twin
 from nfcompile.models.mlp import block_mlp
-from nfcompile.nn import SparseCascade
 from nfcompile.study.training import standardize, train
 from nfcompile.topology import ParallelButterfly
 
-__all__ = ["accuracy", "dense_twin", "main", "train_digits"]
+__all__ = ["accuracy", "main", "train_digits"]
 
 TOPOLOGY = ParallelButterfly(n=256, radix=16, parallel=2, skip=True)
 BATCHES = (1, 16, 64, 256)
@@ -53,26 +52,6 @@ def train_digits(digits: Dataset, epochs: int = 20) -> nn.Module:
 def accuracy(digits: Dataset, scores: np.ndarray) -> float:
     """Share of test images whose largest score is that of their label."""
     return float((scores.argmax(1) == digits.test_y).mean())
-
-
-def dense_twin(module: nn.Module) -> nn.Sequential:
-    """The same function with each cascade multiplied out into one dense layer."""
-    layers: list[nn.Module] = []
-    for layer in module.children():
-        if not isinstance(layer, SparseCascade):
-            layers.append(layer)
-            continue
-        topology = layer.topology
-        widths = topology.in_features, topology.out_features
-        linear = nn.Linear(*widths, bias=layer.bias is not None)
-        with torch.no_grad():
-            linear.weight.copy_(layer.to_dense())
-            if layer.bias is not None:
-                linear.bias.copy_(layer.bias)
-        layers.append(linear)
-        if isinstance(layer.activation, nn.Module):
-            layers.append(layer.activation)
-    return nn.Sequential(*layers)
 
 
 def _classify(digits: Dataset, folder: Path, epochs: int) -> None:

@@ -52,7 +52,8 @@ class CollapseProductsPass(Pass):
 
     def run(self, model: ir.Model) -> int:
         """Merges sums, then chains, until there is nothing left that wins."""
-        costs = CollapseCosts(Target.host(self.target, self.threads or None, self.precision), self.max_length)
+        target = Target.host(self.target, self.threads or None, self.precision)
+        costs = CollapseCosts(target, self.max_length)
         count = 0
         while True:
             layers = find_affines(model)

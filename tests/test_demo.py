@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from nfcompile import demo
 from nfcompile.data import load
 from nfcompile.demo_picture import Timing, draw
-from nfcompile.models.cascade_mlp import cascade_mlp
 from nfcompile.study.training import standardize
 from nfcompile.topology import ParallelButterfly
 
@@ -28,22 +26,6 @@ def test_accuracy_is_the_share_of_right_labels(digits):
     scores = np.eye(10)[digits.test_y]
     assert demo.accuracy(digits, scores) == 1.0
     assert demo.accuracy(digits, -scores) == 0.0
-
-
-@pytest.mark.parametrize("skip", [True, False])
-def test_the_dense_twin_is_the_same_function(skip):
-    topology = ParallelButterfly(64, 4, 2, skip=skip)
-    module = cascade_mlp(40, 10, depth=2, topology=topology, seed=0)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.3)
-    twin = demo.dense_twin(module)
-    assert [type(layer).__name__ for layer in twin] == [
-        "Spread",
-        *("Linear", "ReLU") * 2,
-        "Linear",
-    ]
-    x = torch.randn(5, 40)
-    torch.testing.assert_close(twin(x), module(x), rtol=1e-4, atol=1e-4)
 
 
 def test_the_picture_is_written(tmp_path):

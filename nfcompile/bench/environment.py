@@ -5,9 +5,23 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from nfcompile.target import caches, cpu_name, isa
+from nfcompile.errors import EngineMissingError
+from nfcompile.target import caches, cpu_flags, cpu_name, isa
 
-__all__ = ["describe"]
+__all__ = ["describe", "instruction_sets", "packages", "peers"]
+
+_PACKAGES = (
+    "nfcompile",
+    "onnx",
+    "onnx-ir",
+    "onnxruntime",
+    "torch",
+    "openvino",
+    "numpy",
+    "scipy",
+)
+_PEERS = ("deepsparse", "python-graphblas", "suitesparse-graphblas", "numpy")
+_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
 
 
 def describe(threads: int | None = None) -> dict[str, Any]:
@@ -21,9 +35,42 @@ def describe(threads: int | None = None) -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": cores,
         "caches": caches(),
+        "instruction_sets": instruction_sets(),
         "kernels": isa(),
         "threads": cores if threads is None else threads,
         "python": platform.python_version(),
         "onnxruntime": metadata.version("onnxruntime"),
         "nfcompile": metadata.version("nfcompile"),
+        "packages": packages(),
+        "peers": peers(),
     }
+
+
+def instruction_sets() -> list[str]:
+    """Those of this processor that matter to kernels, as Linux names them."""
+    return [flag for flag in _FLAGS if flag in cpu_flags()]
+
+
+def packages() -> dict[str, str]:
+    """Versions of those packages that are installed."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def peers() -> dict[str, str]:
+    """Versions of the engines that have an interpreter of their own; empty if there is none."""
+    from nfcompile.runtime.worker import peers_python
+
+    try:
+        root = peers_python().parents[1]
+    except EngineMissingError:
+        return {}
+    folders = [str(path) for path in root.glob("lib/python*/site-packages")]
+    installed = metadata.distributions(path=folders)
+    versions = {item.metadata["Name"].lower(): item.version for item in installed}
+    return {name: versions[name] for name in _PEERS if name in versions}

@@ -1,10 +1,5 @@
-"""Times models side by side in one run.
+"""Times models side by side in one run, after checking that they agree."""
 
-Machines are shared and clocks drift, so the models take turns: one call each per round, in an order
-that alternates. Only ratios within a run count.
-"""
-
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +8,18 @@ import numpy as np
 import onnx_ir as ir
 
 from nfcompile.bench.statistics import summarize_samples
+from nfcompile.bench.timing import time_runners
 from nfcompile.compare import Tolerance
 from nfcompile.compare import compare as compare_outputs
 from nfcompile.errors import InputError, VerificationError
 from nfcompile.frontend.onnx_file import read_model
-from nfcompile.runtime.ort import OrtEngine, OrtRunner
+from nfcompile.runtime.engine import Runner
+from nfcompile.runtime.ort import OrtEngine
 from nfcompile.runtime.sampling import sample_inputs
 
-__all__ = ["Row", "compare", "time_runners"]
+__all__ = ["Row", "compare"]
 
 DEFAULT_BATCHES = (1, 16, 64)
-_MIN_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ def _check_batch(signature: ir.Model, batch: int, path: Path) -> None:
 
 
 def _check_agreement(
-    runners: Sequence[OrtRunner],
+    runners: Sequence[Runner],
     names: Sequence[str],
     inputs: Mapping[str, np.ndarray],
     batch: int,
@@ -135,37 +131,3 @@ def _check_agreement(
                     f"{name} must agree with {names[0]} to be timed: output {item.name} differs at "
                     f"batch {batch} in {item.mismatched} of {item.size} elements"
                 )
-
-
-def time_runners(
-    runners: Sequence[OrtRunner],
-    inputs: Mapping[str, np.ndarray],
-    warmup_s: float,
-    time_s: float,
-) -> list[list[float]]:
-    """Times runners of the same inputs, whose results are not compared here.
-
-    Args:
-        runners: They take turns.
-        inputs: Given to each.
-        warmup_s: Seconds of untimed rounds.
-        time_s: Seconds of timed calls per runner.
-
-    Returns:
-        Microseconds of each call, per runner.
-    """
-    feeds = dict(inputs)
-    samples: list[list[float]] = [[] for _ in runners]
-    order = list(range(len(runners)))
-    start = time.perf_counter()
-    while time.perf_counter() - start < warmup_s:
-        for runner in runners:
-            runner.session.run(None, feeds)
-    start = time.perf_counter()
-    while time.perf_counter() - start < time_s * len(runners) or len(samples[0]) < _MIN_ROUNDS:
-        for index in order:
-            begin = time.perf_counter_ns()
-            runners[index].session.run(None, feeds)
-            samples[index].append((time.perf_counter_ns() - begin) / 1e3)
-        order.reverse()
-    return samples

@@ -6,30 +6,87 @@ from typing import Annotated
 
 import typer
 
-from nfcompile.cli.options import Json, OpLibraries, Threads
+from nfcompile.cli.bench_suite import run_bench_suite
+from nfcompile.cli.options import Json, OpLibraries
 from nfcompile.cli.output import check_json, guarded, progress, show_table, table, write_json
 from nfcompile.errors import InputError
 
 __all__ = ["bench_command"]
 
+_SUITE = "Suite"
+
 
 @guarded
 def bench_command(
-    models: Annotated[list[Path], typer.Argument(help="Models; the first is the baseline.")],
+    models: Annotated[
+        list[Path] | None, typer.Argument(help="Models; the first is the baseline.")
+    ] = None,
     batch: Annotated[
         str | None, typer.Option(help="Batch sizes.", show_default="1,16,64, or what is fixed")
     ] = None,
-    threads: Threads = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(help="Threads of one inference.", show_default="all cores; 1,2 for a suite"),
+    ] = None,
     warmup: Annotated[float, typer.Option("-w", "--warmup", help="Seconds of warm-up.")] = 0.2,
-    time: Annotated[float, typer.Option("-t", "--time", help="Seconds per model and batch.")] = 1.0,
+    time: Annotated[
+        float | None,
+        typer.Option(
+            "-t", "--time", help="Seconds per model and batch.", show_default="1; 0.5 for a suite"
+        ),
+    ] = None,
     op_library: OpLibraries = None,
     json: Json = None,
-) -> None:
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Run a suite instead: cpu.", rich_help_panel=_SUITE
+        ),
+    ] = None,
+    cases: Annotated[
+        str | None,
+        typer.Option(
+            help="Beginnings of names.", show_default="all cases", rich_help_panel=_SUITE
+        ),
+    ] = None,
+    engines: Annotated[
+        str | None,
+        typer.Option(help="Names.", show_default="all engines", rich_help_panel=_SUITE),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write Markdown to FILE.",
+            show_default="stdout", rich_help_panel=_SUITE,
+        ),
+    ] = None,
+) -> None:  # fmt: skip
     """Time models side by side, after checking that outputs agree."""
+    check_json(json)
+    if suite is not None:
+        if models or op_library:
+            raise InputError("a suite has models of its own: give either models or --suite")
+        run_bench_suite(
+            suite, cases=cases, engines=engines, batch=batch, threads=threads, warmup=warmup,
+            time=time, json=json, output=output,
+        )  # fmt: skip
+        return
+    for name, value in (("cases", cases), ("engines", engines), ("output", output)):
+        if value is not None:
+            raise InputError(f"--{name} goes with --suite only")
+    if not models:
+        raise InputError("give the models to time, or --suite cpu")
+    _bench_models(models, batch, _one(threads), warmup, 1.0 if time is None else time,
+                  op_library or [], json)  # fmt: skip
+
+
+def _bench_models(
+    models: list[Path], batch: str | None, threads: int | None, warmup: float, time: float,
+    op_library: list[str], json: str | None,
+) -> None:  # fmt: skip
     from nfcompile.bench import compare
     from nfcompile.bench.environment import describe
 
-    check_json(json)
     with progress() as step:
         rows = compare(
             models,
@@ -37,7 +94,7 @@ def bench_command(
             threads=threads,
             warmup_s=warmup,
             time_s=time,
-            op_libraries=op_library or (),
+            op_libraries=op_library,
             progress=step,
         )
     if json is not None:
@@ -57,6 +114,21 @@ def bench_command(
             f"{row.ratio:.2f}x",
         )
     show_table(made, stderr=json == "-")
+
+
+def _one(threads: str | None) -> int | None:
+    """The number of threads, if any is given.
+
+    Raises:
+        InputError: If it is not one number.
+    """
+    if threads is None:
+        return None
+    try:
+        count = int(threads)
+    except ValueError:
+        raise InputError(f"threads must be one number for models, got {threads!r}") from None
+    return count
 
 
 def _sizes(text: str) -> list[int]:

@@ -2,7 +2,6 @@
 
 import os
 import platform
-from importlib import metadata
 from typing import Any
 
 from nfcompile.cli.options import Json
@@ -10,17 +9,6 @@ from nfcompile.cli.output import check_json, guarded, show_table, table, write_j
 from nfcompile.errors import EngineMissingError
 
 __all__ = ["env_command"]
-
-_PACKAGES = (
-    "nfcompile",
-    "onnx",
-    "onnx-ir",
-    "onnxruntime",
-    "torch",
-    "openvino",
-    "numpy",
-    "scipy",
-)
 
 
 @guarded
@@ -43,31 +31,26 @@ def _text(value: Any) -> str:
 
 
 def _facts() -> dict[str, Any]:
+    from nfcompile.bench.environment import instruction_sets, packages, peers
     from nfcompile.runtime.op_library import op_library_path
-    from nfcompile.target import caches, cpu_flags, cpu_name, isa
+    from nfcompile.target import caches, cpu_name, isa
 
     try:
         library = op_library_path()
     except EngineMissingError as error:
         library = str(error)
-    flags = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
-    present = {name: _version(name) for name in _PACKAGES}
+    present = packages()
+    worker = peers()
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "packages": {name: found for name, found in present.items() if found},
-        "engines": [n for n in ("onnxruntime", "openvino", "torch") if present[n]],
+        "packages": present,
+        "engines": [n for n in ("onnxruntime", "openvino", "torch", "scipy") if n in present],
+        **({"peers": worker} if worker else {}),
         "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "caches": caches(),
-        "instruction sets": [flag for flag in flags if flag in cpu_flags()],
+        "instruction sets": instruction_sets(),
         "kernels used": isa(),
         "op library": library,
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""

@@ -159,7 +159,8 @@ class SparseConv2d(nn.Module):
             x, self.kernel_size, self.dilation, self.padding, self.stride
         )
         y: Tensor = self.channels(windows.transpose(1, 2))
-        return y.transpose(1, 2).unflatten(2, (height, width))
+        z: Tensor = torch.unflatten(y.transpose(1, 2), 2, (height, width))
+        return z
 
     def patterns(self) -> Iterator[tuple[str, SparseLinear, Mask]]:
         """Name, layer and mask of the windowed factor; a cascade looks after its own."""

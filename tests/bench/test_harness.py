@@ -8,7 +8,6 @@ import pytest
 from support import model_proto, unstructured
 
 from nfcompile.bench import compare
-from nfcompile.bench.harness import time_runners
 from nfcompile.bench.statistics import summarize_samples
 from nfcompile.errors import InputError, VerificationError
 
@@ -37,22 +36,6 @@ def test_models_take_turns_and_the_first_is_the_baseline(tmp_path: Path) -> None
         (2, "a.onnx"), (2, "b.onnx"), (5, "a.onnx"), (5, "b.onnx"),
     ]  # fmt: skip
     assert rows[1].ratio == pytest.approx(rows[0].median_us / rows[1].median_us)
-
-
-def test_calls_alternate_and_so_does_who_goes_first() -> None:
-    calls: list[str] = []
-
-    class Stub:
-        def __init__(self, name: str) -> None:
-            self.session = self
-            self.name = name
-
-        def run(self, outputs: None, feeds: object) -> None:
-            calls.append(self.name)
-
-    samples = time_runners([Stub("a"), Stub("b")], {}, 0.0, 1e-9)  # type: ignore[list-item]
-    assert [len(item) for item in samples] == [5, 5]
-    assert "".join(calls) == "abbaabbaab"
 
 
 def test_the_default_batch_is_the_fixed_one(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from torch import nn
 
 import nfcompile
 from nfcompile.errors import InputError
-from nfcompile.models.cascade_mlp import Spread, butterfly_cascade, cascade_mlp
+from nfcompile.models.cascade_mlp import Spread, butterfly_cascade, cascade_mlp, dense_twin
 from nfcompile.nn import SparseCascade
 from nfcompile.topology import Butterfly, Clos, ParallelButterfly, RandomRegular
 
@@ -103,3 +103,19 @@ def test_the_named_network_fits_its_example():
         y = module(x[:2])
     assert y.shape == (2, 4096)
     assert 0.05 < y.square().mean().item() < 20
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_the_dense_twin_is_the_same_function(skip):
+    topology = ParallelButterfly(64, 4, 2, skip=skip)
+    module = cascade_mlp(40, 10, depth=2, topology=topology, seed=0)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    twin = dense_twin(module)
+    assert [type(layer).__name__ for layer in twin] == [
+        "Spread",
+        *("Linear", "ReLU") * 2,
+        "Linear",
+    ]
+    x = torch.randn(5, 40)
+    torch.testing.assert_close(twin(x), module(x), rtol=1e-4, atol=1e-4)

@@ -15,6 +15,7 @@
 #include "kernels/csr/csr.h"
 #include "python/arrays.h"
 #include "python/chain.h"
+#include "python/roofline.h"
 #include "python/training.h"
 
 namespace nfcompile::python {
@@ -159,4 +160,5 @@ void Bind(nb::module_& m) {
 NB_MODULE(_native, m) {
   nfcompile::python::Bind(m);
   nfcompile::python::BindTraining(m);
+  nfcompile::python::BindRoofline(m);
 }
