@@ -99,8 +99,8 @@ class SimdBlockDiagonalMatMul final : public RowMatMul {
 };
 
 TileWeights PackBlockDiagonalTile(const BlockDiagonalView& view, const BlockIndex& rows,
-                                  const BlockIndex& cols, Precision precision) {
-  TilePacker packer(view.out_features, view.in_features);
+                                  const BlockIndex& cols, Isa isa, Precision precision) {
+  TilePacker packer(view.out_features, view.in_features, isa);
   for (int64_t b = 0; b < view.blocks; ++b) {
     const float* values = view.values + b * view.block_rows * view.block_columns;
     packer.Add(rows.index.data() + b * view.block_rows, view.block_rows,
@@ -123,7 +123,7 @@ MatMul MakeBlockDiagonalMatMul(const BlockDiagonalView& weights, Isa isa, Precis
           weights.block_columns);
   BlockIndex rows = ResolveSide(weights, true);
   BlockIndex cols = ResolveSide(weights, false);
-  TileWeights tile = PackBlockDiagonalTile(weights, rows, cols, precision);
+  TileWeights tile = PackBlockDiagonalTile(weights, rows, cols, isa, precision);
   std::unique_ptr<RowMatMul> row_form;
   if (const BlockDiagonalKernel* kernel = FindKernel(Fp32Isa(isa)); kernel != nullptr) {
     row_form =

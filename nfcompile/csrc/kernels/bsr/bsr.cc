@@ -107,8 +107,8 @@ MatMul MakeCsrFromBsr(const BsrView& view, Isa isa, Precision precision) {
       isa, precision);
 }
 
-TileWeights PackBsrTile(const BsrView& view, Precision precision) {
-  TilePacker packer(view.out_features(), view.in_features);
+TileWeights PackBsrTile(const BsrView& view, Isa isa, Precision precision) {
+  TilePacker packer(view.out_features(), view.in_features, isa);
   const int64_t height = view.block_rows;
   const int64_t width = view.block_columns;
   std::vector<int32_t> rows(height);
@@ -186,7 +186,7 @@ MatMul MakeBsrMatMul(const BsrView& weights, Isa isa, Precision precision) {
     if (kernel == nullptr) return MakeCsrFromBsr(weights, isa, precision);
     rows = std::make_unique<SimdBsrMatMul>(weights, *kernel, precision);
   }
-  return MakeMatMul(std::move(rows), PackBsrTile(weights, precision), isa);
+  return MakeMatMul(std::move(rows), PackBsrTile(weights, isa, precision), isa);
 }
 
 }  // namespace nfcompile

@@ -71,7 +71,8 @@ MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision) {
           "in_features must lie in 0 .. ", kMax, ", got ", weights.in_features);
   CheckIndptr("CSR", weights.indptr, weights.indices, weights.nnz, weights.in_features,
               "in_features");
-  return MakeMatMul(MakeRows(weights, isa, precision), PackCsrTile(weights, precision), isa);
+  return MakeMatMul(MakeRows(weights, isa, precision), PackCsrTile(weights, isa, precision),
+                    isa);
 }
 
 }  // namespace nfcompile

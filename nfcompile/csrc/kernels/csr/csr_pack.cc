@@ -110,7 +110,7 @@ CsrSlices PackCsr(const CsrView& view, int width, Precision precision) {
   return SlicePacker(view, width, precision).Pack();
 }
 
-TileWeights PackCsrTile(const CsrView& view, Precision precision) {
+TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision) {
   // Rows by their columns, in the order of the first of each kind.
   std::map<std::vector<int32_t>, size_t> kinds;
   std::vector<std::vector<int32_t>> rows;
@@ -127,7 +127,7 @@ TileWeights PackCsrTile(const CsrView& view, Precision precision) {
     }
     rows[kind->second].push_back(static_cast<int32_t>(o));
   }
-  TilePacker packer(view.out_features(), view.in_features);
+  TilePacker packer(view.out_features(), view.in_features, isa);
   for (size_t kind = 0; kind < rows.size(); ++kind) {
     packer.Add(
         rows[kind].data(), static_cast<int64_t>(rows[kind].size()), columns[kind]->data(),

@@ -5,7 +5,7 @@
 // A tile holds the same `vectors * width` batch rows t for all features, feature by feature.
 // The lanes of a vector are neighbouring batch rows, so that it makes no difference where a
 // column lies: permutations and strides cost nothing, and layers that follow each other need no
-// transposes between them. Output rows that read the same columns form a group of up to four:
+// transposes between them. Output rows that read the same columns form a group of up to eight:
 // each vector of x is then loaded once for all of them.
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_H_
@@ -21,7 +21,7 @@
 
 namespace nfcompile {
 
-constexpr int kTileGroupRows = 4;
+constexpr int kMaxGroupRows = 8;
 constexpr int kMaxTileVectors = 4;  // a tile has 1, 2 or 4
 // Rows of memory behind those of a tile's features: zeros, then room for whole vectors.
 constexpr int64_t kTileSlack = 16;
@@ -31,8 +31,8 @@ struct TileGroup {
   int64_t value = 0;   // where its entries begin in values
   int64_t column = 0;  // where they begin in columns
   int32_t count = 0;   // columns
-  int32_t rows = 0;    // 1, 2 or 4
-  int32_t row[kTileGroupRows] = {};
+  int32_t rows = 0;    // 1, 2, 4 or 8
+  int32_t row[kMaxGroupRows] = {};
 };
 
 // fp32: values [k][r]. bf16: columns come in pairs, values [k / 2][r][2]; an odd count is
@@ -82,6 +82,9 @@ struct TileKernel {
   void (*unpack)(const float* tile, int64_t batch, Range features, int vectors, float* y,
                  int64_t stride);
 };
+
+// How many rows the groups for `isa` have at most: as many as suit its registers.
+int GroupRows(Isa isa);
 
 // The kernel for `isa`.
 const TileKernel* FindTileKernel(Precision precision, Isa isa);

@@ -97,21 +97,21 @@ NFCOMPILE_INLINE void StoreInOrder(const TileOperands& operands, int64_t at,
   }
 }
 
-template <int kRows, int kVectors>
+// kRows outputs for kVectors vectors of a tile of kTile batch rows, from vector `first` on.
+template <int kRows, int kVectors, int64_t kTile>
 NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& operands,
-                               const TileGroup& group, AnyNonZero& any) {
-  constexpr int64_t kTile = kVectors * kWidth;
+                               const TileGroup& group, int first, AnyNonZero& any) {
   constexpr int kWanted = 8 / (kRows * kVectors);
   constexpr int kChains = kWanted >= 4 ? 4 : kWanted >= 2 ? 2 : 1;
   Floats acc[kChains][kRows][kVectors] = {};
   const uint16_t* values = weights.values.Data(uint16_t()) + group.value;
   const int32_t* columns = weights.columns.data() + group.column;
-  const auto* x = static_cast<const uint16_t*>(operands.x);
+  const auto* x = static_cast<const uint16_t*>(operands.x) + first * kWidth;
   const auto add = [&](Floats(&sums)[kRows][kVectors],
                        int32_t k) __attribute__((always_inline)) {
     __m512i pairs[kVectors];
     LoadPairs<kVectors>(x + columns[k] * kTile, x + columns[k + 1] * kTile, pairs);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const __m512i w = SplatPair(values + k * kRows + 2 * r);
 #pragma GCC unroll 4
@@ -126,11 +126,11 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
     for (int c = 0; c < kChains; ++c) add(acc[c], k + 2 * c);
   }
   for (; k < group.count; k += 2) add(acc[0], k);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     const float* bias = operands.epilogue.bias;
     const Floats shift = Splat(bias == nullptr ? 0.0f : bias[group.row[r]]);
-    const int64_t at = group.row[r] * kTile;
+    const int64_t at = group.row[r] * kTile + first * kWidth;
     Floats residual[kVectors] = {};
     if (operands.residual != nullptr) {
       LoadResidual<kVectors>(static_cast<const uint16_t*>(operands.residual) + at, residual);
@@ -148,17 +148,30 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
   }
 }
 
+template <int kRows, int kVectors>
+NFCOMPILE_INLINE void RunGroup(const TileWeights& weights, const TileOperands& operands,
+                               const TileGroup& group, AnyNonZero& any) {
+  // As many vectors at a time as the registers hold sums for.
+  constexpr int kStrip = kRows * kVectors > 16 ? 16 / kRows : kVectors;
+#pragma GCC unroll 2
+  for (int first = 0; first < kVectors; first += kStrip) {
+    RunStrip<kRows, kStrip, kVectors * kWidth>(weights, operands, group, first, any);
+  }
+}
+
 template <int kVectors>
 bool RunGroups(const TileWeights& weights, const TileOperands& operands, Range groups) {
   AnyNonZero any;
   for (int64_t g = groups.begin; g < groups.end; ++g) {
     const TileGroup& group = weights.groups.data()[g];
-    if (group.rows == 4) {
-      RunStrip<4, kVectors>(weights, operands, group, any);
+    if (group.rows == 8) {
+      RunGroup<8, kVectors>(weights, operands, group, any);
+    } else if (group.rows == 4) {
+      RunGroup<4, kVectors>(weights, operands, group, any);
     } else if (group.rows == 2) {
-      RunStrip<2, kVectors>(weights, operands, group, any);
+      RunGroup<2, kVectors>(weights, operands, group, any);
     } else {
-      RunStrip<1, kVectors>(weights, operands, group, any);
+      RunGroup<1, kVectors>(weights, operands, group, any);
     }
   }
   return any.Found();

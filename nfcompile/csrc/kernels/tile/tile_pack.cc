@@ -72,7 +72,7 @@ TileWeights TilePacker::Pack(Precision precision, int64_t panel_columns) {
   const auto filled =
       static_cast<int64_t>(columns_.size()) + (pairs ? packed.panels * count : 0);
   packed.columns = AlignedArray<int32_t>(filled);
-  const auto padding = pairs ? packed.panels * count * kTileGroupRows : 0;
+  const auto padding = pairs ? packed.panels * count * kMaxGroupRows : 0;
   const auto values = static_cast<int64_t>(values_.size()) + padding;
   packed.values = WeightArray(values, precision);
   Cursor at;
@@ -117,6 +117,11 @@ void TilePacker::PackUnit(Range groups, Range panel, TileWeights& packed, Cursor
     at.value += int64_t{head.count} * head.rows;
     packed.groups[at.group++] = head;
   }
+}
+
+int GroupRows(Isa isa) {
+  const bool wide = Fp32Isa(isa) == Isa::kAvx512 || isa == Isa::kAvx512Emulated;
+  return wide ? kMaxGroupRows : kMaxGroupRows / 2;
 }
 
 const TileKernel* FindTileKernel(Precision precision, Isa isa) {

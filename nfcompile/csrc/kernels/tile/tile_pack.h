@@ -12,8 +12,8 @@ namespace nfcompile {
 // Collects the rows of a weight and packs them.
 class TilePacker {
  public:
-  TilePacker(int64_t out_features, int64_t in_features)
-      : out_features_(out_features), in_features_(in_features) {}
+  TilePacker(int64_t out_features, int64_t in_features, Isa isa)
+      : out_features_(out_features), in_features_(in_features), group_rows_(GroupRows(isa)) {}
 
   // The outputs rows[0 .. row_count] read columns[0 .. count]; value(r, k) is the entry of row
   // r and column k. Rows and columns of -1 are padding and left out.
@@ -25,8 +25,8 @@ class TilePacker {
       if (rows[r] >= 0) stored.push_back(r);
     }
     for (size_t first = 0; first < stored.size();) {
-      const size_t left = stored.size() - first;
-      const int size = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+      int size = group_rows_;
+      while (static_cast<size_t>(size) > stored.size() - first) size /= 2;
       TileGroup group;
       group.rows = size;
       group.value = static_cast<int64_t>(values_.size());
@@ -57,6 +57,7 @@ class TilePacker {
 
   const int64_t out_features_;
   const int64_t in_features_;
+  const int group_rows_;
   std::vector<TileGroup> groups_;
   std::vector<float> values_;
   std::vector<int32_t> columns_;

@@ -21,7 +21,7 @@ constexpr int kTileSums = 8;
 template <int kRows, int kVectors>
 NFCOMPILE_INLINE void AddColumn(Floats (&acc)[kRows][kVectors], const float* values,
                                 const Floats (&x)[kVectors]) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     const Floats value = Splat(values[r]);
 #pragma GCC unroll 4
@@ -51,7 +51,7 @@ NFCOMPILE_INLINE void AddEntry(Floats (&acc)[kRows][kVectors], const uint16_t* v
       vectors[v] = Widen(x + columns[i] * tile + v * kWidth);
     }
     float column[kRows];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) column[r] = FromBfloat16(values[2 * r + i]);
     AddColumn<kRows, kVectors>(acc, column, vectors);
   }
@@ -71,7 +71,7 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
   constexpr int kStep = kEntryColumns<Element>;
   Floats acc[kChains][kRows][kVectors] = {};
   if (operands.adds_to_y) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const float* y = static_cast<const float*>(operands.y) + group.row[r] * tile;
 #pragma GCC unroll 4
@@ -92,7 +92,7 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
   for (; k < group.count; k += kStep) {
     AddEntry<kRows, kVectors>(acc[0], values + k * kRows, columns + k, x, tile);
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     const float* bias = operands.epilogue.bias;
     const Floats shift = Splat(bias == nullptr ? 0.0f : bias[group.row[r]]);
@@ -139,7 +139,9 @@ bool RunGroups(const TileWeights& weights, const TileOperands& operands, Range g
   AnyNonZero any;
   for (int64_t g = groups.begin; g < groups.end; ++g) {
     const TileGroup& group = weights.groups.data()[g];
-    if (group.rows == 4) {
+    if (group.rows == 8) {
+      RunGroup<Element, 8, kVectors>(weights, operands, group, kTile, 0, any);
+    } else if (group.rows == 4) {
       RunGroup<Element, 4, kVectors>(weights, operands, group, kTile, 0, any);
     } else if (group.rows == 2) {
       RunGroup<Element, 2, kVectors>(weights, operands, group, kTile, 0, any);
