@@ -118,8 +118,8 @@ class Results:
 
 _BUSY = 0.25
 _BUSY_NOTE = (
-    f"Some timings spread by more than {_BUSY:.0%}: other work ran on the machine. The fastest call "
-    "of each is what that disturbs least."
+    f"Some timings spread by more than {_BUSY:.0%}: other work ran on the machine. The fastest "
+    "call of each is what that disturbs least."
 )
 _RATIOS = {OURS: "fp32 ×", OURS_NARROW: "bf16 ×"}
 
