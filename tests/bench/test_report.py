@@ -76,7 +76,7 @@ def test_one_reason_of_several_contenders_is_told_once() -> None:
 
 def test_the_summary_has_geometric_means_and_counts_losses() -> None:
     page = results(CELLS).to_markdown()
-    assert "| mlp-a-0.10 | 1 | 1.79 | 1 |  |  | 1.79 |  |" in page
+    assert "| mlp-a-0.10 | 1 | 1.79 | 1 |  |  | 1.79 | 0.30 ✗ |  |" in page
     assert (
         "Geometric mean over mlp-* at density 0.10, 1 thread(s): 1.60x deepsparse and 1.79x ort."
         in page
