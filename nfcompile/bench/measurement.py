@@ -35,6 +35,7 @@ class Cell:
         contender: Name of the contender.
         timing: What its calls took; None if it was not timed.
         samples: Number of calls timed.
+        best_us: The fastest of them, microseconds: what other work on the machine disturbs least.
         error: Largest error over the largest output of the reference, if it ran.
         reason: Why there is no timing; empty if there is one.
     """
@@ -45,6 +46,7 @@ class Cell:
     contender: str
     timing: Timing | None = None
     samples: int = 0
+    best_us: float | None = None
     error: float | None = None
     reason: str = ""
 
@@ -121,6 +123,7 @@ class Measurement:
                 item.name,
                 timing=summarize_samples(samples) if samples else None,
                 samples=len(samples),
+                best_us=min(samples, default=None),
                 error=self._errors.get(item.name),
                 reason=self._reasons.get(item.name, ""),
             )

@@ -22,6 +22,7 @@ class Row:
         batch: Batch size.
         cells: By contender.
         peers: Precision of each contender that is not ours, by name.
+        fastest: Whether ratios are of the fastest calls, instead of the medians.
     """
 
     case: str
@@ -29,24 +30,27 @@ class Row:
     batch: int
     cells: Mapping[str, Cell]
     peers: Mapping[str, str] = field(default_factory=dict)
+    fastest: bool = False
 
-    def median(self, contender: str) -> float | None:
-        """Its median time in microseconds, if it was timed."""
+    def time(self, contender: str) -> float | None:
+        """Its time in microseconds, if it was timed."""
         cell = self.cells.get(contender)
-        return None if cell is None or cell.timing is None else cell.timing.median_us
+        if cell is None or cell.timing is None:
+            return None
+        return cell.best_us if self.fastest else cell.timing.median_us
 
     def best_peer(self, precision: str | None = None) -> str | None:
         """The fastest peer of a precision, or of any; None if none was timed."""
         timed = {
-            name: median
+            name: us
             for name, own in self.peers.items()
-            if precision in (None, own) and (median := self.median(name)) is not None
+            if precision in (None, own) and (us := self.time(name)) is not None
         }
         return min(timed, key=lambda name: timed[name]) if timed else None
 
     def ratio(self, ours: str, peer: str | None) -> float | None:
         """The peer's time over ours, above 1 where we are faster; None if one was not timed."""
-        own, other = self.median(ours), None if peer is None else self.median(peer)
+        own, other = self.time(ours), None if peer is None else self.time(peer)
         return None if own is None or other is None else other / own
 
     @property

@@ -8,7 +8,7 @@ from nfcompile.bench.ratios import OURS, Row, geometric_mean
 
 __all__ = ["summarize"]
 
-_TWINS = (REFERENCE, "portable")
+_TWINS = (REFERENCE, "ort-int8", "portable")
 _PEERS = ("deepsparse", REFERENCE)
 _DENSITIES = ("0.10", "0.05")
 

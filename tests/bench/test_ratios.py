@@ -1,5 +1,7 @@
 """Ratios are a peer's time over ours, and their means are geometric."""
 
+import dataclasses
+
 import pytest
 
 from nfcompile.bench.measurement import Cell
@@ -39,3 +41,13 @@ def test_rows_keep_the_order_of_cells() -> None:
 def test_the_mean_is_geometric_over_what_there_is() -> None:
     assert geometric_mean([2.0, None, 8.0]) == pytest.approx(4.0)
     assert geometric_mean([None]) is None
+
+
+def test_ratios_may_be_of_the_fastest_calls() -> None:
+    cells = [
+        Cell("c", 1, 1, name, Timing(10.0, 10.0, 0.0), 2, best)
+        for name, best in (("ort", 9.0), ("nfcompile", 3.0))
+    ]
+    (row,) = rows_of(cells, PEERS)
+    assert row.fp32 == pytest.approx(1.0)
+    assert dataclasses.replace(row, fastest=True).fp32 == pytest.approx(3.0)
