@@ -10,6 +10,7 @@ from typing import Any
 from nfcompile.api import compile as compile_network
 from nfcompile.bench.cases import Network
 from nfcompile.errors import EngineMissingError, InputError, UnsupportedModelError, closest
+from nfcompile.passes import default_pipeline
 from nfcompile.runtime.deepsparse import DeepSparseEngine
 from nfcompile.runtime.engine import TimedRunner
 from nfcompile.runtime.graphblas import GraphBlasEngine
@@ -104,6 +105,17 @@ def _compiled(**options: Any) -> MakeFile:
     return make
 
 
+def _general(network: Network, folder: Path, threads: int) -> Path:
+    """Without merging equal rows, which shrinks a network of the Graph Challenge to 64 columns."""
+    path = folder / f"general-{threads}.onnx"
+    if not path.exists():
+        text = default_pipeline("ort-cpu", threads, without=["merge-duplicates"])
+        compile_network(
+            network.source, network.example, threads=threads, passes=text, samples=2
+        ).save(path)
+    return path
+
+
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _ort = OrtEngine().load_for_timing
 
@@ -115,6 +127,7 @@ CONTENDERS: tuple[Contender, ...] = (
     Contender("ort-int8", "int8", False, _int8, _ort),
     Contender("nfcompile", "fp32", True, _compiled(), _ort),
     Contender("nfcompile-bf16", "bf16", True, _compiled(precision="bf16"), _ort),
+    Contender("nfcompile-general", "fp32", True, _general, _ort, cases="graph-challenge"),
     Contender("portable", "fp32", True, _compiled(target="portable"), _ort),
     Contender("openvino", "fp32", False, _dense, OpenVinoEngine().load),
     Contender(
