@@ -57,20 +57,14 @@ NFCOMPILE_INLINE Floats Tanh(Floats v) {
   return Select(a < Splat(0.625f), small, WithSignOf(large, v));
 }
 
+// erf(v) = v P(v^2) / Q(v^2) on |v| < 3.95, to 2e-8 before rounding; beyond, erf rounds to 1.
 NFCOMPILE_INLINE Floats Erf(Floats v) {
-  const Floats a = Abs(v);
-  // erf(v) / v on |v| < 1, to 2e-9.
-  const Floats small =
-      v * Polynomial(v * v,
-                     {1.128379166e+00f, -3.761262706e-01f, 1.128359956e-01f, -2.685442315e-02f,
-                      5.189499056e-03f, -8.020546717e-04f, 7.888200218e-05f});
-  // -log(erfc(a)) on 1 <= a <= 4, to 2e-9 of erf(a), which rounds to 1 beyond.
-  const Floats log =
-      Polynomial(AtMost(a, Splat(4.0f)),
-                 {3.328267576e-04f, 1.127121901e+00f, 6.380946300e-01f, 1.031469778e-01f,
-                  -2.185580298e-02f, 2.951740353e-03f, -1.867620791e-04f});
-  const Floats large = Splat(1.0f) - Exp(-log);
-  return Select(a < Splat(1.0f), small, WithSignOf(large, v));
+  const Floats z = v * v;
+  const Floats p = Polynomial(z, {1.128379143e+00f, 1.915572975e-01f, 5.287637936e-02f,
+                                  3.808467647e-03f, 2.846957551e-04f, 2.025866957e-06f});
+  const Floats q = Polynomial(z, {1.000000000e+00f, 5.030959075e-01f, 1.145625224e-01f,
+                                  1.505569585e-02f, 1.170802455e-03f, 3.783180039e-05f});
+  return Select(Abs(v) > Splat(3.95f), WithSignOf(Splat(1.0f), v), v * p / q);
 }
 
 }  // namespace
