@@ -76,9 +76,7 @@ class TuningCache:
         try:
             data = json.loads(self.path.read_bytes())
             if data["format"] != _FORMAT or data["machine"] != self._machine:
-                self._note(
-                    f"{self.path.name} in the cache folder is of another machine or version: ignored"
-                )
+                self._note(f"{self.path.name} in the cache folder is another machine's: ignored")
                 return {}
             return {layer: _from_json(times) for layer, times in data["layers"].items()}
         except FileNotFoundError:
@@ -108,8 +106,7 @@ def _from_json(times: Mapping[str, list[tuple[float, float]]]) -> Times:
 def _to_json(machine: Machine, layers: Layers) -> str:
     times = {
         layer: {
-            pattern: [(round(one.median_us, 3), round(one.noise_us, 3)) for one in at]
-            for pattern, at in of.items()
+            pattern: [(one.median_us, one.noise_us) for one in at] for pattern, at in of.items()
         }
         for layer, of in layers.items()
     }

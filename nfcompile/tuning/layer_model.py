@@ -26,6 +26,7 @@ _REPEATS = 4
 _MOST_BYTES = 1 << 28
 _BIAS = 0.01
 _TINY = 1e-20
+_LEAST_ALIVE = 0.25
 _LOWER = {
     "ort-cpu": "infer-shapes,legalize-ort-cpu,fuse-epilogue,fuse-chains,remove-unused",
     "portable": "infer-shapes,legalize-portable,remove-unused",
@@ -52,6 +53,8 @@ def _stays_alive(weight: CsrTensor) -> bool:
     x = np.random.default_rng(0).standard_normal(weight.shape[1])
     for _ in range(_REPEATS):
         x = np.maximum(matrix @ x + _BIAS, 0)
+        if np.count_nonzero(x) < _LEAST_ALIVE * x.size:
+            return False
     return bool(_TINY < x.max(initial=0) < 1 / _TINY)
 
 

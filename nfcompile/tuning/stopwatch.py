@@ -87,13 +87,14 @@ def summarize(samples_us: Sequence[float], count: int = 1) -> Measurement:
     """The median of calls that apply a layer `count` times, per layer, and its noise.
 
     The run is cut into five parts in time. Medians of neighbouring calls hardly differ, those of
-    the parts do as the machine's load does: half their range is about twice the standard error of
-    the whole run's median.
+    the parts do as the machine's load does: their interquartile range is about twice the standard
+    error of the whole run's median, and one part that was disturbed does not count.
     """
     parts = [part for part in np.array_split(np.asarray(samples_us), _PARTS) if part.size]
     medians = [float(np.median(part)) for part in parts]
     median = statistics.median(medians)
-    noise = max((max(medians) - min(medians)) / 2, _LEAST_NOISE * median)
+    low, high = np.quantile(medians, [0.25, 0.75])
+    noise = max(float(high - low), _LEAST_NOISE * median)
     return Measurement(median / count, noise / count)
 
 
