@@ -75,7 +75,8 @@ def measure_layer(
             found = {item: [] for item in _that_agree(runners, dense, inputs, target)}
         calls = [runners[item].timed(inputs) for item in found]
         once_s = sum(call() for call in calls) / 1e6
-        if clock() + _FEWEST_ROUNDS * once_s > until:
+        least_s = max(_FEWEST_ROUNDS * once_s, _TIME_S * len(calls))
+        if clock() + _WARMUP_S + least_s > until:
             return None
         samples = time_calls(calls, _WARMUP_S, _TIME_S, turn_s=_TURN_S)
         for times, of in zip(found.values(), samples, strict=True):

@@ -106,18 +106,19 @@ class Tuner:
         """What was measured and what was not, in words that travel in the model."""
         known = len(self._known - self._measured)
         said = [
-            f"layers of {len(self._measured)} kinds measured in {self._spent_s:.1f} s, "
+            f"distinct layers: {len(self._measured)} measured in {self._spent_s:.1f} s, "
             f"{known} known from before"
         ]
         if self._out_of_time:
             said.append(
-                f"{len(self._out_of_time)} kinds of layers are estimated: the {self._budget_s:g} s "
-                "for measuring are used up; give more with --tune-seconds, what is known is kept"
+                f"distinct layers left to estimates: {len(self._out_of_time)}, since the "
+                f"{self._budget_s:g} s of --tune-seconds do not do; what is measured is kept, so "
+                "that another run goes on from there"
             )
         if self._failed:
             said.append(
-                f"{len(self._failed)} kinds of layers are estimated: too large to measure, or they "
-                "do not run alone"
+                f"distinct layers left to estimates: {len(self._failed)}, which are too large to "
+                "be measured, or do not run alone"
             )
         return said + self._cache.notes
 

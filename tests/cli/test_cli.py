@@ -259,7 +259,7 @@ def test_tune_measures_and_its_json_holds_the_times(
     assert result.exit_code == 0, result.stderr
     (decision, *_) = json.loads(result.stdout)["decisions"]
     assert {"dense", "unstructured"} <= decision["measured_us"].keys()
-    assert "note: " in result.stderr and "kinds measured in" in result.stderr
+    assert "note: " in result.stderr and "distinct layers: " in result.stderr
     layers = json.loads(run("explain", out, "--json", "-").stdout)["layers"]
     assert layers[0]["measured_us"] == decision["measured_us"]
     assert layers[0]["reason"] == decision["reason"]

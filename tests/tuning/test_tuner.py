@@ -81,7 +81,7 @@ def test_the_next_compilation_knows_them(made: Any) -> None:
     tuner, here = made()
     assert ask(tuner, 64) == (Measurement(1.0),) * 2
     assert not here.runs
-    assert tuner.notes() == ["layers of 0 kinds measured in 0.0 s, 1 known from before"]
+    assert tuner.notes() == ["distinct layers: 0 measured in 0.0 s, 1 known from before"]
 
 
 def test_when_the_budget_is_used_up_the_rest_is_left_and_told(made: Any) -> None:
@@ -91,8 +91,8 @@ def test_when_the_budget_is_used_up_the_rest_is_left_and_told(made: Any) -> None
     assert here.allowed == [25.0, 15.0, 5.0]
     assert here.now == 25.0
     measured, rest = tuner.notes()
-    assert measured.startswith("layers of 2 kinds measured in 25.0 s")
-    assert rest.startswith("2 kinds of layers are estimated: the 25 s for measuring are used up")
+    assert measured.startswith("distinct layers: 2 measured in 25.0 s")
+    assert rest.startswith("distinct layers left to estimates: 2, since the 25 s")
 
 
 def test_a_layer_that_cannot_be_measured_is_tried_once(made: Any) -> None:
@@ -100,7 +100,7 @@ def test_a_layer_that_cannot_be_measured_is_tried_once(made: Any) -> None:
     assert ask(tuner, 7) is None
     assert ask(tuner, 7) is None
     assert len(here.runs) == 1
-    assert "too large to measure" in tuner.notes()[1]
+    assert "too large to be measured" in tuner.notes()[1]
 
 
 def test_it_tells_what_is_measured_and_the_time_spent(made: Any) -> None:
