@@ -75,6 +75,14 @@ def test_a_folder_that_cannot_be_written_is_noted_and_the_times_are_used(tmp_pat
     assert any("are not kept: cannot write" in note for note in cache.notes)
 
 
+def test_two_that_began_with_the_same_file_keep_what_either_adds(tmp_path: Path) -> None:
+    first, second = TuningCache(tmp_path, HERE), TuningCache(tmp_path, HERE)
+    first.add("one", TIMES)
+    second.add("two", TIMES)
+    cache = TuningCache(tmp_path, HERE)
+    assert cache.get("one") == cache.get("two") == TIMES
+
+
 def _add_some(folder: Path, first: int) -> None:
     cache = TuningCache(folder, HERE)
     for index in range(first, first + 20):
