@@ -28,6 +28,7 @@ if _TYPE_CHECKING:
     from nfcompile import sparse as sparse
     from nfcompile import study as study
     from nfcompile import topology as topology
+    from nfcompile import tuning as tuning
     from nfcompile.api import compile, verify  # noqa: A004
     from nfcompile.runtime.op_library import op_library_path
     from nfcompile.runtime.ort import session
@@ -42,7 +43,7 @@ _HOMES = {
 
 _SUBPACKAGES = (
     "bench", "cost", "data", "errors", "frontend", "ir", "models", "nn", "passes", "runtime",
-    "sparse", "study", "topology",
+    "sparse", "study", "topology", "tuning",
 )  # fmt: skip
 
 

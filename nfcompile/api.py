@@ -29,6 +29,8 @@ def compile(  # noqa: A001
     samples: int = 3,
     seed: int = 0,
     op_libraries: Sequence[str] = (),
+    tune: bool = False,
+    tune_seconds: float | None = None,
 ) -> Compiled:
     """Compiles a model so that its sparse layers run sparse, and verifies the result.
 
@@ -48,6 +50,10 @@ def compile(  # noqa: A001
         samples: Number of inputs to verify on.
         seed: Seed of random inputs.
         op_libraries: Libraries of the user's own operators, needed to run the model.
+        tune: Measures the layers' candidates on this machine instead of estimating them. What is
+            measured is kept in `~/.cache/nfcompile`, or where NFCOMPILE_CACHE_DIR says.
+        tune_seconds: Seconds that measuring may take in all; 60 if None. What is not measured by
+            then is estimated, and a remark says so.
 
     Returns:
         The compiled model: `.save(path)`, `.decisions`, `.remarks`, `.report`, `.model`.
@@ -69,6 +75,8 @@ def compile(  # noqa: A001
         samples=samples,
         seed=seed,
         op_libraries=op_libraries,
+        tune=tune,
+        tune_seconds=tune_seconds,
     )
     return compile_model(src, example_inputs, options)
 

@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from nfcompile.compare import Tolerance, VerifyReport, compare, sample_sizes
+from nfcompile.cost.costed_pass import CostedPass
 from nfcompile.errors import (
     InputError,
     NfcompileError,
@@ -38,6 +39,14 @@ from nfcompile.passes import PASSES, default_pipeline
 from nfcompile.runtime.reference import Reference
 from nfcompile.runtime.sampling import check_inputs, sample_inputs
 from nfcompile.target import Target
+from nfcompile.tuning import (
+    TUNE_SECONDS,
+    Tuner,
+    TuningCache,
+    cache_folder,
+    check_seconds,
+    machine,
+)
 from nfcompile.version import __version__
 
 __all__ = ["Compiled", "Options", "compile_model"]
@@ -60,7 +69,10 @@ class Options:
         samples: Number of inputs to verify on.
         seed: Seed of random inputs.
         op_libraries: Libraries of the user's own operators, needed to run the model.
+        tune: Whether layers are measured on this machine instead of estimated.
+        tune_seconds: Seconds that measuring may take; 60 if None.
         progress: Called with a few words at each step.
+        measuring: Called with what is measured, the seconds spent on it so far, and those allowed.
         after_pass: Called with name, model and seconds after each pass.
     """
 
@@ -74,7 +86,10 @@ class Options:
     samples: int = 3
     seed: int = 0
     op_libraries: Sequence[str] = ()
+    tune: bool = False
+    tune_seconds: float | None = None
     progress: Callable[[str], None] = lambda step: None
+    measuring: Callable[[str, float, float], None] = lambda what, spent, budget: None
     after_pass: AfterPass | None = None
 
 
@@ -134,7 +149,8 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     text = options.passes
     if text is None:
         text = default_pipeline(target.name, target.threads, target.precision)
-    passes = parse_pipeline(text, PASSES)
+    tuner = _tuner(options, target)
+    passes = [(name, _timed_by(tuner, step)) for name, step in parse_pipeline(text, PASSES)]
 
     options.progress("reading the model")
     source = load_source(
@@ -157,6 +173,8 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
         _leave_as_is(model, source.name, compiled_for, target.name)
     else:
         run_pipeline(model, passes, after=options.after_pass)
+        for note in tuner.notes() if tuner is not None else ():
+            add_remark(model, Remark("tune", "note", source.name, note))
         _tell_what_stayed_encoded(model)
         write_metadata(model, version=__version__, target=target.name, precision=target.precision)
 
@@ -173,6 +191,23 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     if not report.passed:
         raise VerificationError(_failure(source, report))
     return Compiled(model, source, before, summarize(model), report, staging)
+
+
+def _tuner(options: Options, target: Target) -> Tuner | None:
+    """What measures layers, if that is asked for."""
+    if not options.tune:
+        if options.tune_seconds is not None:
+            raise InputError("tune-seconds needs tune, which measures layers instead of estimating")
+        return None
+    seconds = TUNE_SECONDS if options.tune_seconds is None else options.tune_seconds
+    check_seconds(seconds)
+    return Tuner(seconds, TuningCache(cache_folder(), machine(target)), options.measuring)
+
+
+def _timed_by(tuner: Tuner | None, step: ir.passes.PassBase) -> ir.passes.PassBase:
+    if tuner is None or not isinstance(step, CostedPass):
+        return step
+    return dataclasses.replace(step, timer=tuner)
 
 
 def _run_original(

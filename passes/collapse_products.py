@@ -18,15 +18,14 @@ import numpy as np
 import onnx_ir as ir
 
 from nfcompile.cost.collapse import CollapseCosts
-from nfcompile.cost.segments import share
+from nfcompile.cost.costed_pass import CostedPass
+from nfcompile.cost.layer_cost import gain
 from nfcompile.ir.affine import Affine, find_affines
 from nfcompile.ir.affine_rewrite import affine_nodes, drop_constants, replace_with_affine
 from nfcompile.ir.chains import Group, Sum, find_chains, find_sums, fold_bias, groups
 from nfcompile.ir.linear import is_row
-from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import insert_before, replace_node, single_use
 from nfcompile.sparse.product import multiply
-from nfcompile.target import Target
 
 __all__ = ["CollapseProductsPass"]
 
@@ -34,7 +33,7 @@ _MOST_PAIRED = 8
 
 
 @dataclass(frozen=True)
-class CollapseProductsPass(Pass):
+class CollapseProductsPass(CostedPass):
     """Replaces chains and sums of linear layers by fewer layers that compute the same.
 
     Attributes:
@@ -42,18 +41,15 @@ class CollapseProductsPass(Pass):
         threads: Threads per inference that costs are estimated for; 0 for all of this machine.
         precision: Of sparse weights: `fp32` or `bf16`.
         max_length: Most layers multiplied out to one.
+        timer: Measures what layers take, given by the compiler; None leaves it to estimates.
     """
 
     name: ClassVar[str] = "collapse-products"
-    target: str = "ort-cpu"
-    threads: int = 0
-    precision: str = "fp32"
     max_length: int = 64
 
     def run(self, model: ir.Model) -> int:
         """Merges sums, then chains, until there is nothing left that wins."""
-        target = Target.host(self.target, self.threads or None, self.precision)
-        costs = CollapseCosts(target, self.max_length)
+        costs = CollapseCosts(self.where(), self.max_length, self.timer)
         count = 0
         while True:
             layers = find_affines(model)
@@ -88,7 +84,7 @@ class CollapseProductsPass(Pass):
                 "applied",
                 part[-1].linear.name,
                 f"{len(part)} layers multiplied out to one of {rows}x{columns}, {merged.kind}: "
-                f"estimated {1 / share(merged.times, costs.kept(part)):.1f}x faster",
+                f"{gain(merged.cost, costs.kept(part))}",
             )
             replace_with_affine(part[0].linear.x, part, weight, fold_bias(part, weights))
             count += 1

@@ -15,15 +15,16 @@ import numpy as np
 import onnx_ir as ir
 import scipy.sparse
 
+from nfcompile.cost.costed_pass import CostedPass
+from nfcompile.cost.layer_cost import slower_nowhere, together
 from nfcompile.cost.linear import batches_of
+from nfcompile.cost.measured import LayerTimer
 from nfcompile.cost.products import cost_of_matrix
-from nfcompile.cost.segments import never_slower, total
 from nfcompile.ir.affine import Affine, match_affine
 from nfcompile.ir.affine_rewrite import set_affine, set_features
 from nfcompile.ir.elementwise import Region, elementwise_region
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear, release
-from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import single_use
 from nfcompile.target import Target
 
@@ -31,23 +32,21 @@ __all__ = ["DropDeadUnitsPass"]
 
 
 @dataclass(frozen=True)
-class DropDeadUnitsPass(Pass):
+class DropDeadUnitsPass(CostedPass):
     """Removes constant and unread units, where the layers are not estimated slower without them.
 
     Attributes:
         target: Where the model will run: `ort-cpu` or `portable`.
         threads: Threads per inference that costs are estimated for; 0 for all of this machine.
         precision: Of sparse weights: `fp32` or `bf16`.
+        timer: Measures what layers take, given by the compiler; None leaves it to estimates.
     """
 
     name: ClassVar[str] = "drop-dead-units"
-    target: str = "ort-cpu"
-    threads: int = 0
-    precision: str = "fp32"
 
     def run(self, model: ir.Model) -> int:
         """Drops units until there are none to drop, and counts the layers that got smaller."""
-        target = Target.host(self.target, self.threads or None, self.precision)
+        target = self.where()
         nodes = [linear.node for linear in find_linears(model)]
         count = 0
         while True:
@@ -81,7 +80,7 @@ class DropDeadUnitsPass(Pass):
             return 0
         if step is None:
             return 0
-        if not step.wins(target):
+        if not step.wins(target, self.timer):
             self.remark(model, "missed", name, f"{units}, but without them the pattern is slower")
             return 0
         step.apply()
@@ -154,17 +153,17 @@ class _Step:
             gained if second_bias is None else second_bias + gained,
         )
 
-    def wins(self, target: Target) -> bool:
-        """Whether both layers together are estimated slower at no batch size."""
+    def wins(self, target: Target, timer: LayerTimer | None) -> bool:
+        """Whether both layers together are slower at no batch size."""
         batches = batches_of(self.layer.linear.x)
         before, after = (
-            total([cost_of_matrix(matrix, batches, target)[0] for matrix in pair])
+            together([cost_of_matrix(matrix, batches, target, timer)[0] for matrix in pair])
             for pair in (
                 (self.layer.weight(), self.follower.weight()),
                 (self.first, self.second),
             )
         )
-        return never_slower(after, before)
+        return slower_nowhere(after, before)
 
     def apply(self) -> None:
         """Rewrites both layers; a follower's new bias may become an Add behind it."""

@@ -3,8 +3,8 @@
     MatMul(X, W)  ->  MatMul(X, W: encoding)        the node stays, the constant's encoding changes
 
 The pattern of the zeros gives the candidates, the cost model their times at the batch sizes that
-count. A sparse encoding is taken only if it is estimated faster than dense at each of them: a layer
-must never get slower by being compiled.
+count, or a timer measures them. A sparse encoding is taken only if it is faster than dense at each
+of them: a layer must never get slower by being compiled.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ import numpy as np
 import onnx_ir as ir
 
 from nfcompile.cost.choice import Choice
+from nfcompile.cost.costed_pass import CostedPass
 from nfcompile.cost.encoding import MAX_DENSITY, best_encoding
 from nfcompile.cost.linear import batches_of
 from nfcompile.errors import InputError, UnsupportedModelError
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear
-from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.remarks import Decision, set_decisions
 from nfcompile.target import Target
 
@@ -30,8 +30,8 @@ _KINDS = ("csr", "bsr", "block-diagonal")
 
 
 @dataclass(frozen=True)
-class EncodeWeightsPass(Pass):
-    """Replaces the constants of linear layers by encoded ones where that is estimated faster.
+class EncodeWeightsPass(CostedPass):
+    """Replaces the constants of linear layers by encoded ones where that is faster.
 
     Attributes:
         target: Where the model will run: `ort-cpu` or `portable`.
@@ -40,14 +40,12 @@ class EncodeWeightsPass(Pass):
         force: Encoding to take wherever the pattern has it, whatever it costs; empty for none.
         precision: What sparse weights are stored as, and their products computed in: `fp32` or
             `bf16`. Dense ones stay as they are.
+        timer: Measures what layers take, given by the compiler; None leaves it to estimates.
     """
 
     name: ClassVar[str] = "encode-weights"
-    target: str = "ort-cpu"
-    threads: int = 0
     max_density: float = MAX_DENSITY
     force: str = ""
-    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         if self.force not in ("", *_KINDS):
@@ -55,7 +53,7 @@ class EncodeWeightsPass(Pass):
 
     def run(self, model: ir.Model) -> int:
         """Encodes each weight once, however many layers share it."""
-        target = Target.host(self.target, self.threads or None, self.precision)
+        target = self.where()
         self._remark_unmatched(model)
         taken: list[Decision] = []
         chosen: dict[ir.Value, Decision] = {}
@@ -113,6 +111,7 @@ class EncodeWeightsPass(Pass):
             target,
             max_density=self.max_density,
             force=self.force,
+            timer=self.timer,
         )
         decision = _decision(linear, nonzeros, choice)
         if choice.candidate.make is None:
@@ -167,6 +166,8 @@ def _decision(linear: Linear, nonzeros: int, choice: Choice) -> Decision:
         bytes_encoded=chosen.nbytes,
         estimates_us=choice.estimates_us,
         reason=choice.reason,
+        batches=batches_of(linear.x),
+        measured_us=choice.measured_us,
     )
 
 

@@ -15,15 +15,16 @@ import numpy as np
 import onnx_ir as ir
 import scipy.sparse
 
+from nfcompile.cost.costed_pass import CostedPass
+from nfcompile.cost.layer_cost import Cost, gain, slower_nowhere, together, worst
 from nfcompile.cost.linear import batches_of
+from nfcompile.cost.measured import LayerTimer
 from nfcompile.cost.products import cost_of_matrix
-from nfcompile.cost.segments import Times, never_slower, share, total
 from nfcompile.ir.affine import Affine, match_affine
 from nfcompile.ir.affine_rewrite import set_affine, set_features
 from nfcompile.ir.elementwise import Region, elementwise_region
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear, release
-from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import add_constant, main_graph, single_use, unique_name
 from nfcompile.sparse.duplicates import equal_rows, rows_differ
 from nfcompile.target import Target
@@ -34,7 +35,7 @@ _LOOKED_AT = 64
 
 
 @dataclass(frozen=True)
-class MergeDuplicatesPass(Pass):
+class MergeDuplicatesPass(CostedPass):
     """Merges rows of a weight that give equal outputs, where that is estimated faster.
 
     Attributes:
@@ -42,19 +43,17 @@ class MergeDuplicatesPass(Pass):
         threads: Threads per inference that costs are estimated for; 0 for all of this machine.
         precision: Of sparse weights: `fp32` or `bf16`.
         enabled: Off leaves all rows, so that a kernel can be measured on the layers as they came.
+        timer: Measures what layers take, given by the compiler; None leaves it to estimates.
     """
 
     name: ClassVar[str] = "merge-duplicates"
-    target: str = "ort-cpu"
-    threads: int = 0
-    precision: str = "fp32"
     enabled: bool = True
 
     def run(self, model: ir.Model) -> int:
         """Merges the rows of each layer, first layers first."""
         if not self.enabled:
             return 0
-        target = Target.host(self.target, self.threads or None, self.precision)
+        target = self.where()
         nodes = [linear.node for linear in find_linears(model)]
         return sum(self._merge(model, node, target) for node in nodes)
 
@@ -72,24 +71,23 @@ class MergeDuplicatesPass(Pass):
         if len(first) == len(inverse):
             return 0
         step = _Step.of(layer, weight, bias, first, inverse)
-        before, after = step.times(target)
+        before, after = step.costs(target, self.timer)
         name, rows = (
             layer.linear.name,
             f"{len(inverse)} outputs, of which {len(first)} are distinct",
         )
-        if not never_slower(after, before):
-            worst = max(a / b for a, b in zip(after, before, strict=True))
-            reason = f"{rows}, stay: merged they are estimated at up to {worst:.2f}x the time"
+        if not slower_nowhere(after, before):
+            batches = batches_of(layer.linear.x)
+            reason = f"{rows}, stay: merged they are {worst(after, before, batches)}"
             self.remark(model, "missed", name, reason)
             return 0
         step.apply()
         into = "repeated by a Gather" if step.follower is None else "taken in by the next layer"
-        gain = f"estimated {1 / share(after, before):.1f}x faster"
         self.remark(
             model,
             "applied",
             name,
-            f"{rows}: {len(inverse) - len(first)} rows merged, {into}: {gain}",
+            f"{rows}: {len(inverse) - len(first)} rows merged, {into}: {gain(after, before)}",
         )
         return 1
 
@@ -151,21 +149,21 @@ class _Step:
             follower if taken and isinstance(follower, Affine) else None,
         )
 
-    def times(self, target: Target) -> tuple[Times, Times]:
-        """Estimated times of both layers as they are, and merged."""
+    def costs(self, target: Target, timer: LayerTimer | None) -> tuple[Cost, Cost]:
+        """Times of both layers as they are, and merged."""
         batches = batches_of(self.layer.linear.x)
 
-        def times(matrix: scipy.sparse.csr_array) -> Times:
-            return cost_of_matrix(matrix, batches, target)[0]
+        def cost(matrix: scipy.sparse.csr_array) -> Cost:
+            return cost_of_matrix(matrix, batches, target, timer)[0]
 
-        before, after = [times(self.weight)], [times(self.reduced)]
+        before, after = [cost(self.weight)], [cost(self.reduced)]
         if self.follower is None:
             # A Gather moves what a layer with one non-zero per row does, and computes nothing.
-            after.append(times(_expansion(self.inverse)))
+            after.append(cost(_expansion(self.inverse)))
         else:
-            before.append(times(self.follower.weight()))
-            after.append(times(self._summed(self.follower)))
-        return total(before), total(after)
+            before.append(cost(self.follower.weight()))
+            after.append(cost(self._summed(self.follower)))
+        return together(before), together(after)
 
     def apply(self) -> None:
         """Rewrites both layers, or puts a Gather behind the first."""

@@ -247,3 +247,34 @@ def test_decisions_that_the_pipeline_did_not_carry_out_are_told_as_dense() -> No
     assert "no legalize pass" in left.reason
     carried = nfcompile.compile(proto, passes="encode-weights{force=csr},legalize-ort-cpu")
     assert carried.decisions[0].encoding == "csr"
+
+
+def test_tuning_measures_once_and_says_what_it_saw(
+    mlp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NFCOMPILE_CACHE_DIR", str(tmp_path / "cache"))
+    told: list[str] = []
+    options = Options(threads=1, tune=True, measuring=lambda what, *rest: told.append(what))
+    compiled = compile_model(mlp, None, options)
+    assert any(text.startswith(f"measuring {N}x{N}: dense, ") for text in told)
+    measured = [item for item in compiled.decisions if item.measured_us]
+    assert measured
+    for item in measured:
+        assert "measured" in item.reason and item.batches == (1, 16, 64, 256)
+        assert {len(us) for us in item.measured_us.values()} == {4}
+        assert item.measured_us.keys() <= item.estimates_us.keys()
+    compiled.save(tmp_path / "out.onnx")
+    assert nfcompile.verify(mlp, tmp_path / "out.onnx").passed
+    told.clear()
+    again = nfcompile.compile(mlp, threads=1, tune=True, tune_seconds=5)
+    assert not told
+    assert again.decisions == compiled.decisions
+    assert any("known from before [tune]" in str(item) for item in again.remarks)
+    assert not any(item.measured_us for item in nfcompile.compile(mlp, threads=1).decisions)
+
+
+def test_a_budget_that_does_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="tune-seconds needs tune"):
+        nfcompile.compile(model_proto(TEXT, w=SPARSE), tune_seconds=3)
+    with pytest.raises(InputError, match="tune-seconds must be a number above 0"):
+        nfcompile.compile(model_proto(TEXT, w=SPARSE), tune=True, tune_seconds=0)

@@ -8,7 +8,6 @@ import numpy as np
 import onnx_ir as ir
 
 from nfcompile.bench.statistics import summarize_samples
-from nfcompile.bench.timing import time_runners
 from nfcompile.compare import Tolerance
 from nfcompile.compare import compare as compare_outputs
 from nfcompile.errors import InputError, VerificationError
@@ -16,6 +15,7 @@ from nfcompile.frontend.onnx_file import read_model
 from nfcompile.runtime.engine import Runner
 from nfcompile.runtime.ort import OrtEngine
 from nfcompile.runtime.sampling import sample_inputs
+from nfcompile.runtime.timing import time_runners
 
 __all__ = ["Row", "compare"]
 

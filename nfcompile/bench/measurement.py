@@ -8,10 +8,10 @@ import numpy as np
 from nfcompile.bench.contenders import REFERENCE, Contender
 from nfcompile.bench.field import Field, reason_of
 from nfcompile.bench.statistics import Timing, summarize_samples
-from nfcompile.bench.timing import time_calls
 from nfcompile.compare import Tolerance
 from nfcompile.compare import compare as compare_outputs
 from nfcompile.runtime.engine import TimedCall
+from nfcompile.runtime.timing import time_calls
 
 __all__ = ["Cell", "Measurement"]
 

@@ -21,12 +21,12 @@ from nfcompile.cli.output import (
     check_json,
     guarded,
     human_bytes,
-    progress,
     show_table,
     table,
     talk,
     write_json,
 )
+from nfcompile.cli.tuning_progress import compile_progress
 from nfcompile.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,6 +74,22 @@ def compile_command(
     samples: Samples = 3,
     seed: Seed = 0,
     op_library: OpLibraries = None,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Measure the layers' candidates on this machine instead of estimating them. "
+            "Measured times are kept in ~/.cache/nfcompile ($XDG_CACHE_HOME/nfcompile), or in the "
+            "folder $NFCOMPILE_CACHE_DIR, and reused.",
+        ),
+    ] = False,
+    tune_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds that --tune may measure in all; the rest is estimated.",
+            show_default="60",
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Compile SRC, verify the result, and only then write OUTPUT."""
@@ -92,7 +108,7 @@ def compile_command(
         if wanted & {name, "all"}:
             talk(f"// after {name}\n{model.graph}")
 
-    with progress() as step:
+    with compile_progress(tune) as told:
         options = Options(
             target=target,
             threads=threads,
@@ -104,11 +120,14 @@ def compile_command(
             samples=samples,
             seed=seed,
             op_libraries=op_library or (),
-            progress=step,
+            tune=tune,
+            tune_seconds=tune_seconds,
+            progress=told.step,
+            measuring=told.measuring,
             after_pass=after_pass,
         )
         compiled = compile_model(src, load_inputs(inputs), options)
-        step("writing")
+        told.step("writing")
         compiled.save(output)
     if json is not None:
         write_json(_as_json(compiled, timings), json)

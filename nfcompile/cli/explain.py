@@ -25,7 +25,11 @@ __all__ = ["explain_command"]
 def explain_command(
     model: Annotated[Path, typer.Argument(help="A compiled model.")], json: Json = None
 ) -> None:
-    """Show each layer's pattern, encoding, kernel and the reason."""
+    """Show each layer's pattern, encoding, kernel and the reason.
+
+    In the JSON, estimates_us are the cost model's microseconds by pattern, summed over the batches;
+    measured_us those that compile --tune measured, at each of them, or nothing.
+    """
     from nfcompile.frontend.onnx_file import read_model
     from nfcompile.ir.remarks import decisions, remarks
     from nfcompile.target import isa

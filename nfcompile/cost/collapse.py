@@ -8,9 +8,11 @@ from itertools import combinations
 import numpy as np
 import onnx_ir as ir
 
+from nfcompile.cost.layer_cost import Cost, alike, together
 from nfcompile.cost.linear import batches_of
+from nfcompile.cost.measured import LayerTimer
 from nfcompile.cost.products import MergedCost, bound, cost_of_matrix, cost_of_sum
-from nfcompile.cost.segments import Times, best_segments, share, total
+from nfcompile.cost.segments import best_segments, share, total
 from nfcompile.ir.affine import Affine
 from nfcompile.ir.chains import Group
 from nfcompile.sparse.product import estimate_nnz, estimate_segments
@@ -37,10 +39,11 @@ class Plan:
 class CollapseCosts:
     """What layers cost as they are, cut best, or merged; each looked at once."""
 
-    def __init__(self, target: Target, max_length: int) -> None:
+    def __init__(self, target: Target, max_length: int, timer: LayerTimer | None = None) -> None:
         self._target = target
+        self._timer = timer
         self._max_length = max_length
-        self._times: dict[ir.Value, Times] = {}
+        self._costs: dict[ir.Value, Cost] = {}
         self._plans: dict[tuple[ir.Value, ...], Plan | str] = {}
         self._sums: dict[tuple[tuple[ir.Value, ...], ...], MergedCost | str] = {}
 
@@ -58,9 +61,9 @@ class CollapseCosts:
             self._sums[key] = self._merge(group)
         return self._sums[key]
 
-    def kept(self, layers: Sequence[Affine]) -> Times:
+    def kept(self, layers: Sequence[Affine]) -> Cost:
         """Times of layers as they are."""
-        return total([self._single(layer) for layer in layers])
+        return together([self._single(layer) for layer in layers])
 
     def _cut(self, chain: Sequence[Affine]) -> Plan | str:
         weights = [layer.weight() for layer in chain]
@@ -83,6 +86,7 @@ class CollapseCosts:
                 partial(self.kept, chain[start:end]),
                 batches,
                 self._target,
+                self._timer,
             )
             if isinstance(found, MergedCost):
                 merged[start, end] = found
@@ -91,9 +95,12 @@ class CollapseCosts:
         refusal = refusals[-1] if refusals else ""
         if not merged:
             return Plan([(i, i + 1) for i in range(len(chain))], {}, refusal)
+        singles = [self._single(layer) for layer in chain]
+        costs = alike([*singles, *(item.cost for item in merged.values())])
+        as_one = {cut: cost.times for cut, cost in zip(merged, costs[len(chain) :], strict=True)}
         segments = best_segments(
-            [self._single(layer) for layer in chain],
-            lambda start, end: merged[start, end].times if (start, end) in merged else None,
+            [cost.times for cost in costs[: len(chain)]],
+            lambda start, end: as_one.get((start, end)),
         )
         return Plan(segments, merged, refusal)
 
@@ -113,28 +120,30 @@ class CollapseCosts:
             partial(self.kept, layers),
             batches,
             self._target,
+            self._timer,
         )
         if isinstance(found, str):
             return f"a sum of {group} stays: {found}"
-        kept = self.kept(layers)
-        apart = total(
+        apart = together(
             [
-                plan.merged[cut].times if cut in plan.merged else self.kept(chain[slice(*cut)])
+                plan.merged[cut].cost if cut in plan.merged else self.kept(chain[slice(*cut)])
                 for chain, plan in zip(chains, plans, strict=True)
                 if isinstance(plan, Plan)
                 for cut in plan.segments
             ]
         )
-        if share(found.times, kept) > share(apart, kept) * (1 + 1e-9):
+        one, several, kept = (cost.times for cost in alike([found.cost, apart, self.kept(layers)]))
+        if share(one, kept) > share(several, kept) * (1 + 1e-9):
             return f"a sum of {group} stays: its layers are faster multiplied out apart"
         return found
 
-    def _single(self, layer: Affine) -> Times:
+    def _single(self, layer: Affine) -> Cost:
         value = layer.linear.weight
-        if value not in self._times:
+        if value not in self._costs:
             batches = batches_of(layer.linear.x)
-            self._times[value], _ = cost_of_matrix(layer.weight(), batches, self._target)
-        return self._times[value]
+            weight = layer.weight()
+            self._costs[value], _ = cost_of_matrix(weight, batches, self._target, self._timer)
+        return self._costs[value]
 
 
 def _key(chain: Sequence[Affine]) -> tuple[ir.Value, ...]:

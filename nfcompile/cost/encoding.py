@@ -1,14 +1,17 @@
-"""The encoding that a weight gets on a target, and what a layer with it is estimated to cost.
+"""The encoding that a weight gets on a target, and what a layer with it costs.
 
 Whoever asks what a weight would cost asks here, so that passes which change weights reckon with
 the very encoding that `encode-weights` will choose in the end.
 """
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from nfcompile.cost.choice import Choice, choose
 from nfcompile.cost.linear import estimate_us
-from nfcompile.ir.candidates import dense_candidate, sparse_candidates
+from nfcompile.cost.measured import LayerTimer, Measurements
+from nfcompile.ir.candidates import Candidate, dense_candidate, sparse_candidates
 from nfcompile.sparse import CsrTensor
 from nfcompile.target import Target
 
@@ -27,6 +30,7 @@ def best_encoding(
     *,
     max_density: float = MAX_DENSITY,
     force: str = "",
+    timer: LayerTimer | None = None,
 ) -> Choice:
     """The best encoding of one weight, dense unless another is faster at every batch.
 
@@ -38,19 +42,27 @@ def best_encoding(
         target: Where the model will run.
         max_density: Largest share of non-zeros that is looked at.
         force: Kind of encoding to take if there is one, whatever it costs.
+        timer: Measures the candidates; None leaves the choice to estimates.
     """
     dense = dense_candidate(shape)
     density = nonzeros / dense.stored
     stays = Choice(dense, dense.pattern, {}, "", dense_times(shape, batches, target))
     if density > max_density and not force:
         return _because(stays, f"density {density:.2f} is above {max_density:g}")
-    candidates, not_diagonal = sparse_candidates(csr(), 2 if target.precision == "bf16" else 4)
+    nonzero = cache(csr)
+    candidates, not_diagonal = sparse_candidates(nonzero(), 2 if target.precision == "bf16" else 4)
     if target.name == "portable":
         candidates = [item for item in candidates if item.kind == "block-diagonal"]
         if not candidates:
             reason = f"no standard operators are faster for this pattern ({not_diagonal})"
             return _because(stays, reason)
-    return choose(dense, candidates, batches, target, force)
+    if timer is None:
+        return choose(dense, candidates, batches, target, force)
+
+    def measure(near: Sequence[Candidate]) -> Mapping[Candidate, Measurements] | None:
+        return timer(dense, near, nonzero, batches, target)
+
+    return choose(dense, candidates, batches, target, force, measure)
 
 
 def dense_times(
@@ -62,4 +74,4 @@ def dense_times(
 
 
 def _because(choice: Choice, reason: str) -> Choice:
-    return Choice(choice.candidate, choice.pattern, choice.estimates_us, reason, choice.times_us)
+    return dataclasses.replace(choice, reason=reason)

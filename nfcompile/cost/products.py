@@ -7,9 +7,11 @@ import numpy as np
 import scipy.sparse
 
 from nfcompile.cost.encoding import MAX_DENSITY, best_encoding, dense_times
+from nfcompile.cost.layer_cost import Cost, slower_nowhere, worst
 from nfcompile.cost.linear import estimate_us
+from nfcompile.cost.measured import LayerTimer, Measurements
 from nfcompile.cost.segments import Times, never_slower
-from nfcompile.ir.candidates import Candidate
+from nfcompile.ir.candidates import Candidate, dense_candidate
 from nfcompile.sparse import CsrTensor
 from nfcompile.sparse.product import Matrix, Terms, multiply
 from nfcompile.target import Target
@@ -28,11 +30,11 @@ class MergedCost:
     """A sum of products as one layer.
 
     Attributes:
-        times: Estimated microseconds at each batch size.
+        cost: Its times.
         kind: Its encoding.
     """
 
-    times: Times
+    cost: Cost
     kind: str
 
 
@@ -41,9 +43,10 @@ def cost_of_sum(
     shape: tuple[int, int],
     nonzeros: int,
     at_most: Times,
-    kept: Callable[[], Times],
+    kept: Callable[[], Cost],
     batches: Sequence[int],
     target: Target,
+    timer: LayerTimer | None = None,
 ) -> MergedCost | str:
     """The sum's cost as one layer, or why it cannot win against what it would replace.
 
@@ -55,6 +58,7 @@ def cost_of_sum(
         kept: Gives those times; called only if the sum may win.
         batches: Batch sizes that count.
         target: Where the model will run.
+        timer: Measures what estimates do not rule out; None leaves it to them.
     """
     size = f"{shape[0]}x{shape[1]} with about {nonzeros:,} non-zeros"
     full = nonzeros > MAX_DENSITY * shape[0] * shape[1]
@@ -62,15 +66,16 @@ def cost_of_sum(
         dense_times(shape, batches, target) if full else _least(shape, nonzeros, batches, target)
     )
     if not never_slower(least, at_most):
-        return f"one layer of {size} is estimated at {_worst(least, at_most, batches)} or more"
+        return f"one layer of {size} is {worst(Cost(least), Cost(at_most), batches)} or more"
     if (shape[0] * shape[1] if full else nonzeros) > (_MOST_DENSE if full else _MOST_NONZEROS):
         return f"one layer of {size} would take too much memory to make"
-    times, kind = (
-        (least, "dense") if full else cost_of_matrix(multiply(terms, shape), batches, target)
-    )
-    if never_slower(times, kept()):
-        return MergedCost(times, kind)
-    return f"one layer of {size} is estimated at {_worst(times, kept(), batches)}"
+    if full:
+        cost, kind = Cost(least, _measured_dense(shape, batches, target, timer)), "dense"
+    else:
+        cost, kind = cost_of_matrix(multiply(terms, shape), batches, target, timer)
+    if slower_nowhere(cost, kept()):
+        return MergedCost(cost, kind)
+    return f"one layer of {size} is {worst(cost, kept(), batches)}"
 
 
 def bound(matrix: scipy.sparse.csr_array, batches: Sequence[int], target: Target) -> Times:
@@ -83,7 +88,9 @@ def bound(matrix: scipy.sparse.csr_array, batches: Sequence[int], target: Target
     return times if never_slower(times, dense) else dense
 
 
-def cost_of_matrix(matrix: Matrix, batches: Sequence[int], target: Target) -> tuple[Times, str]:
+def cost_of_matrix(
+    matrix: Matrix, batches: Sequence[int], target: Target, timer: LayerTimer | None = None
+) -> tuple[Cost, str]:
     """Times and kind of the encoding that `matrix` (out, in) will get."""
     narrow = matrix.astype(np.float32)
     sparse = (
@@ -91,8 +98,25 @@ def cost_of_matrix(matrix: Matrix, batches: Sequence[int], target: Target) -> tu
         if isinstance(narrow, np.ndarray)
         else (CsrTensor.from_scipy(scipy.sparse.csr_array(narrow)))
     )
-    choice = best_encoding(sparse.shape, sparse.stored, lambda: sparse, batches, target)
-    return choice.times_us, choice.candidate.kind
+    choice = best_encoding(
+        sparse.shape, sparse.stored, lambda: sparse, batches, target, timer=timer
+    )
+    measured, kind = choice.measured, choice.candidate.kind
+    if not measured and kind == "dense":  # no other encoding was worth a look
+        measured = _measured_dense(sparse.shape, batches, target, timer)
+    return Cost(choice.times_us, measured), kind
+
+
+def _measured_dense(
+    shape: tuple[int, int], batches: Sequence[int], target: Target, timer: LayerTimer | None
+) -> Measurements:
+    """Times of a dense layer, which do not depend on its values; empty if not measured."""
+    dense = dense_candidate(shape)
+    rows, columns = shape
+    nothing = np.empty(0, np.float32), np.empty(0, np.uint8)
+    zeros = CsrTensor(*nothing, indptr=np.zeros(rows + 1, np.int32), in_features=columns)
+    found = timer and timer(dense, (), lambda: zeros, batches, target)
+    return found[dense] if found else ()
 
 
 def _least(shape: tuple[int, int], nonzeros: int, batches: Sequence[int], target: Target) -> Times:
@@ -109,8 +133,3 @@ def _least(shape: tuple[int, int], nonzeros: int, batches: Sequence[int], target
             Candidate("bsr", "", shape, nonzeros, 0, (8, 1)),
         ]
     return tuple(min(estimate_us(way, batch, target) for way in ways) for batch in batches)
-
-
-def _worst(times: Times, kept: Times, batches: Sequence[int]) -> str:
-    ratio, batch = max((a / b, n) for a, b, n in zip(times, kept, batches, strict=True))
-    return f"{ratio:.2f}x the time at batch {batch}"

@@ -114,6 +114,6 @@ def _block_candidates(csr: CsrTensor, value_bytes: int) -> list[Candidate]:
 
 
 def _nbytes(encoding: Encoding, value_bytes: int) -> int:
-    arrays = encoding.components()
+    arrays = dict(encoding.components())
     values = arrays.pop("values")
-    return value_bytes * values.size + sum(array.nbytes for array in arrays.values())
+    return value_bytes * int(values.size) + sum(array.nbytes for array in arrays.values())

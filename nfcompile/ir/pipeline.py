@@ -54,7 +54,7 @@ def parse_pipeline(text: str, registry: Mapping[str, Factory]) -> list[NamedPass
 def _make(name: str, factory: Factory, text: str) -> ir.passes.PassBase:
     own: Any = factory
     known = dataclasses.fields(own) if dataclasses.is_dataclass(own) else ()
-    fields = {field.name: field for field in known}
+    fields = {field.name: field for field in known if field.metadata.get("text", True)}
     options: dict[str, Any] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         key, equals, value = item.partition("=")

@@ -140,7 +140,7 @@ def _chain_weight(kind: str, rest: Iterator[Array], at: dict[str, Any]) -> Array
     """The dense weight (out, in) of the layer whose components come next."""
     values = next(rest).astype(np.float32)
     if kind != "block-diagonal":
-        made = {"csr": CsrTensor, "bsr": BsrTensor}[kind]
+        made = CsrTensor if kind == "csr" else BsrTensor
         return made(values, next(rest), next(rest), at["in_features"]).numpy()
     rows = None if at["row_strides"] else next(rest)
     cols = None if at["col_strides"] else next(rest)

@@ -6,8 +6,9 @@ from the file alone.
 
 import dataclasses
 import json
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import onnx_ir as ir
 
@@ -62,7 +63,10 @@ class Decision:
         bytes_dense: Size of the dense weight.
         bytes_encoded: Size of the chosen encoding.
         estimates_us: Estimated microseconds by encoding at the decision's batch sizes, summed.
-        reason: Why this encoding.
+        reason: Why this encoding: estimated, or measured with the times.
+        batches: The batch sizes that the decision counted.
+        measured_us: Measured median microseconds by pattern, at each of them; empty where the
+            decision goes by estimates. Those are kept beside what was measured.
     """
 
     layer: str
@@ -75,6 +79,15 @@ class Decision:
     bytes_encoded: int
     estimates_us: dict[str, float]
     reason: str
+    batches: tuple[int, ...] = ()
+    measured_us: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, item: dict[str, Any]) -> "Decision":
+        """The decision that `dataclasses.asdict` and JSON made `item` of, maybe long ago."""
+        lists = {name: tuple(item.get(name, ())) for name in ("shape", "batches")}
+        measured = {name: tuple(us) for name, us in item.get("measured_us", {}).items()}
+        return cls(**{**item, **lists, "measured_us": measured})
 
 
 def add_remark(model: ir.Model, remark: Remark) -> None:
@@ -100,9 +113,7 @@ def decisions(model: ir.Model) -> tuple[Decision, ...]:
     """The decisions of the model, or those read from its file."""
     if _DECISIONS not in model.meta:
         stored = json.loads(model.metadata_props.get(_DECISIONS, "[]"))
-        model.meta[_DECISIONS] = [
-            Decision(**{**item, "shape": tuple(item["shape"])}) for item in stored
-        ]
+        model.meta[_DECISIONS] = [Decision.from_json(item) for item in stored]
     return tuple(model.meta[_DECISIONS])
 
 

@@ -246,3 +246,35 @@ def test_help_imports_neither_torch_nor_onnxruntime() -> None:
 def test_importing_the_package_is_light() -> None:
     code = "import sys, nfcompile; sys.exit(bool({'torch', 'onnx', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_tune_measures_and_its_json_holds_the_times(
+    mlp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NFCOMPILE_CACHE_DIR", str(tmp_path))
+    out = tmp_path / "out.onnx"
+    result = run(
+        "compile", mlp, "-o", out, "--tune", "--tune-seconds", 30, "--threads", 1, "--json", "-"
+    )
+    assert result.exit_code == 0, result.stderr
+    (decision, *_) = json.loads(result.stdout)["decisions"]
+    assert {"dense", "unstructured"} <= decision["measured_us"].keys()
+    assert "note: " in result.stderr and "distinct layers: " in result.stderr
+    layers = json.loads(run("explain", out, "--json", "-").stdout)["layers"]
+    assert layers[0]["measured_us"] == decision["measured_us"]
+    assert layers[0]["reason"] == decision["reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--tune", "--tune-seconds", "-3"], "tune-seconds must be a number above 0, got -3"),
+        (["--tune-seconds", "3"], "tune-seconds needs tune"),
+    ],
+)
+def test_a_wrong_budget_is_one_line(
+    options: list[str], words: str, mlp: Path, tmp_path: Path
+) -> None:
+    result = run("compile", mlp, "-o", tmp_path / "out.onnx", *options)
+    assert result.exit_code == 2
+    assert words in one_line(result)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nfcompile.bench.timing import time_calls, time_runners
 from nfcompile.runtime.engine import TimedCall
+from nfcompile.runtime.timing import time_calls, time_runners
 
 
 def recorders(log: list[str], us: float = 1.0) -> list[TimedCall]:
@@ -45,7 +45,7 @@ def test_a_turn_lasts_as_long_as_asked() -> None:
 
 def test_few_rounds_are_enough_where_calls_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 20))
-    monkeypatch.setattr("nfcompile.bench.timing.time.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("nfcompile.runtime.timing.time.perf_counter", lambda: float(next(clock)))
     samples = time_calls(recorders([]), 0.0, 1.0)
     assert [len(item) for item in samples] == [2, 2]
 
