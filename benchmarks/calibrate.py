@@ -40,6 +40,8 @@ WAYS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "portable": ("portable", "block-diagonal", BUTTERFLIES),
 }
+# Every way of our own operators in bf16, too.
+WAYS |= {f"{name} bf16": way for name, way in WAYS.items() if way[0] == "ort-cpu"}
 OUT = Path(nfcompile.__file__).parent / "cost" / "calibration.json"
 
 
@@ -89,7 +91,7 @@ def measure(name: str, folder: Path, seconds: float, overhead: float) -> dict[st
     for size in SIZES:
         times, stored = [], []
         for pattern in patterns:
-            path, count = build(folder, size, pattern, target, kind)
+            path, count = build(folder, size, pattern, target, kind, precision_of(name))
             times.append(np.array(layer_times(path, seconds)))
             stored.append(count)
         fits = [
@@ -100,6 +102,11 @@ def measure(name: str, folder: Path, seconds: float, overhead: float) -> dict[st
         per_io.append([round(moved, 4) for _, moved in fits])
     print(name, per_mac, per_io, flush=True)
     return {"ns_per_mac": per_mac, "ns_per_io": per_io, "overhead_us": round(overhead, 2)}
+
+
+def precision_of(name: str) -> str:
+    """What the weights of a way are stored as."""
+    return "bf16" if name.endswith(" bf16") else "fp32"
 
 
 def fit(stored: list[int], size: int, row_ns: np.ndarray) -> tuple[float, float]:
@@ -122,16 +129,23 @@ def measure_dense(folder: Path, seconds: float) -> dict[str, object]:
     return {"ns_per_mac": per_mac, "ns_per_io": zero, "overhead_us": round(overhead, 2)}
 
 
-def build(folder: Path, size: int, pattern: str, target: str, kind: str) -> tuple[Path, int]:
+def build(
+    folder: Path, size: int, pattern: str, target: str, kind: str, precision: str = "fp32"
+) -> tuple[Path, int]:
     """A compiled chain of layers, and the values that one layer stores."""
-    path = folder / f"{size} {pattern} {target} {kind}.onnx"
+    path = folder / f"{size} {pattern} {target} {kind} {precision}.onnx"
     model = chain([weight_of(pattern, size, seed) for seed in range(LAYERS)])
     force = f"force={kind}," if kind else "max_density=0,"
+    legalize = "legalize-portable"
+    if target == "ort-cpu":
+        legalize = "legalize-ort-cpu,fuse-epilogue,fuse-chains"
     text = (
-        f"infer-shapes,encode-weights{{target=ort-cpu,{force}threads=1}},legalize-{target},"
-        "remove-unused"
+        f"infer-shapes,encode-weights{{target=ort-cpu,{force}threads=1,precision={precision}}},"
+        f"{legalize},remove-unused"
     )
-    compiled = nfcompile.compile(model, target=target, passes=text, samples=1)
+    compiled = nfcompile.compile(
+        model, target=target, precision=precision, passes=text, samples=1
+    )
     compiled.save(path)
     return path, compiled.after.macs // LAYERS
 

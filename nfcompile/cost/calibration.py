@@ -20,9 +20,6 @@ BATCHES = (1, 16, 64, 256)
 SIZES = (256, 2048)
 """Widths at which constants are measured: in L2, and beyond it."""
 
-_FALLBACK = {"avx512_bf16": "avx2", "avx512": "avx2", "avx2": "avx2", "scalar": "scalar"}
-
-
 @dataclass(frozen=True)
 class Constants:
     """What one way of running a layer costs on one thread.
@@ -67,7 +64,7 @@ def _sets() -> dict[str, dict[str, object]]:
 @cache
 def constants(isa: str) -> Mapping[str, Constants]:
     """Constants by way of running a layer, such as `csr`, for an instruction set."""
-    measured = _sets()[_FALLBACK[isa]]["constants"]
+    measured = _sets()[isa]["constants"]
     assert isinstance(measured, dict)
     assert np.isfinite([entry["ns_per_mac"] for entry in measured.values()]).all()
     return {
@@ -80,7 +77,7 @@ def constants(isa: str) -> Mapping[str, Constants]:
 
 def provenance(isa: str) -> object:
     """Which machine, versions, date and command the constants for `isa` come from."""
-    return _sets()[_FALLBACK[isa]]["provenance"]
+    return _sets()[isa]["provenance"]
 
 
 def _size(shape: tuple[int, int]) -> float:

@@ -43,14 +43,21 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
     way = way_of_running(candidate, target)
     costs, dense = ways[way], ways["dense"]
     # Fits of few points can make arithmetic free. It is never faster than the best dense product
-    # is; and the portable form is a dense product of blocks, at that product's own rate.
+    # is, or half of it in bf16; and the portable form is a dense product of blocks, at that
+    # product's own rate.
     least = dense.rate(candidate.shape, batch) if way == "portable" else dense.ns_per_mac.min()
+    least = least / 2 if target.precision == "bf16" else least
     single = costs.estimate_us(candidate.shape, candidate.stored, batch, float(least))
     return costs.overhead_us + (single - costs.overhead_us) / target.threads
 
 
 def way_of_running(candidate: Candidate, target: Target) -> str:
     """The entry of the calibration that this candidate falls under."""
+    way = _fp32_way(candidate, target)
+    return way if target.precision == "fp32" or way == "dense" else f"{way} {target.precision}"
+
+
+def _fp32_way(candidate: Candidate, target: Target) -> str:
     if candidate.kind == "block-diagonal":
         if target.name == "portable":
             return "portable"
