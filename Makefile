@@ -55,7 +55,7 @@ lint: $(STAMP)
 	$(BIN)/clang-format --dry-run --Werror $$(find nfcompile/csrc -name '*.cc' -o -name '*.h')
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/figures.py
+	$(BIN)/python benchmarks/compile_cost.py
 
 bench-peers: $(PEERS_STAMP)
 

@@ -26,7 +26,11 @@ class Product:
     def out_features(self) -> int: ...
     @property
     def description(self) -> str: ...
-    def tasks(self, batch: int, *, threads: int = 1) -> int: ...
+    @property
+    def tile_kernel(self) -> str: ...
+    @property
+    def max_row_batch(self) -> int: ...
+    def workers(self, batch: int, *, threads: int = 1) -> int: ...
     def run(
         self,
         x: _Floats,
@@ -39,6 +43,7 @@ class Product:
         activation_beta: float = 0.0,
         residual_after_activation: bool = False,
         threads: int = 1,
+        form: str = "auto",
     ) -> None: ...
     def __call__(
         self,
@@ -51,17 +56,55 @@ class Product:
         activation_beta: float = 0.0,
         residual_after_activation: bool = False,
         threads: int = 1,
+        form: str = "auto",
     ) -> _Floats: ...
+
+class Chain:
+    """Products run as one: slots are the inputs, then what each layer gives.
+
+    `sources` and `residuals` (-1 for none) are slots, one per layer like all other lists.
+    """
+
+    def __init__(
+        self,
+        inputs: list[int],
+        products: list[Product],
+        sources: list[int],
+        residuals: list[int],
+        biases: list[_Floats | None],
+        activations: list[str],
+        alphas: list[float],
+        betas: list[float],
+        after: list[bool],
+    ) -> None: ...
+    @property
+    def out_features(self) -> int: ...
+    def workers(self, batch: int, threads: int) -> int: ...
+    def run(
+        self, inputs: list[_Floats], y: _Floats, *, threads: int = 1, form: str = "auto"
+    ) -> None: ...
 
 def isas() -> list[str]: ...
 def test_isas() -> list[str]: ...
 def selected_isa() -> str: ...
 def kernels() -> list[Kernel]: ...
 def pack_csr(
-    values: _Floats, indices: _Integers, indptr: _Integers, in_features: int, *, isa: str = ""
+    values: _Floats,
+    indices: _Integers,
+    indptr: _Integers,
+    in_features: int,
+    *,
+    isa: str = "",
+    precision: str = "float32",
 ) -> Product: ...
 def pack_bsr(
-    values: _Floats, indices: _Integers, indptr: _Integers, in_features: int, *, isa: str = ""
+    values: _Floats,
+    indices: _Integers,
+    indptr: _Integers,
+    in_features: int,
+    *,
+    isa: str = "",
+    precision: str = "float32",
 ) -> Product: ...
 def pack_block_diagonal(
     values: _Floats,
@@ -73,6 +116,7 @@ def pack_block_diagonal(
     row_stride: int = 0,
     col_stride: int = 0,
     isa: str = "",
+    precision: str = "float32",
 ) -> Product: ...
 def csr_matmul(
     x: _Floats,

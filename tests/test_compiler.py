@@ -278,3 +278,26 @@ def test_a_budget_that_does_nothing_is_refused() -> None:
         nfcompile.compile(model_proto(TEXT, w=SPARSE), tune_seconds=3)
     with pytest.raises(InputError, match="tune-seconds must be a number above 0"):
         nfcompile.compile(model_proto(TEXT, w=SPARSE), tune=True, tune_seconds=0)
+
+
+def test_bf16_halves_the_weights_and_stays_within_its_rounding(tmp_path: Path) -> None:
+    path = tmp_path / "source.onnx"
+    onnx.save(model_proto(TEXT, w=SPARSE), path)
+    wide = nfcompile.compile(path, threads=1)
+    narrow = nfcompile.compile(path, threads=1, precision="bf16")
+    narrow.save(tmp_path / "bf16.onnx")
+    assert narrow.after.nbytes < 0.8 * wide.after.nbytes
+    assert narrow.decisions[0].bytes_encoded < wide.decisions[0].bytes_encoded
+    assert narrow.report.passed and narrow.report.outputs[0].max_abs > 0
+    # What was compiled so says so: it is compared as such.
+    assert nfcompile.verify(path, tmp_path / "bf16.onnx").passed
+    assert not nfcompile.verify(path, tmp_path / "bf16.onnx", rtol=1e-6, atol=0).passed
+
+
+def test_an_unknown_precision_or_one_without_operators_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "source.onnx"
+    onnx.save(model_proto(TEXT, w=SPARSE), path)
+    with pytest.raises(InputError, match="precision must be one of fp32, bf16, got 'int8'"):
+        nfcompile.compile(path, precision="int8")
+    with pytest.raises(InputError, match="precision must be fp32 for target portable"):
+        nfcompile.compile(path, target="portable", precision="bf16")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnx.helper
@@ -12,7 +13,7 @@ from support_operators import operator_model
 
 from nfcompile.errors import UnsupportedModelError
 from nfcompile.ir.reference import REFERENCE_OPS
-from nfcompile.ir.schemas import ACTIVATIONS
+from nfcompile.ir.schemas import ACTIVATIONS, register_schemas
 from nfcompile.runtime.ort import OrtEngine
 from nfcompile.sparse import BsrTensor, CsrTensor, Encoding, find_block_diagonal
 
@@ -75,6 +76,87 @@ def test_every_activation_of_the_schema_is_known_to_the_library(
     )
     got, expected = both(model, tmp_path / "m.onnx", (4,))
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def chain_model(precision: str) -> onnx.ModelProto:
+    """Two inputs, a layer of each encoding, a branch, a residual and a bias."""
+    made = [
+        (ENCODINGS["block-diagonal stride 8"], 0, -1, "relu"),
+        (ENCODINGS["block-diagonal shuffled"], 1, -1, "none"),
+        (CsrTensor.from_dense(unstructured(RNG, (128, 96), 0.1)), 3, 2, "gelu"),
+        (BsrTensor.from_dense(blocky(RNG, (64, 128), 16, 0.5), (16, 16)), 4, -1, "none"),
+    ]
+    constants: list[onnx.TensorProto] = []
+    lists: dict[str, list[int]] = {}
+    for layer, (encoding, source, residual, _) in enumerate(made):
+        for name, array in encoding.components().items():
+            if name == "values" and precision == "bf16":
+                array = array.astype(ml_dtypes.bfloat16)  # noqa: PLW2901
+            constants.append(onnx.numpy_helper.from_array(array, f"{layer}.{name}"))
+        bias = RNG.standard_normal(encoding.shape[0]).astype(np.float32)
+        constants.append(onnx.numpy_helper.from_array(bias, f"{layer}.bias"))
+        entries = {
+            "in_features": encoding.shape[1],
+            "out_features": encoding.shape[0],
+            "row_strides": getattr(encoding, "row_stride", 0),
+            "col_strides": getattr(encoding, "col_stride", 0),
+            "has_bias": 1,
+            "sources": source,
+            "residuals": residual,
+            "residual_after_activation": 0,
+        }
+        for name, entry in entries.items():
+            lists.setdefault(name, []).append(entry)
+    node = onnx.helper.make_node(
+        "SparseChain",
+        ["X", "bias", *(item.name for item in constants)],
+        ["Y"],
+        domain="nfcompile",
+        inputs=2,
+        encodings=",".join(item[0].kind for item in made),
+        activations=",".join(item[3] for item in made),
+        activation_alphas=[0.0] * len(made),
+        activation_betas=[0.0] * len(made),
+        **lists,
+    )
+    register_schemas()
+    infos = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["b", size])
+        for name, size in (("X", 128), ("bias", 96), ("Y", 64))
+    ]
+    graph = onnx.helper.make_graph([node], "chain", infos[:2], infos[2:], constants)
+    opsets = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("nfcompile", 1)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+@pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-5), ("bf16", 2e-2)])
+@pytest.mark.parametrize("batch", [0, 1, 5, 40, 300])
+def test_a_chain_is_the_same_in_the_library(
+    precision: str, limit: float, batch: int, tmp_path: Path
+) -> None:
+    model = chain_model(precision)
+    onnx.save(model, tmp_path / "m.onnx")
+    inputs = {
+        "X": RNG.standard_normal((batch, 128)).astype(np.float32),
+        "bias": RNG.standard_normal((batch, 96)).astype(np.float32),
+    }
+    expected = ReferenceEvaluator(model, new_ops=list(REFERENCE_OPS)).run(None, inputs)[0]
+    runner = OrtEngine().load(tmp_path / "m.onnx", threads=2)
+    assert runner.session.get_outputs()[0].shape == ["b", 64]
+    got = runner.run(inputs)["Y"]
+    assert got.shape == expected.shape
+    if batch:
+        assert np.abs(got - expected).max() <= limit * np.abs(expected).max()
+
+
+def test_a_chain_whose_lists_do_not_fit_is_refused(tmp_path: Path) -> None:
+    model = chain_model("fp32")
+    next(item for item in model.graph.node[0].attribute if item.name == "sources").ints.pop()
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(UnsupportedModelError, match="sources must have 4 entries"):
+        OrtEngine().load(tmp_path / "m.onnx", threads=1)
 
 
 def test_an_unknown_activation_is_refused(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ void BindChain(nb::module_& m) {
           "inputs"_a, "products"_a, "sources"_a, "residuals"_a, "biases"_a, "activations"_a,
           "alphas"_a, "betas"_a, "after"_a)
       .def_prop_ro("out_features", &Chain::out_features)
-      .def("workers", &Workers, "batch"_a, nb::kw_only(), "threads"_a = 1)
+      .def("workers", &Workers, "batch"_a, "threads"_a = 1)
       .def("run", run, "inputs"_a, "y"_a.noconvert(), nb::kw_only(), "threads"_a = 1,
            "form"_a = "auto");
 }

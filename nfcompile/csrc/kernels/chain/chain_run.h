@@ -1,9 +1,9 @@
 // One run of a chain, shared by the threads that come to work on it.
 //
-// The work is cut into items by the shapes alone. Either an item is a whole chain on one tile,
-// or the items of one layer follow those of the one before, and wait until those are done.
-// Threads take items in order; one that waits knows that another is computing, so that any
-// number of threads will do, one included, and results are the same bits for all of them.
+// Either an item is a whole chain on one tile, or the items of one layer follow those of the
+// one before and wait until those are done. Threads take items in order; one that waits knows
+// that another is computing, so that any number of threads will do, one included, and results
+// are the same bits for all of them.
 #ifndef NFCOMPILE_KERNELS_CHAIN_CHAIN_RUN_H_
 #define NFCOMPILE_KERNELS_CHAIN_CHAIN_RUN_H_
 
@@ -14,11 +14,9 @@
 
 #include "base/workspace.h"
 #include "kernels/chain/chain.h"
+#include "kernels/chain/chain_plan.h"
 
 namespace nfcompile {
-
-// Over rows of x as they lie or over tiles: what is faster, or one of them for tests.
-enum class Form { kAuto, kRows, kTiles };
 
 // Row-major and of any alignment.
 struct ChainOperands {
@@ -35,7 +33,7 @@ class ChainRun {
   ChainRun(const Chain& chain, const ChainOperands& operands, int64_t threads);
 
   // How many threads can be of use; 1 where the work is too small to share.
-  int64_t workers() const { return workers_; }
+  int64_t workers() const { return plan_.workers; }
 
   // Takes part until there is nothing left to take; never throws.
   void Work() noexcept;
@@ -44,14 +42,7 @@ class ChainRun {
   bool out_of_memory() const { return out_of_memory_; }
 
  private:
-  struct Step {
-    int64_t first_item = 0;
-    int64_t parts = 1;
-  };
-
-  void PlanRows(int64_t threads);
-  void PlanTiles(int64_t threads);
-  void AddStep(int64_t macs, int64_t tiles, int64_t threads, int64_t most);
+  void WaitFor(size_t step) const;
   void RunItem(size_t step, int64_t tile, int64_t part, char* memory);
   void RunShared(size_t step, int64_t tile, int64_t part) noexcept;
   void RunRows(size_t layer, int64_t part);
@@ -59,24 +50,15 @@ class ChainRun {
   void RunLayer(size_t layer, int64_t tile, int64_t part, char* memory);
   void Unpack(int64_t tile, int64_t part, char* memory);
   // Writes the row of zeros behind a slot's features.
-  void EndSlot(int slot, int64_t part, char* memory) const;
+  void EndSlot(int slot, int64_t tile, int64_t part, char* memory) const;
   Epilogue LayerEpilogue(size_t layer) const;
   char* SlotData(int slot, char* memory) const;
-  int64_t TileBatch(int64_t tile) const;
+  int64_t RowElements(int64_t tile) const;
   std::atomic<bool>& NonZero(int64_t tile, int64_t slot);
 
   const Chain& chain_;
   const ChainOperands& operands_;
-  const TileKernel* kernel_ = nullptr;  // null: over rows
-  int vectors_ = 0;
-  int64_t tile_rows_ = 0;
-  int64_t tiles_ = 1;
-  size_t element_size_ = sizeof(float);
-  bool by_tile_ = false;  // an item is a whole chain on one tile
-  int64_t workers_ = 1;
-  size_t tile_bytes_ = 0;
-  std::vector<Step> steps_;
-  int64_t items_ = 0;
+  const ChainPlan plan_;
   std::unique_ptr<std::atomic<bool>[]> nonzero_;  // [tile, slot]
   std::unique_ptr<Workspace> shared_;
   std::atomic<int64_t> next_ = 0;

@@ -1,6 +1,6 @@
-"""Measures every figure in the README and writes them as one Markdown page and JSON.
+"""Measures what compiling costs: time, memory and size, against loading and saving the same file.
 
-python benchmarks/figures.py [--seconds 2] [--out out/figures]      (make bench)
+python benchmarks/compile_cost.py [--out out/compile-cost]      (make bench)
 """
 
 import argparse
@@ -13,18 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import nfcompile
-from nfcompile.bench import Row, compare
 from nfcompile.bench.environment import describe
 from nfcompile.ir.protobuf import write_model
 from nfcompile.models.chain import chain, weight_of
 
-BATCHES = (1, 16, 64, 256)
-THREADS = (1, 2)
-CASES = {
-    "4 x 2048, unstructured 0.10": "unstructured 0.1",
-    "4 x 2048, 16x16 blocks 0.10": "blocks 16 0.1",
-}
 LAYERS_400_MB = 24
 RUNS = 5
 
@@ -47,40 +39,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
 def main() -> None:
     """Runs all measurements and writes the two files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=2.0, help="per model and batch size")
-    parser.add_argument("--out", type=Path, default=Path("out/figures"))
+    parser.add_argument("--out", type=Path, default=Path("out/compile-cost"))
     options = parser.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        speed = {
-            name: measure_speed(Path(folder), pattern, options.seconds)
-            for name, pattern in CASES.items()
-        }
         cost = measure_cost(Path(folder))
-    environment = describe(max(THREADS))
-    data = {
-        "environment": environment,
-        "speed": {
-            name: {str(threads): [vars(row) for row in rows] for threads, rows in found.items()}
-            for name, found in speed.items()
-        },
-        "cost": cost,
-    }
+    environment = describe()
+    data = {"environment": environment, "cost": cost}
     options.out.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
-    page = markdown(environment, speed, cost)
+    page = markdown(environment, cost)
     options.out.with_suffix(".md").write_text(page)
     print(page)
-
-
-def measure_speed(folder: Path, pattern: str, seconds: float) -> dict[int, list[Row]]:
-    """Dense against compiled, by threads."""
-    dense, sparse = folder / "dense.onnx", folder / "sparse.onnx"
-    write_model(chain([weight_of(pattern, 2048, seed) for seed in range(4)], relu=True), dense)
-    nfcompile.compile(dense).save(sparse)
-    return {
-        threads: compare([dense, sparse], BATCHES, threads=threads, time_s=seconds)
-        for threads in THREADS
-    }
 
 
 def measure_cost(folder: Path) -> dict[str, Any]:
@@ -117,29 +86,12 @@ def run(code: str, *args: Path) -> tuple[float, float]:
     return time.perf_counter() - start, int(done.stderr.split()[-1]) * 1024
 
 
-def markdown(
-    environment: dict[str, Any], speed: dict[str, dict[int, list[Row]]], cost: dict[str, Any]
-) -> str:
+def markdown(environment: dict[str, Any], cost: dict[str, Any]) -> str:
     """The figures as a page."""
-    lines = [
-        f"{environment['cpu']}, {environment['cores']} cores, kernels {environment['kernels']}, "
-        f"onnxruntime {environment['onnxruntime']}, nfcompile {environment['nfcompile']}. Medians "
-        "in microseconds of the whole network, fp32, from row-major input to row-major output; "
-        "dense and compiled take turns in one run; ± is the interquartile range.",
-        "",
-        "| network | threads | batch | dense | compiled | speed-up |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, found in speed.items():
-        for threads, rows in found.items():
-            for dense, sparse in zip(rows[::2], rows[1::2], strict=True):
-                lines.append(
-                    f"| {name} | {threads} | {dense.batch} | {timing(dense)} | {timing(sparse)} "
-                    f"| **{sparse.ratio:.1f}x** |"
-                )
     before, after = cost["bytes"]["before"], cost["bytes"]["after"]
     base, ours = cost["load and save"], cost["compile"]
-    lines += [
+    lines = [
+        f"{environment['cpu']}, {environment['cores']} cores, nfcompile {environment['nfcompile']}.",
         "",
         f"Compiling a model of {before / 1e6:.0f} MB, 90 % zeros (medians of {RUNS} processes):",
         "",
@@ -154,11 +106,6 @@ def markdown(
         "",
     ]
     return "\n".join(lines)
-
-
-def timing(row: Row) -> str:
-    """Median and spread."""
-    return f"{row.median_us:.0f} ± {row.spread:.0%}"
 
 
 if __name__ == "__main__":

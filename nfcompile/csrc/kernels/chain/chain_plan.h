@@ -1,0 +1,56 @@
+// How a run of a chain is cut into items that threads can take.
+#ifndef NFCOMPILE_KERNELS_CHAIN_CHAIN_PLAN_H_
+#define NFCOMPILE_KERNELS_CHAIN_CHAIN_PLAN_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/partition.h"
+#include "kernels/chain/chain.h"
+
+namespace nfcompile {
+
+// Over rows of x as they lie or over tiles: what is faster, or one of them for tests.
+enum class Form { kAuto, kRows, kTiles };
+
+// One layer, or one transpose at an end of the chain. Its items are [tile][part].
+struct ChainStep {
+  int64_t first_item = 0;
+  int64_t parts = 1;
+};
+
+// Which kernel runs and how wide tiles are follows from the shapes alone. How often layers are
+// cut follows from the number of threads, too: no sum is cut, so that results do not.
+struct ChainPlan {
+  const TileKernel* kernel = nullptr;  // null: over rows
+  int vectors = 0;                     // of a tile, but for the last one
+  int64_t batch = 0;
+  int64_t tiles = 1;
+  bool by_tile = false;  // an item is a whole chain on one tile
+  std::vector<ChainStep> steps;
+  int64_t items = 0;
+  int64_t workers = 1;    // threads that can be of use
+  size_t tile_bytes = 0;  // of the buffers of one tile
+
+  bool narrow() const;             // whether tiles are bf16
+  size_t element_size() const;     // of a tile
+  int64_t tile_rows() const;       // batch rows of a tile
+  Range Rows(int64_t tile) const;  // its batch rows that exist
+  int Vectors(int64_t tile) const;
+
+ private:
+  friend ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, int64_t threads);
+  void PlanRows(const Chain& chain, int64_t threads);
+  void PlanTiles(const Chain& chain, int64_t threads);
+  void AddStep(int64_t macs, int64_t threads, int64_t most_parts);
+};
+
+ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, int64_t threads);
+
+// Features of part number `part` of `parts` of a transpose.
+Range PackRange(int64_t features, int64_t part, int64_t parts);
+
+}  // namespace nfcompile
+
+#endif  // NFCOMPILE_KERNELS_CHAIN_CHAIN_PLAN_H_

@@ -1,0 +1,120 @@
+// Chains with branches and residuals, in both precisions and forms, against the scalar twin.
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "base/isa.h"
+#include "kernels/chain/chain_run.h"
+#include "kernels/csr/csr.h"
+
+namespace nfcompile {
+namespace {
+
+std::mt19937 generator(2);
+
+std::vector<float> Normals(int64_t size) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(size);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+
+struct Weight {
+  std::vector<float> values;
+  std::vector<int32_t> indices;
+  std::vector<int32_t> indptr{0};
+  int64_t in = 0;
+};
+
+// Values that bf16 holds exactly, so that only activations are rounded.
+Weight Random(int64_t out, int64_t in) {
+  Weight weight;
+  weight.in = in;
+  std::bernoulli_distribution stored(0.3);
+  for (int64_t o = 0; o < out; ++o) {
+    for (int64_t i = 0; i < in; ++i) {
+      if (!stored(generator)) continue;
+      weight.values.push_back(FromBfloat16(ToBfloat16(Normals(1)[0] * 0.5f)));
+      weight.indices.push_back(static_cast<int32_t>(i));
+    }
+    weight.indptr.push_back(static_cast<int32_t>(weight.values.size()));
+  }
+  return weight;
+}
+
+Chain Make(const std::vector<Weight>& weights, Isa isa, Precision precision) {
+  std::vector<ChainLayer> layers(weights.size());
+  for (size_t l = 0; l < weights.size(); ++l) {
+    const Weight& w = weights[l];
+    const auto nnz = static_cast<int64_t>(w.values.size());
+    const auto rows = static_cast<int64_t>(w.indptr.size());
+    layers[l].matmul = std::make_shared<const MatMul>(
+        MakeCsrMatMul({w.values.data(),
+                       nnz,
+                       {w.indices.data(), nnz, IndexType::kInt32},
+                       {w.indptr.data(), rows, IndexType::kInt32},
+                       w.in},
+                      isa, precision));
+    layers[l].epilogue.activation = Activation::kRelu;
+  }
+  // x -> a -> b, x -> c, d = relu(W c + b), e = relu(W d) + d.
+  layers[1].source = 1;
+  layers[3].source = 3;
+  layers[3].residual = 2;
+  layers[4].source = 4;
+  layers[4].residual = 4;
+  layers[4].epilogue.residual_after_activation = true;
+  return Chain({weights[0].in}, std::move(layers));
+}
+
+std::vector<float> Run(const Chain& chain, const std::vector<float>& x, int64_t batch,
+                       Form form, int64_t threads) {
+  std::vector<float> y(batch * chain.out_features(), std::nanf(""));
+  ChainOperands operands;
+  operands.inputs.push_back(x.data());
+  operands.y = y.data();
+  operands.batch = batch;
+  operands.form = form;
+  ChainRun run(chain, operands, threads);
+  std::vector<std::thread> helpers;
+  for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
+  run.Work();
+  for (std::thread& helper : helpers) helper.join();
+  return y;
+}
+
+}  // namespace
+
+int64_t StressChain() {
+  int64_t failures = 0;
+  for (const int64_t n : {1, 7, 33, 130}) {
+    const std::vector<Weight> weights{Random(n + 3, n), Random(n, n + 3), Random(n + 1, n),
+                                      Random(n, n + 1), Random(n, n)};
+    const Chain twin = Make(weights, Isa::kScalar, Precision::kFloat32);
+    for (const Isa isa : TestIsas()) {
+      for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16}) {
+        const Chain chain = Make(weights, isa, precision);
+        const float allowed = precision == Precision::kFloat32 ? 1e-4f : 5e-2f;
+        for (const int64_t batch : {1, 8, 17, 70, 300}) {
+          const std::vector<float> x = Normals(batch * n);
+          const std::vector<float> expected = Run(twin, x, batch, Form::kRows, 1);
+          float largest = 1;
+          for (const float value : expected) largest = std::fmax(largest, std::fabs(value));
+          for (const Form form : {Form::kRows, Form::kTiles}) {
+            const std::vector<float> got = Run(chain, x, batch, form, 3);
+            for (size_t i = 0; i < got.size(); ++i) {
+              if (!(std::fabs(got[i] - expected[i]) <= allowed * largest)) ++failures;
+            }
+          }
+        }
+      }
+    }
+  }
+  if (failures > 0) std::printf("chain: %ld wrong\n", static_cast<long>(failures));
+  return failures;
+}
+
+}  // namespace nfcompile
