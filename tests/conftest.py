@@ -34,6 +34,7 @@ def fixed_costs(monkeypatch: pytest.MonkeyPatch) -> None:
         name: Constants(np.array([row] * 2), np.full((2, 4), 0.05), overhead_us=2.0)
         for name, row in FIXED.items()
     }
+    made |= {f"{name} bf16": costs for name, costs in made.items()}
     monkeypatch.setattr("nfcompile.cost.linear.constants", lambda isa: made)
 
 

@@ -21,8 +21,10 @@ def candidate(kind: str = "csr", stored: int = 100_000, pattern: str = "p") -> C
 @pytest.mark.parametrize("isa", ["avx512_bf16", "avx512", "avx2", "scalar"])
 def test_every_instruction_set_has_constants_for_every_way_of_running(isa: str) -> None:
     names = {
-        way_of_running(Candidate(kind, "", SHAPE, 1, 1, blocksize, regular), Target(name, 1, isa))
-        for name in ("ort-cpu", "portable")
+        way_of_running(
+            Candidate(kind, "", SHAPE, 1, 1, blocksize, regular), Target(name, 1, isa, precision)
+        )
+        for name, precision in (("ort-cpu", "fp32"), ("ort-cpu", "bf16"), ("portable", "fp32"))
         for kind in ("csr", "bsr", "block-diagonal", "dense")
         for blocksize in ((4, 4), (8, 1), (16, 16))
         for regular in (True, False)

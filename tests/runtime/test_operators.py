@@ -112,13 +112,13 @@ def chain_model(precision: str) -> onnx.ModelProto:
         ["X", "bias", *(item.name for item in constants)],
         ["Y"],
         domain="nfcompile",
-        inputs=2,
         encodings=",".join(item[0].kind for item in made),
         activations=",".join(item[3] for item in made),
         activation_alphas=[0.0] * len(made),
         activation_betas=[0.0] * len(made),
         **lists,
     )
+    node.attribute.append(onnx.helper.make_attribute("inputs", 2))
     register_schemas()
     infos = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["b", size])
