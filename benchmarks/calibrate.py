@@ -143,9 +143,7 @@ def build(
         f"infer-shapes,encode-weights{{target=ort-cpu,{force}threads=1,precision={precision}}},"
         f"{legalize},remove-unused"
     )
-    compiled = nfcompile.compile(
-        model, target=target, precision=precision, passes=text, samples=1
-    )
+    compiled = nfcompile.compile(model, target=target, precision=precision, passes=text, samples=1)
     compiled.save(path)
     return path, compiled.after.macs // LAYERS
 

@@ -91,7 +91,8 @@ def markdown(environment: dict[str, Any], cost: dict[str, Any]) -> str:
     before, after = cost["bytes"]["before"], cost["bytes"]["after"]
     base, ours = cost["load and save"], cost["compile"]
     lines = [
-        f"{environment['cpu']}, {environment['cores']} cores, nfcompile {environment['nfcompile']}.",
+        f"{environment['cpu']}, {environment['cores']} cores; "
+        f"nfcompile {environment['nfcompile']}.",
         "",
         f"Compiling a model of {before / 1e6:.0f} MB, 90 % zeros (medians of {RUNS} processes):",
         "",

@@ -20,6 +20,7 @@ BATCHES = (1, 16, 64, 256)
 SIZES = (256, 2048)
 """Widths at which constants are measured: in L2, and beyond it."""
 
+
 @dataclass(frozen=True)
 class Constants:
     """What one way of running a layer costs on one thread.
