@@ -11,7 +11,7 @@ import numpy as np
 
 from nfcompile.errors import InputError
 
-__all__ = ["OutputError", "Tolerance", "VerifyReport", "compare", "sample_sizes"]
+__all__ = ["OutputError", "Tolerance", "VerifyReport", "check_sampling", "compare", "sample_sizes"]
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[Arrays], Arrays]
@@ -73,6 +73,7 @@ class OutputError:
         name: The output.
         max_abs: Largest |got - ref|.
         max_rel: Largest |got - ref| / |ref| among elements that are not tiny.
+        max_of_largest: Largest |got - ref| over the largest |ref| of its sample.
         mismatched: Elements out of bounds.
         size: Elements compared.
         constant: Whether the reference was the same everywhere, so that agreement means little.
@@ -81,6 +82,7 @@ class OutputError:
     name: str
     max_abs: float
     max_rel: float
+    max_of_largest: float
     mismatched: int
     size: int
     constant: bool
@@ -146,6 +148,18 @@ def compare(
     return VerifyReport(outputs, len(references), notes)
 
 
+def check_sampling(samples: int, seed: int) -> None:
+    """Refuses numbers that give no inputs.
+
+    Raises:
+        InputError: If `samples` is below 1 or `seed` below 0.
+    """
+    if samples < 1:
+        raise InputError(f"samples must be at least 1, got {samples}")
+    if seed < 0:
+        raise InputError(f"seed must be at least 0, got {seed}")
+
+
 def sample_sizes(samples: int) -> list[int]:
     """Sizes of the open dimensions for each of `samples` samples: several, 1 among them."""
     sizes = (3, 1, 16, 2, 7)
@@ -162,7 +176,7 @@ def _says_little(reference: np.ndarray) -> bool:
 def _output_error(
     name: str, pairs: list[tuple[np.ndarray, np.ndarray | None]], tolerance: Tolerance
 ) -> OutputError:
-    max_abs = max_rel = 0.0
+    max_abs = max_rel = max_of_largest = 0.0
     mismatched = size = 0
     constant = True
     for right, got in pairs:
@@ -171,7 +185,7 @@ def _output_error(
         constant &= _says_little(reference)
         if got is None or got.shape != reference.shape or got.dtype != reference.dtype:
             mismatched += max(reference.size, 1)
-            max_abs = max_rel = float("inf")
+            max_abs = max_rel = max_of_largest = float("inf")
             continue
         if reference.dtype.kind not in "fcV":
             mismatched += int(np.count_nonzero(reference != got))
@@ -184,7 +198,12 @@ def _output_error(
         error = np.where(np.isnan(error), np.inf, error)
         mismatched += int(np.count_nonzero(error > bounds))
         max_abs = max(max_abs, float(error.max(initial=0.0)))
-        floor = 1e-3 * np.abs(ref[np.isfinite(ref)]).max(initial=0.0)
+        largest = float(np.abs(ref[np.isfinite(ref)]).max(initial=0.0))
+        if largest > 0:
+            max_of_largest = max(max_of_largest, float(error.max(initial=0.0)) / largest)
+        floor = 1e-3 * largest
         large = np.isfinite(ref) & (np.abs(ref) > floor)
         max_rel = max(max_rel, float((error[large] / np.abs(ref[large])).max(initial=0.0)))
-    return OutputError(name, max_abs, max_rel, mismatched, size, constant and size > 1)
+    return OutputError(
+        name, max_abs, max_rel, max_of_largest, mismatched, size, constant and size > 1
+    )

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from nfcompile.compare import Tolerance, VerifyReport, compare, sample_sizes
+from nfcompile.compare import (
+    Tolerance,
+    VerifyReport,
+    check_sampling,
+    compare,
+    sample_sizes,
+)
 from nfcompile.cost.costed_pass import CostedPass
 from nfcompile.errors import (
     InputError,
@@ -142,8 +148,7 @@ _STAGED = "compiled.onnx"
 def compile_model(src: Any, example_inputs: Any = None, options: Options | None = None) -> Compiled:
     """Compiles `src` and verifies the result against it. See `nfcompile.compile`."""
     options = options or Options()
-    if options.samples < 1:
-        raise InputError(f"samples must be at least 1, got {options.samples}")
+    check_sampling(options.samples, options.seed)
     register_schemas()
     target = Target.host(options.target, options.threads, options.precision)
     text = options.passes

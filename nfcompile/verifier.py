@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from nfcompile.compare import Tolerance, VerifyReport, compare, sample_sizes
-from nfcompile.errors import InputError, NfcompileError, VerificationError
+from nfcompile.compare import (
+    Tolerance,
+    VerifyReport,
+    check_sampling,
+    compare,
+    sample_sizes,
+)
+from nfcompile.errors import NfcompileError, VerificationError
 from nfcompile.frontend.onnx_file import read_model
+from nfcompile.ir.remarks import is_narrow
 from nfcompile.runtime.ort import OrtEngine
 from nfcompile.runtime.sampling import check_inputs, sample_inputs
 
@@ -43,8 +50,7 @@ def verify_files(
         UnsupportedModelError: If one is no model, or does not run.
         VerificationError: If the two have different inputs or outputs.
     """
-    if samples < 1:
-        raise InputError(f"samples must be at least 1, got {samples}")
+    check_sampling(samples, seed)
     models = [read_model(path) for path in (reference, compiled)]
     _same_signature(*models)
     if inputs is not None:
@@ -69,9 +75,7 @@ def verify_files(
         raise failure
     runner = engine.load(compiled, threads=0)
     results = [runner.run(feed) for feed, _ in expected]
-    tolerance = tolerance or Tolerance()
-    if any(model.metadata_props.get("nfcompile.precision", "fp32") != "fp32" for model in models):
-        tolerance = dataclasses.replace(tolerance, half=True)
+    tolerance = dataclasses.replace(tolerance or Tolerance(), half=any(map(is_narrow, models)))
     return compare([outputs for _, outputs in expected], results, tolerance)
 
 

@@ -2,6 +2,7 @@
 
     Add(M(X), b)               ->  M(X; bias=b)                          b: one value per output
     Add(M(X), R)               ->  M(X; residual=R)                      R: shape of the product
+    Add(M(X; residual=N(Z)), R)  ->  M(X; residual=N(Z; residual=R))     N: a product without one
     Relu(M(X))                 ->  M(X; activation=relu)                 and Gelu, SiLU, Clip, ...
     Add(Relu(M(X)), R)         ->  M(X; activation=relu, residual=R, residual_after_activation=1)
 
@@ -67,6 +68,7 @@ class _Step:
         replaced: The nodes that it replaces, in order; the last gives its output.
         inputs: Inputs to set, by formal name.
         attributes: Attributes to set.
+        inner: Product that takes the residual instead; it moves along, ahead of `product`.
     """
 
     product: ir.Node
@@ -74,20 +76,23 @@ class _Step:
     replaced: tuple[ir.Node, ...]
     inputs: dict[str, ir.Value]
     attributes: dict[str, Any]
+    inner: ir.Node | None = None
 
     def apply(self) -> None:
         """Moves the product to where the operation ends; what it replaces becomes dead."""
         product = self.product
+        taker = self.inner or product
         for name, value in self.inputs.items():
-            slot = _slot(product, name)
-            product.resize_inputs(max(slot + 1, len(product.inputs)))
-            product.replace_input_with(slot, value)
+            slot = _slot(taker, name)
+            taker.resize_inputs(max(slot + 1, len(taker.inputs)))
+            taker.replace_input_with(slot, value)
         for attribute in ir.convenience.convert_attributes(self.attributes):
             product.attributes[attribute.name] = attribute
         graph = product.graph
         assert graph is not None
-        graph.remove(product)
-        graph.insert_after(self.replaced[-1], [product])
+        moved = [product] if self.inner is None else [self.inner, product]
+        graph.remove(moved)
+        graph.insert_after(self.replaced[-1], moved)
         old, new = self.replaced[-1].outputs[0], product.outputs[0]
         name = old.name or ""
         old.name = None
@@ -120,12 +125,27 @@ def _next_step(product: ir.Node, opset_imports: dict[str, int]) -> _Step | str:
         return ""
     if bias := _as_bias(product, value, other):
         return _Step(product, "bias", (follower,), {"bias": bias}, {})
-    if _input(product, "residual") is not None:
-        return "it has a residual already"
     if reason := _not_same_shape(value, other):
         return reason
-    attributes = {"residual_after_activation": int(has_activation)}
-    return _Step(product, "residual", (follower,), {"residual": other}, attributes)
+    residual = _input(product, "residual")
+    if residual is None:
+        attributes = {"residual_after_activation": int(has_activation)}
+        return _Step(product, "residual", (follower,), {"residual": other}, attributes)
+    inner = _without_residual(residual)
+    if has_activation or inner is None:
+        return "it has a residual already"
+    return _Step(product, "second residual", (follower,), {"residual": other}, {}, inner)
+
+
+def _without_residual(value: ir.Value) -> ir.Node | None:
+    """The product that gives `value` to one reader only and could still add something to it."""
+    node = value.producer()
+    if node is None or node.domain != DOMAIN or node.op_type not in _SLOTS:
+        return None
+    if single_use(value) is None or _input(node, "residual") is not None:
+        return None
+    activated = node.attributes.get_string("activation", "none") != "none"
+    return None if activated else node
 
 
 def _as_bias(product: ir.Node, value: ir.Value, other: ir.Value) -> ir.Value | None:

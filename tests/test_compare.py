@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from nfcompile.compare import Tolerance, VerifyReport, compare, sample_sizes
+from nfcompile.compare import Tolerance, VerifyReport, check_sampling, compare, sample_sizes
 from nfcompile.errors import InputError
 
 REF = np.linspace(-3, 5, 40, dtype=np.float32)
@@ -120,3 +120,23 @@ def test_another_type_fails() -> None:
 
 def test_an_output_without_a_finite_element_is_noted() -> None:
     assert check(np.full(5, np.nan, np.float32), np.full(5, np.nan, np.float32)).notes
+
+
+def test_the_error_is_also_told_against_the_largest_element() -> None:
+    right, got = np.array([1.0, -4.0, 0.001]), np.array([1.0, -4.0, 0.041])
+    report = compare([{"y": right}], [{"y": got}], Tolerance())
+    assert report.outputs[0].max_of_largest == pytest.approx(0.01)
+    assert report.outputs[0].max_rel == 0  # of elements that are not tiny
+
+
+def test_half_widens_the_bounds_of_wide_outputs() -> None:
+    right, got = np.array([1.0, -4.0]), np.array([1.01, -4.0])
+    assert not compare([{"y": right}], [{"y": got}], Tolerance()).passed
+    assert compare([{"y": right}], [{"y": got}], Tolerance(half=True)).passed
+    assert not compare([{"y": right}], [{"y": got * 1.1}], Tolerance(half=True)).passed
+
+
+@pytest.mark.parametrize(("samples", "seed"), [(0, 0), (1, -1)])
+def test_numbers_that_give_no_inputs_are_refused(samples: int, seed: int) -> None:
+    with pytest.raises(InputError, match="must be at least"):
+        check_sampling(samples, seed)

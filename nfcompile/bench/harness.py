@@ -12,6 +12,7 @@ from nfcompile.compare import Tolerance
 from nfcompile.compare import compare as compare_outputs
 from nfcompile.errors import InputError, VerificationError
 from nfcompile.frontend.onnx_file import read_model
+from nfcompile.ir.remarks import is_narrow
 from nfcompile.runtime.engine import Runner
 from nfcompile.runtime.ort import OrtEngine
 from nfcompile.runtime.sampling import sample_inputs
@@ -74,7 +75,8 @@ def compare(
     if not (warmup_s >= 0 and time_s > 0):
         raise InputError(f"seconds must be positive, got warm-up {warmup_s} and time {time_s}")
     engine = OrtEngine(op_libraries)
-    signature = read_model(paths[0])
+    models = [read_model(path) for path in paths]
+    signature, tolerance = models[0], Tolerance(half=any(map(is_narrow, models)))
     progress("loading")
     runners = [engine.load_for_timing(path, threads or 0) for path in paths]
     names = _names(paths)
@@ -86,7 +88,7 @@ def compare(
         _check_batch(signature, batch, paths[0])
         inputs = sample_inputs(signature, batch, np.random.default_rng(batch))
         progress(f"batch {batch}: comparing outputs")
-        _check_agreement(runners, names, inputs, batch)
+        _check_agreement(runners, names, inputs, batch, tolerance)
         progress(f"batch {batch}: timing")
         samples = time_runners(runners, inputs, warmup_s, time_s)
         timings = [summarize_samples(item) for item in samples]
@@ -121,10 +123,11 @@ def _check_agreement(
     names: Sequence[str],
     inputs: Mapping[str, np.ndarray],
     batch: int,
+    tolerance: Tolerance,
 ) -> None:
     reference = runners[0].run(inputs)
     for runner, name in zip(runners[1:], names[1:], strict=True):
-        report = compare_outputs([reference], [runner.run(inputs)], Tolerance())
+        report = compare_outputs([reference], [runner.run(inputs)], tolerance)
         for item in report.outputs:
             if not item.passed:
                 raise VerificationError(

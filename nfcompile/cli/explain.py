@@ -39,13 +39,19 @@ def explain_command(
     if "nfcompile.version" not in read.metadata_props:
         raise UnsupportedModelError(f"{model} was not compiled by nfcompile: nothing to explain")
     target = read.metadata_props["nfcompile.target"]
+    precision = read.metadata_props.get("nfcompile.precision", "fp32")
     rows = [
-        {**dataclasses.asdict(item), "kernel": kernel_name(item.encoding, target, isa())}
+        {
+            **dataclasses.asdict(item),
+            "kernel": kernel_name(item.encoding, target, isa(), precision),
+        }
         for item in decisions(read)
     ]
     if json is not None:
         said = [dataclasses.asdict(item) for item in remarks(read)]
-        write_json({"target": target, "layers": rows, "remarks": said}, json)
+        write_json(
+            {"target": target, "precision": precision, "layers": rows, "remarks": said}, json
+        )
     columns = (
         "layer",
         "out x in",
@@ -56,7 +62,7 @@ def explain_command(
         ">bytes",
         "reason",
     )
-    made = table(f"{model.name} for {target}", *columns)
+    made = table(f"{model.name} for {target}, sparse weights in {precision}", *columns)
     for row in rows:
         made.add_row(
             row["layer"],
@@ -73,10 +79,12 @@ def explain_command(
         talk(f"{remark.kind}: {remark}")
 
 
-def kernel_name(encoding: str, target: str, isa: str) -> str:
-    """What runs a layer: our kernel for this instruction set, or the runtime's own."""
+def kernel_name(encoding: str, target: str, isa: str, precision: str) -> str:
+    """What runs a layer here: our kernels for small batches and for tiles, or the runtime's own."""
     if encoding == "dense":
         return "runtime's MatMul"
     if target == "portable":
         return "runtime's batched MatMul"
-    return f"{encoding.replace('-', '_')}_f32_{isa}"
+    fp32_isa = "avx512" if isa == "avx512_bf16" else isa  # which brings no fp32 kernels of its own
+    tile = f"tile_bf16_{isa}" if precision == "bf16" else f"tile_f32_{fp32_isa}"
+    return f"{encoding.replace('-', '_')}_f32_{fp32_isa}, {tile}"

@@ -41,11 +41,14 @@ Threads = Annotated[
 ]
 Rtol = Annotated[
     float | None,
-    typer.Option(help="Relative tolerance.", show_default="1e-4, 2e-2 for 16 bits"),
+    typer.Option(help="Relative tolerance.", show_default="1e-4, or 2e-2 for 16 bits"),
 ]
 Atol = Annotated[
     float | None,
-    typer.Option(help="Absolute tolerance.", show_default="1e-5 of the output's largest element"),
+    typer.Option(
+        help="Absolute tolerance.",
+        show_default="1e-5 of the output's largest element, or 2e-2 for 16 bits",
+    ),
 ]
 Samples = Annotated[int, typer.Option(help="Inputs to compare on.")]
 Seed = Annotated[int, typer.Option(help="Seed of random inputs.")]

@@ -54,11 +54,20 @@ def verify_command(
         )
     if json is not None:
         write_json({**dataclasses.asdict(report), "passed": report.passed}, json)
-    made = table("Outputs", "output", ">max abs error", ">max rel error", ">out of bounds", "")
+    made = table(
+        "Outputs",
+        "output",
+        ">max abs error",
+        ">of the largest",
+        ">max rel error",
+        ">out of bounds",
+        "",
+    )
     for item in report.outputs:
         made.add_row(
             item.name,
             f"{item.max_abs:.3g}",
+            f"{item.max_of_largest:.3g}",
             f"{item.max_rel:.3g}",
             f"{item.mismatched} of {item.size}",
             "ok" if item.passed else "differs",

@@ -18,6 +18,7 @@ __all__ = [
     "Remark",
     "add_remark",
     "decisions",
+    "is_narrow",
     "remarks",
     "set_decisions",
     "write_metadata",
@@ -115,6 +116,11 @@ def decisions(model: ir.Model) -> tuple[Decision, ...]:
         stored = json.loads(model.metadata_props.get(_DECISIONS, "[]"))
         model.meta[_DECISIONS] = [Decision.from_json(item) for item in stored]
     return tuple(model.meta[_DECISIONS])
+
+
+def is_narrow(model: ir.Model) -> bool:
+    """Whether the model was compiled for a precision below fp32: it is compared as such."""
+    return model.metadata_props.get("nfcompile.precision", "fp32") != "fp32"
 
 
 def write_metadata(model: ir.Model, **extra: str) -> None:

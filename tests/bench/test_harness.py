@@ -7,6 +7,7 @@ import onnx
 import pytest
 from support import model_proto, unstructured
 
+import nfcompile
 from nfcompile.bench import compare
 from nfcompile.bench.statistics import summarize_samples
 from nfcompile.errors import InputError, VerificationError
@@ -36,6 +37,19 @@ def test_models_take_turns_and_the_first_is_the_baseline(tmp_path: Path) -> None
         (2, "a.onnx"), (2, "b.onnx"), (5, "a.onnx"), (5, "b.onnx"),
     ]  # fmt: skip
     assert rows[1].ratio == pytest.approx(rows[0].median_us / rows[1].median_us)
+
+
+def test_a_model_in_bf16_is_compared_as_such(tmp_path: Path) -> None:
+    weight = unstructured(np.random.default_rng(1), (256, 256), 0.05)
+    onnx.save(
+        model_proto("agraph (float[b,256] x) => (float[b,256] y) { y = MatMul(x, w) }", w=weight),
+        tmp_path / "a.onnx",
+    )
+    narrow = nfcompile.compile(tmp_path / "a.onnx", threads=1, precision="bf16")
+    assert narrow.decisions[0].encoding == "csr"
+    narrow.save(tmp_path / "b.onnx")
+    paths = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
+    assert len(compare(paths, [3], threads=1, warmup_s=0, time_s=0.01)) == 2
 
 
 def test_the_default_batch_is_the_fixed_one(tmp_path: Path) -> None:

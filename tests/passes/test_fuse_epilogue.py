@@ -195,3 +195,30 @@ def test_an_activation_inside_a_branch_stays_there() -> None:
     assert op_types(source) == ["CsrMatMul", "If"]
     got = evaluate(source, x=X, c=np.array(True))[0]
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_second_residual_goes_to_the_product_that_gives_the_first() -> None:
+    body = "g = MatMul(x, v)\n s = Add(h, g)\n t = Add(s, r)\n y = Relu(t)"
+    source, expected = fused(body, f", float[b,{N}] r", v=W[::-1].copy())
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrMatMul", "CsrMatMul"]
+    np.testing.assert_allclose(evaluate(source, x=X, r=X + 1)[0], expected, rtol=1e-4, atol=1e-5)
+    assert "second residual" in said(source, "applied")[-1]
+    assert run_passes(source, "fuse-epilogue") == 0
+
+
+def test_a_second_residual_that_is_computed_late_moves_both_products_behind_it() -> None:
+    body = "g = MatMul(x, v)\n s = Add(h, g)\n l = Softmax(r)\n t = Add(l, s)\n y = Relu(t)"
+    source, expected = fused(body, f", float[b,{N}] r", v=W[::-1].copy())
+    run_passes(source, FUSE)
+    assert op_types(source) == ["Softmax", "CsrMatMul", "CsrMatMul"]
+    np.testing.assert_allclose(evaluate(source, x=X, r=X + 1)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_third_residual_is_left_alone() -> None:
+    body = "g = MatMul(x, v)\n s = Add(h, g)\n t = Add(s, r)\n y = Add(t, x)"
+    source, expected = fused(body, f", float[b,{N}] r", v=W[::-1].copy())
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrMatMul", "CsrMatMul", "Add"]
+    np.testing.assert_allclose(evaluate(source, x=X, r=X + 1)[0], expected, rtol=1e-4, atol=1e-5)
+    assert any("it has a residual already" in text for text in said(source, "missed"))
