@@ -26,6 +26,7 @@ from nfcompile.errors import (
     VerificationError,
 )
 from nfcompile.frontend.dispatch import load_source
+from nfcompile.ir.chain import computes_in_bf16
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.pipeline import parse_pipeline, run_pipeline
 from nfcompile.ir.publish import check_output, publish, stage, staging_folder
@@ -181,7 +182,8 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
         for note in tuner.notes() if tuner is not None else ():
             add_remark(model, Remark("tune", "note", source.name, note))
         _tell_what_stayed_encoded(model)
-        write_metadata(model, version=__version__, target=target.name, precision=target.precision)
+        precision = "bf16" if computes_in_bf16(model) else "fp32"
+        write_metadata(model, version=__version__, target=target.name, precision=precision)
 
     options.progress("verifying")
     staged = Path(staging.name) / _STAGED
@@ -189,9 +191,7 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     runner = reference.load_compiled(model, staged)
     results = [runner.run(item) for item, _ in expected]
     right = [reference.comparable(outputs) for _, outputs in expected]
-    tolerance = options.tolerance
-    if target.precision != "fp32":
-        tolerance = dataclasses.replace(tolerance, half=True)
+    tolerance = dataclasses.replace(options.tolerance, half=computes_in_bf16(model))
     report = compare(right, results, tolerance)
     if not report.passed:
         raise VerificationError(_failure(source, report))

@@ -53,11 +53,13 @@ class CollapseProductsPass(CostedPass):
         count = 0
         while True:
             layers = find_affines(model)
-            merged = sum(
+            # One sum at a time: the others may hold values that it replaces.
+            sums = (
                 self._merge_sum(model, tree, layers, costs) for tree in find_sums(model, layers)
             )
-            layers = find_affines(model) if merged else layers
-            merged += sum(self._collapse(model, chain, costs) for chain in find_chains(layers))
+            merged = next(filter(None, sums), 0)
+            if not merged:
+                merged = sum(self._collapse(model, chain, costs) for chain in find_chains(layers))
             if not merged:
                 break
             count += merged

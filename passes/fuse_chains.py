@@ -65,11 +65,14 @@ class FuseChainsPass(Pass):
 
     def _members(self, last: ir.Node) -> set[ir.Node]:
         """`last` and what it is made from, as far as nothing else sees it."""
-        members = {last}
+        members = dict.fromkeys([last])  # in the order in which they are found
         grown = True
         while grown and len(members) < self.max_layers:
             grown = False
-            for value in {value for node in members for value in _activations(node)}:
+            read = dict.fromkeys(value for node in members for value in _activations(node))
+            for value in read:
+                if len(members) >= self.max_layers:
+                    break
                 node = value.producer()
                 if node is None or node in members or not _is_product(node):
                     continue
@@ -78,9 +81,9 @@ class FuseChainsPass(Pass):
                     continue
                 if _apart(node) or _precision(node) != _precision(last):
                     continue
-                members.add(node)
+                members[node] = None
                 grown = True
-        return members
+        return set(members)
 
 
 def _is_product(node: ir.Node) -> bool:

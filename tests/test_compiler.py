@@ -301,3 +301,11 @@ def test_an_unknown_precision_or_one_without_operators_is_refused(tmp_path: Path
         nfcompile.compile(path, precision="int8")
     with pytest.raises(InputError, match="precision must be fp32 for target portable"):
         nfcompile.compile(path, target="portable", precision="bf16")
+
+
+def test_a_model_that_stays_dense_is_held_to_fp32_whatever_was_asked_for(tmp_path: Path) -> None:
+    dense = RNG.standard_normal((N, N)).astype(np.float32)
+    onnx.save(model_proto(TEXT, w=dense), tmp_path / "source.onnx")
+    compiled = nfcompile.compile(tmp_path / "source.onnx", threads=1, precision="bf16")
+    assert compiled.model.metadata_props["nfcompile.precision"] == "fp32"
+    assert compiled.report.outputs[0].max_of_largest < 1e-5

@@ -4,12 +4,22 @@ import onnx_ir as ir
 
 from nfcompile.ir.schemas import CHAIN, DOMAIN
 
-__all__ = ["chain_weights", "is_chain"]
+__all__ = ["chain_weights", "computes_in_bf16", "is_chain"]
 
 
 def is_chain(node: ir.Node) -> bool:
     """Whether `node` is a chain of our domain."""
     return node.domain == DOMAIN and node.op_type == CHAIN.name
+
+
+def computes_in_bf16(model: ir.Model) -> bool:
+    """Whether any of our operators has weights in bf16."""
+    return any(
+        value is not None and value.dtype == ir.DataType.BFLOAT16
+        for node in ir.traversal.RecursiveGraphIterator(model.graph)
+        if node.domain == DOMAIN
+        for value in node.inputs
+    )
 
 
 def chain_weights(node: ir.Node) -> list[ir.Value]:

@@ -369,3 +369,12 @@ def test_a_small_cascade_compiles_to_one_layer_each(topology: str, target: str) 
     compiled = nfcompile.compile(module, torch.randn(4, 64), target, threads=1)
     assert [item.shape for item in compiled.decisions] == [(64, 64), (64, 64), (10, 64)]
     assert compiled.report.passed
+
+
+def test_sums_that_follow_each_other_are_merged_one_by_one() -> None:
+    body = (
+        "a = MatMul(x, w0)\n b = MatMul(x, w1)\n s = Add(a, b)\n r = Add(s, x)\n h = Relu(r)\n"
+        " c = MatMul(h, w2)\n d = MatMul(h, w3)\n t = Add(c, d)\n y = Add(t, r)"
+    )
+    weights = {f"w{i}": RNG.standard_normal((N, N)).astype(np.float32) for i in range(4)}
+    check(model(f"{HEAD} {{ {body} }}", **weights), X, COLLAPSE, 2)

@@ -125,3 +125,10 @@ def test_the_longest_chain_can_be_limited() -> None:
     source = lowered(body)
     run_passes(source, "fuse-chains{max_layers=2}")
     assert op_types(source) == ["SparseChain", "SparseChain"]
+
+
+def test_the_limit_holds_where_a_layer_reads_two_others() -> None:
+    body = "a = MatMul(x, w0)\n b = MatMul(x, w1)\n c = MatMul(a, w2)\n y = Add(c, b)"
+    source = lowered(body)
+    run_passes(source, "fuse-chains{max_layers=2}")
+    assert sorted(op_types(source)) == ["CsrMatMul", "SparseChain"]

@@ -159,6 +159,29 @@ def test_a_chain_whose_lists_do_not_fit_is_refused(tmp_path: Path) -> None:
         OrtEngine().load(tmp_path / "m.onnx", threads=1)
 
 
+def test_an_activation_of_a_chain_that_is_not_float_is_refused(tmp_path: Path) -> None:
+    model = chain_model("fp32")
+    model.graph.input[1].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    onnx.save(model, tmp_path / "m.onnx")
+    runner = OrtEngine().load(tmp_path / "m.onnx", threads=1)
+    inputs = {"X": np.zeros((3, 128), np.float32), "bias": np.zeros((3, 96), np.uint8)}
+    with pytest.raises(UnsupportedModelError, match="must be of type float32"):
+        runner.run(inputs)
+
+
+def test_an_activation_that_no_layer_reads_is_refused(tmp_path: Path) -> None:
+    model = chain_model("fp32")
+    node = model.graph.node[0]
+    next(item for item in node.attribute if item.name == "inputs").i = 3
+    node.input.insert(2, "X")
+    for item in node.attribute:
+        if item.name in ("sources", "residuals"):
+            item.ints[:] = [slot + 1 if slot >= 2 else slot for slot in item.ints]
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(UnsupportedModelError, match="activation 2 must be read by a layer"):
+        OrtEngine().load(tmp_path / "m.onnx", threads=1)
+
+
 def test_an_unknown_activation_is_refused(tmp_path: Path) -> None:
     onnx.save(operator_model(ENCODINGS["csr"], ["b"], activation="softmax"), tmp_path / "m.onnx")
     with pytest.raises(UnsupportedModelError, match="softmax"):

@@ -30,6 +30,7 @@ bool Smaller(const AlignedBytes& buffer, size_t size) { return buffer.size() < s
 
 Workspace::Workspace(size_t bytes) {
   if (bytes == 0) return;
+  AlignedBytes smaller;  // freed before a larger one is made
   {
     Pool& pool = ThePool();
     const std::lock_guard lock(pool.mutex);
@@ -40,7 +41,12 @@ Workspace::Workspace(size_t bytes) {
       pool.free.erase(fits);
       return;
     }
+    if (fits == pool.free.end() && !pool.free.empty()) {
+      smaller = std::move(pool.free.back());
+      pool.free.pop_back();
+    }
   }
+  smaller = AlignedBytes();
   buffer_ = AlignedBytes(bytes);
 }
 

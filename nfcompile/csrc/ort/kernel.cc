@@ -14,7 +14,10 @@ namespace {
 
 constexpr size_t kX = 0;
 
-// ONNX Runtime does not tell how many threads a session has: no more than there are cores.
+// ONNX Runtime does not tell how many threads a session has: no more than there are cores, and
+// after some runs, as many as have come.
+constexpr int64_t kRunsToLearn = 4;
+
 int64_t MostThreads() {
   cpu_set_t cores;
   if (sched_getaffinity(0, sizeof(cores), &cores) != 0) return 1;
@@ -36,14 +39,22 @@ const float* Kernel::OptionalInput(const OrtKernelContext* context, size_t index
   api_.Call<KernelContextGetInput>(context, index, &value);
   if (value == nullptr) return nullptr;
   const Tensor tensor = ReadTensor(api_, value);
+  Require(tensor.type == kFloat, name, " must be of type float32");
   Require(tensor.dims == dims, name, " must have shape ", ShapeText(dims), ", got ",
           ShapeText(tensor.dims));
   return static_cast<const float*>(tensor.data);
 }
 
+int64_t Kernel::LikelyThreads(int64_t most) const {
+  return shared_runs_.load(std::memory_order_relaxed) < kRunsToLearn
+             ? most
+             : most_came_.load(std::memory_order_relaxed);
+}
+
 void Kernel::Run(OrtKernelContext* context) const {
   const OrtValue* value = nullptr;
   api_.Call<KernelContextGetInput>(context, kX, &value);
+  Require(value != nullptr, "X must be given");
   const Tensor x = ReadTensor(api_, value);
   const int64_t in = chain_->features(0);
   Require(!x.dims.empty() && x.dims.back() == in, "X must have ", in,
@@ -64,8 +75,9 @@ void Kernel::Run(OrtKernelContext* context) const {
   for (int64_t i = 1; !is_product_ && i < chain_->inputs(); ++i) {
     std::vector<int64_t> shape = x.dims;
     shape.back() = chain_->features(static_cast<int>(i));
-    operands.inputs.push_back(
-        OptionalInput(context, static_cast<size_t>(i), "an activation", shape));
+    const float* input = OptionalInput(context, static_cast<size_t>(i), "an activation", shape);
+    Require(input != nullptr || x.elements() == 0, "activation ", i, " must be given");
+    operands.inputs.push_back(input);
   }
   if (is_product_) {
     operands.bias = OptionalInput(context, kBiasInput, "bias", {dims.back()});
@@ -74,8 +86,8 @@ void Kernel::Run(OrtKernelContext* context) const {
   }
   if (operands.batch == 0 || dims.back() == 0) return;
 
-  static const int64_t threads = MostThreads();
-  ChainRun run(*chain_, operands, threads);
+  static const int64_t most = MostThreads();
+  ChainRun run(*chain_, operands, {.most = most, .likely = LikelyThreads(most)});
   if (run.workers() == 1) {
     run.Work();
   } else {
@@ -83,6 +95,10 @@ void Kernel::Run(OrtKernelContext* context) const {
     // Zero batches: ONNX Runtime deals the workers out one by one.
     api_.Call<KernelContextParallelFor>(context, +work, static_cast<size_t>(run.workers()),
                                         size_t{0}, static_cast<void*>(&run));
+    shared_runs_.fetch_add(1, std::memory_order_relaxed);
+    int64_t seen = most_came_.load(std::memory_order_relaxed);
+    while (seen < run.came() && !most_came_.compare_exchange_weak(seen, run.came())) {
+    }
   }
   if (run.out_of_memory()) throw std::bad_alloc();
 }

@@ -2,6 +2,7 @@
 #ifndef NFCOMPILE_ORT_KERNEL_H_
 #define NFCOMPILE_ORT_KERNEL_H_
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -20,11 +21,13 @@ class Kernel {
         chain_(std::move(chain)),
         is_product_(is_product) {}
 
-  // Safe to call from several threads at once: a run changes nothing here.
+  // Safe to call from several threads at once: a run changes nothing here but what is known of
+  // the session's threads.
   OrtStatus* Compute(OrtKernelContext* context) const noexcept;
 
  private:
   void Run(OrtKernelContext* context) const;
+  int64_t LikelyThreads(int64_t most) const;
   const float* OptionalInput(const OrtKernelContext* context, size_t index, const char* name,
                              const std::vector<int64_t>& dims) const;
 
@@ -32,6 +35,8 @@ class Kernel {
   const std::string subject_;
   const std::unique_ptr<Chain> chain_;
   const bool is_product_;  // whether bias and residual are inputs of their own
+  mutable std::atomic<int64_t> shared_runs_ = 0;
+  mutable std::atomic<int64_t> most_came_ = 1;
 };
 
 }  // namespace nfcompile::ort

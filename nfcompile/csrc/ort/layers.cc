@@ -90,6 +90,9 @@ std::unique_ptr<Chain> ReadChain(const Node& node) {
     if (is_input(sources[l])) features[sources[l]] = in_features[l];
     if (is_input(residuals[l])) features[residuals[l]] = out_features[l];
   }
+  for (size_t i = 0; i < inputs; ++i) {
+    Require(features[i] >= 0, "activation ", i, " must be read by a layer");
+  }
   return std::make_unique<Chain>(std::move(features), std::move(layers));
 }
 

@@ -45,18 +45,19 @@ void RunChain(const Chain& chain, const std::vector<Matrix>& inputs, const Outpu
   operands.form = FormFromName(options.form);
   if (operands.batch == 0 || chain.out_features() == 0) return;
   const nb::gil_scoped_release release;
-  ChainRun run(chain, operands, options.threads);
-  std::vector<std::thread> helpers;
-  for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
-  run.Work();
-  for (std::thread& helper : helpers) helper.join();
+  ChainRun run(chain, operands, {options.threads, options.threads});
+  {
+    std::vector<std::jthread> helpers;
+    for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
+    run.Work();
+  }
   if (run.out_of_memory()) throw std::bad_alloc();
 }
 
 int64_t Workers(const Chain& chain, int64_t batch, int64_t threads) {
   ChainOperands operands;
   operands.batch = batch;
-  return ChainRun(chain, operands, threads).workers();
+  return ChainRun(chain, operands, {threads, threads}).workers();
 }
 
 Result NewMatrix(int64_t rows, int64_t columns) {

@@ -55,7 +55,7 @@ std::vector<float> Run(const std::shared_ptr<const MatMul>& matmul, const std::v
   operands.batch = batch;
   operands.form = form;
   const Chain chain(inputs, {layer});
-  ChainRun run(chain, operands, threads);
+  ChainRun run(chain, operands, {threads, threads});
   std::vector<std::thread> helpers;
   for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
   run.Work();

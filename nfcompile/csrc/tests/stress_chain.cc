@@ -78,7 +78,7 @@ std::vector<float> Run(const Chain& chain, const std::vector<float>& x, int64_t 
   operands.y = y.data();
   operands.batch = batch;
   operands.form = form;
-  ChainRun run(chain, operands, threads);
+  ChainRun run(chain, operands, {threads, threads});
   std::vector<std::thread> helpers;
   for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
   run.Work();

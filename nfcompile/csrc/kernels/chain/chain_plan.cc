@@ -52,7 +52,8 @@ void ChainPlan::AddStep(int64_t macs, int64_t threads, int64_t most_parts) {
       std::min(std::min(wanted, affordable), std::max<int64_t>(most_parts, 1));
   steps.push_back({items, parts});
   items += parts * shared_tiles;
-  workers = std::max(workers, std::min(threads, parts * shared_tiles));
+  const int64_t worth = std::max<int64_t>(macs * shared_tiles / kMinMacsPerItem, 1);
+  workers = std::max(workers, std::min({threads, parts * shared_tiles, worth}));
 }
 
 void ChainPlan::PlanRows(const Chain& chain, int64_t threads) {
@@ -63,7 +64,7 @@ void ChainPlan::PlanRows(const Chain& chain, int64_t threads) {
   tile_bytes = chain.row_buffers().features * batch * sizeof(float);
 }
 
-void ChainPlan::PlanTiles(const Chain& chain, int64_t threads) {
+void ChainPlan::PlanTiles(const Chain& chain, Threads threads) {
   const MatMul& first = *chain.layers()[0].matmul;
   const bool half = first.half_kernel != nullptr && batch <= first.half_kernel->width;
   kernel = half ? first.half_kernel : first.tile_kernel;
@@ -77,11 +78,11 @@ void ChainPlan::PlanTiles(const Chain& chain, int64_t threads) {
   tile_bytes = features * tile_rows() * element_size();
   // The result is float, whatever the other slots are.
   if (narrow()) tile_bytes += (chain.out_features() + kTileSlack) * tile_rows() * sizeof(float);
-  by_tile = tiles >= kPartsPerThread * threads;
+  by_tile = tiles >= kPartsPerThread * threads.likely;
   int64_t macs = 0;
   const auto add = [&](int64_t row_macs, int64_t most_parts) {
     macs += row_macs * tile_rows();
-    AddStep(row_macs * tile_rows(), threads, most_parts);
+    AddStep(row_macs * tile_rows(), threads.most, most_parts);
   };
   const auto add_transpose = [&](int64_t size) {
     add(size * kPackMacs, CeilDiv(size, kPackUnit));
@@ -94,16 +95,17 @@ void ChainPlan::PlanTiles(const Chain& chain, int64_t threads) {
   add_transpose(chain.out_features());
   if (!by_tile) return;
   items = tiles;
-  workers = macs * tiles < kPartsPerThread * kMinMacsPerItem ? 1 : threads;
+  const bool small = macs * tiles < kPartsPerThread * kMinMacsPerItem;
+  workers = small ? 1 : std::min(threads.most, tiles);
 }
 
-ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, int64_t threads) {
+ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads threads) {
   ChainPlan plan;
   plan.batch = batch;
   if (batch == 0) return plan;
   const bool few = batch <= chain.max_row_batch();
   if (form == Form::kRows || (form == Form::kAuto && few)) {
-    plan.PlanRows(chain, threads);
+    plan.PlanRows(chain, threads.most);
   } else {
     plan.PlanTiles(chain, threads);
   }

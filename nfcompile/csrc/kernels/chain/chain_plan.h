@@ -14,14 +14,19 @@ namespace nfcompile {
 // Over rows of x as they lie or over tiles: what is faster, or one of them for tests.
 enum class Form { kAuto, kRows, kTiles };
 
+struct Threads {
+  int64_t most = 1;    // that may come
+  int64_t likely = 1;  // that will, as far as is known
+};
+
 // One layer, or one transpose at an end of the chain. Its items are [tile][part].
 struct ChainStep {
   int64_t first_item = 0;
   int64_t parts = 1;
 };
 
-// Which kernel runs and how wide tiles are follows from the shapes alone. How often layers are
-// cut follows from the number of threads, too: no sum is cut, so that results do not.
+// Which kernel runs and how wide tiles are follows from the shapes alone. What an item is
+// follows from the number of threads, too: no sum is cut, so that results do not.
 struct ChainPlan {
   const TileKernel* kernel = nullptr;  // null: over rows
   int vectors = 0;                     // of a tile, but for the last one
@@ -40,13 +45,13 @@ struct ChainPlan {
   int Vectors(int64_t tile) const;
 
  private:
-  friend ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, int64_t threads);
+  friend ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads threads);
   void PlanRows(const Chain& chain, int64_t threads);
-  void PlanTiles(const Chain& chain, int64_t threads);
+  void PlanTiles(const Chain& chain, Threads threads);
   void AddStep(int64_t macs, int64_t threads, int64_t most_parts);
 };
 
-ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, int64_t threads);
+ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads threads);
 
 // Features of part number `part` of `parts` of a transpose.
 Range PackRange(int64_t features, int64_t part, int64_t parts);

@@ -20,7 +20,7 @@ void Pause() {
 
 }  // namespace
 
-ChainRun::ChainRun(const Chain& chain, const ChainOperands& operands, int64_t threads)
+ChainRun::ChainRun(const Chain& chain, const ChainOperands& operands, Threads threads)
     : chain_(chain),
       operands_(operands),
       plan_(PlanChain(chain, operands.batch, operands.form, threads)) {
@@ -36,9 +36,10 @@ void ChainRun::Work() noexcept {
     if (plan_.by_tile) own = std::make_unique<Workspace>(plan_.tile_bytes);
     const std::vector<ChainStep>& steps = plan_.steps;
     size_t step = 0;
-    while (true) {
+    for (bool first = true; true; first = false) {
       const int64_t item = next_.fetch_add(1, std::memory_order_relaxed);
       if (item >= plan_.items) return;
+      if (first) came_.fetch_add(1, std::memory_order_relaxed);
       if (plan_.by_tile) {
         for (size_t s = 0; s < steps.size(); ++s) RunItem(s, item, 0, own->data());
         continue;

@@ -29,14 +29,17 @@ struct ChainOperands {
 
 class ChainRun {
  public:
-  // `threads`: how many may come to work. Throws std::bad_alloc.
-  ChainRun(const Chain& chain, const ChainOperands& operands, int64_t threads);
+  // Throws std::bad_alloc.
+  ChainRun(const Chain& chain, const ChainOperands& operands, Threads threads);
 
   // How many threads can be of use; 1 where the work is too small to share.
   int64_t workers() const { return plan_.workers; }
 
   // Takes part until there is nothing left to take; never throws.
   void Work() noexcept;
+
+  // How many have found something to do.
+  int64_t came() const { return came_; }
 
   // Whether a worker ran out of memory: the result is not complete then.
   bool out_of_memory() const { return out_of_memory_; }
@@ -63,6 +66,7 @@ class ChainRun {
   std::unique_ptr<Workspace> shared_;
   std::atomic<int64_t> next_ = 0;
   std::atomic<int64_t> completed_ = 0;
+  std::atomic<int64_t> came_ = 0;
   std::atomic<bool> out_of_memory_ = false;
 };
 
