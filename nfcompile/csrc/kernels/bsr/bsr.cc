@@ -50,7 +50,6 @@ class SimdBsrMatMul final : public RowMatMul {
  public:
   SimdBsrMatMul(const BsrView& view, const BsrKernel& kernel, Precision precision)
       : kernel_(kernel),
-        max_batch_(precision == Precision::kBfloat16 ? kMaxNarrowBatch : kMaxBatch),
         weights_(PackBsr(view, kernel, precision)),
         description_(
             Cat(kernel.name, ", blocks of ", view.block_rows, " x ", view.block_columns)) {
@@ -59,7 +58,11 @@ class SimdBsrMatMul final : public RowMatMul {
 
   const char* description() const override { return description_.c_str(); }
 
-  int64_t max_batch(bool) const override { return max_batch_; }
+  int64_t max_batch(bool alone) const override {
+    const bool narrow = weights_.values.precision() == Precision::kBfloat16;
+    if (narrow) return kMaxNarrowBatch;
+    return alone ? kAnyBatch : kMaxBatch;
+  }
 
   int64_t units() const override { return static_cast<int64_t>(cost_.size()) - 1; }
 
@@ -69,12 +72,20 @@ class SimdBsrMatMul final : public RowMatMul {
 
   void Run(const Operands& operands, int64_t part, int64_t parts, float*) const override {
     const Range rows = BalancedRange(cost_.data(), units(), part, parts);
-    kernel_.matrix(weights_, operands, {0, operands.batch}, rows);
+    for (int64_t m = 0; m < operands.batch; m += BatchTile()) {
+      const Range batch{m, std::min(m + BatchTile(), operands.batch)};
+      kernel_.matrix(weights_, operands, batch, rows);
+    }
   }
 
  private:
+  // As many rows of x as half a second-level cache of 512 KiB holds.
+  int64_t BatchTile() const {
+    constexpr int64_t kFloats = 64 << 10;
+    return std::clamp<int64_t>(kFloats / std::max<int64_t>(weights_.in_features, 1), 12, 64);
+  }
+
   const BsrKernel& kernel_;
-  const int64_t max_batch_;
   const BsrWeights weights_;
   const std::string description_;
   std::vector<int64_t> cost_;  // prefix sums over block rows
