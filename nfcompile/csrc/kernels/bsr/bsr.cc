@@ -17,10 +17,11 @@
 namespace nfcompile {
 namespace {
 
-// The largest batch over rows: beyond, tiles are as fast or faster, and in bf16 soon (Zen 4,
-// blocks of 16 x 16).
-constexpr int64_t kMaxBatch = 16;
-constexpr int64_t kMaxNarrowBatch = 9;
+// The largest batches over rows: beyond, tiles are as fast or faster (Zen 4, blocks of 16 x
+// 16).
+constexpr int64_t kMaxBatchAlone = 128;
+constexpr int64_t kMaxBatchInChain = 16;
+constexpr int64_t kMaxBatchNarrow = 9;  // weights in bf16
 
 // Lanes are the rows of a block; with fewer of them in use than this share, the weights do
 // better as CSR.
@@ -60,8 +61,8 @@ class SimdBsrMatMul final : public RowMatMul {
 
   int64_t max_batch(bool alone) const override {
     const bool narrow = weights_.values.precision() == Precision::kBfloat16;
-    if (narrow) return kMaxNarrowBatch;
-    return alone ? kAnyBatch : kMaxBatch;
+    if (narrow) return kMaxBatchNarrow;
+    return alone ? kMaxBatchAlone : kMaxBatchInChain;
   }
 
   int64_t units() const override { return static_cast<int64_t>(cost_.size()) - 1; }
