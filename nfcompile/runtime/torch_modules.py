@@ -14,15 +14,23 @@ from nfcompile.runtime.linear_graph import Activate, LinearGraph, Multiply, Step
 __all__ = ["CsrModule", "DenseModule"]
 
 
-class DenseModule(nn.Module):
-    """Dense layers on row-major activations, shape (..., features)."""
+class _GraphModule(nn.Module):
+    """Holds the weights of a graph."""
+
+    sparse: bool
 
     def __init__(self, graph: LinearGraph) -> None:
         super().__init__()
         self._graph = graph
         self._freed = graph.freed_after()
         for index, step in enumerate(graph.steps):
-            _register(self, index, step, sparse=False)
+            _register(self, index, step, sparse=self.sparse)
+
+
+class DenseModule(_GraphModule):
+    """Dense layers on row-major activations, shape (..., features)."""
+
+    sparse = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps the graph's input to its output."""
@@ -42,15 +50,10 @@ class DenseModule(nn.Module):
         return values[self._graph.output]
 
 
-class CsrModule(nn.Module):
+class CsrModule(_GraphModule):
     """`torch.sparse_csr` weights on feature-major activations: transposed once in, once out."""
 
-    def __init__(self, graph: LinearGraph) -> None:
-        super().__init__()
-        self._graph = graph
-        self._freed = graph.freed_after()
-        for index, step in enumerate(graph.steps):
-            _register(self, index, step, sparse=True)
+    sparse = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps the graph's input to its output."""
