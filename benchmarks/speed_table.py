@@ -18,7 +18,7 @@ from nfcompile.bench.ratios import OURS, OURS_NARROW, Row, geometric_mean, rows_
 from nfcompile.bench.statistics import Timing
 
 GENERAL = "nfcompile-general"
-"""Where a case has it, the fp32 columns are its: the network as it stands, equal rows not merged."""
+"""Where a case has it, fp32 columns are its: the network as it stands, no equal rows merged."""
 
 HEAD = (
     "| network | threads | fp32 against dense | fp32 against the best fp32 peer "

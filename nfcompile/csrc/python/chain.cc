@@ -123,10 +123,6 @@ void BindProduct(nb::module_& m) {
       .def_prop_ro("out_features", [](const Product& p) { return p.matmul->out_features; })
       .def_prop_ro("description",
                    [](const Product& p) { return std::string(p.matmul->rows->description()); })
-      .def_prop_ro("tile_kernel",
-                   [](const Product& p) { return std::string(p.matmul->tile_kernel->name); })
-      .def_prop_ro("max_row_batch",
-                   [](const Product& p) { return p.matmul->rows->max_batch(true); })
       .def(
           "workers",
           [](const Product& p, int64_t batch, int64_t threads) {
