@@ -1,6 +1,7 @@
 """Random inputs that fit a model's signature."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -62,15 +63,15 @@ def _sample(
     return np.asarray(rng.integers(0, 2, shape)).astype(dtype)
 
 
-def check_inputs(model: ir.Model, inputs: Mapping[str, np.ndarray]) -> None:
+def check_inputs(model: ir.Model, inputs: Mapping[str, Any]) -> None:
     """Checks that `inputs` are what `model` takes.
 
     Raises:
         InputError: If a name, type or shape does not fit.
     """
-    wanted = {value.name: value for value in model.graph.inputs if not value.is_initializer()}
-    for name in wanted:
-        if name not in inputs:
+    wanted = {str(value.name): value for value in model.graph.inputs}
+    for name, value in wanted.items():
+        if name not in inputs and not value.is_initializer():
             raise InputError(
                 f"example inputs lack {name}; the model takes {', '.join(map(str, wanted))}"
             )
@@ -81,8 +82,18 @@ def check_inputs(model: ir.Model, inputs: Mapping[str, np.ndarray]) -> None:
         _check_input(wanted[name], array)
 
 
-def _check_input(value: ir.Value, array: np.ndarray) -> None:
-    if value.dtype is not None and array.dtype != value.dtype.numpy():
+def _same_dtype(dtype: np.dtype[Any], wanted: ir.DataType) -> bool:
+    if wanted == ir.DataType.STRING:
+        return dtype.kind in "OUS"
+    return bool(dtype == wanted.numpy())
+
+
+def _check_input(value: ir.Value, array: Any) -> None:
+    if not isinstance(value.type, ir.TensorType):
+        return  # a sequence, a map or an optional: the runtime knows what fits
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"example input {value.name} must be an array, got {array!r}")
+    if value.dtype is not None and not _same_dtype(array.dtype, value.dtype):
         raise InputError(
             f"example input {value.name} must be {value.dtype.numpy()}, got {array.dtype}"
         )
