@@ -16,6 +16,7 @@ from nfcompile.compare import (
     VerifyReport,
     check_sampling,
     compare,
+    moved_by_optimizer,
     sample_sizes,
 )
 from nfcompile.cost.costed_pass import CostedPass
@@ -26,8 +27,10 @@ from nfcompile.errors import (
     VerificationError,
 )
 from nfcompile.frontend.dispatch import load_source
+from nfcompile.frontend.onnx_file import MIN_OPSET, opset
 from nfcompile.ir.chain import computes_in_bf16
 from nfcompile.ir.encoded_tensor import EncodedTensor
+from nfcompile.ir.half_floats import has_half_floats
 from nfcompile.ir.pipeline import parse_pipeline, run_pipeline
 from nfcompile.ir.publish import check_output, publish, stage, staging_folder
 from nfcompile.ir.remarks import (
@@ -177,6 +180,12 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     options.progress("compiling")
     if compiled_for := _compiled_for(model):
         _leave_as_is(model, source.name, compiled_for, target.name)
+    elif opset(model) < MIN_OPSET:
+        reason = (
+            f"left as it is: it uses opset {opset(model)}, the oldest that passes know is "
+            f"{MIN_OPSET} (onnx.version_converter brings it up)"
+        )
+        add_remark(model, Remark("compiler", "note", source.name, reason))
     else:
         run_pipeline(model, passes, after=options.after_pass)
         for note in tuner.notes() if tuner is not None else ():
@@ -191,8 +200,15 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     runner = reference.load_compiled(model, staged)
     results = [runner.run(item) for item, _ in expected]
     right = [reference.comparable(outputs) for _, outputs in expected]
-    tolerance = dataclasses.replace(options.tolerance, half=computes_in_bf16(model))
+    tolerance = dataclasses.replace(
+        options.tolerance, half=computes_in_bf16(model) or has_half_floats(model)
+    )
     report = compare(right, results, tolerance)
+    if not report.passed and (optimized := reference.run_optimized([i for i, _ in expected])):
+        again = compare([reference.comparable(item) for item in optimized], results, tolerance)
+        if again.passed:
+            add_remark(model, Remark("compiler", "note", source.name, moved_by_optimizer(report)))
+            report = again
     if not report.passed:
         raise VerificationError(_failure(source, report))
     return Compiled(model, source, before, summarize(model), report, staging)
@@ -263,7 +279,7 @@ def _completed(
     lengths: dict[str, int] = {}
     for value in original.graph.inputs:
         given = example.get(str(value.name))
-        if given is not None and value.shape is not None:
+        if isinstance(given, np.ndarray) and value.shape is not None:
             lengths.update(zip(map(str, value.shape), given.shape, strict=True))
     missing = []
     for value in model.graph.inputs:

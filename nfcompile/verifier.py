@@ -13,6 +13,7 @@ from nfcompile.compare import (
     VerifyReport,
     check_sampling,
     compare,
+    moved_by_optimizer,
     sample_sizes,
 )
 from nfcompile.errors import NfcompileError, VerificationError
@@ -35,6 +36,9 @@ def verify_files(
     op_libraries: Sequence[str] = (),
 ) -> VerifyReport:
     """Runs both models in ONNX Runtime on the same inputs and compares every output.
+
+    The reference runs as written, and if that does not agree as ONNX Runtime optimizes it, which
+    moves the results of quantized models by whole steps.
 
     Args:
         reference: The model that is right.
@@ -73,10 +77,23 @@ def verify_files(
     if not expected:
         assert failure is not None
         raise failure
-    runner = engine.load(compiled, threads=0)
-    results = [runner.run(feed) for feed, _ in expected]
+    results = _run(engine, compiled, expected)
     tolerance = dataclasses.replace(tolerance or Tolerance(), half=any(map(is_narrow, models)))
-    return compare([outputs for _, outputs in expected], results, tolerance)
+    report = compare([outputs for _, outputs in expected], results, tolerance)
+    if report.passed:
+        return report
+    again = compare(_run(engine, reference, expected), results, tolerance)
+    if not again.passed:
+        return report
+    return dataclasses.replace(again, notes=(*again.notes, moved_by_optimizer(report)))
+
+
+def _run(
+    engine: OrtEngine, path: Path, expected: Sequence[tuple[Mapping[str, Any], Any]]
+) -> list[dict[str, Any]]:
+    """Outputs of a model as ONNX Runtime optimizes it."""
+    runner = engine.load(path, threads=0)
+    return [runner.run(feed) for feed, _ in expected]
 
 
 def _same_signature(reference: ir.Model, compiled: ir.Model) -> None:
