@@ -16,7 +16,7 @@ OLDEST := onnxruntime==1.17.3 numpy==1.26.4
 NATIVE := $(shell find nfcompile/csrc -type f 2>/dev/null)
 PARALLEL ?= 2
 
-.PHONY: help setup demo test lint bench bench-peers bench-suite topologies clean
+.PHONY: help setup demo test lint bench bench-peers bench-suite backend-test topologies clean
 
 help:
 	@sed -n '1s/^# //p' Makefile
@@ -73,6 +73,9 @@ bench-suite: $(STAMP)
 	@$(MAKE) bench-peers || echo "the peers are left out" >&2
 	@mkdir -p out
 	$(BIN)/nfcompile bench --suite cpu --json out/suite.json --output out/suite.md $(ARGS)
+
+backend-test: $(STAMP)
+	$(BIN)/python benchmarks/backend_test.py $(ARGS)
 
 topologies: $(STAMP)
 	$(BIN)/python benchmarks/topologies.py
