@@ -79,6 +79,22 @@ class Chain:
     def run(
         self, inputs: list[_Floats], y: _Floats, *, threads: int = 1, form: str = "auto"
     ) -> None: ...
+    def convolve(
+        self,
+        inputs: list[_Floats],
+        y: _Floats,
+        *,
+        kernel_shape: list[int],
+        strides: list[int],
+        dilations: list[int],
+        pads: list[int],
+        threads: int = 1,
+    ) -> None:
+        """Runs on images (n, channels, height, width), whose windows are the first layer's x.
+
+        Features are (channel, row, column) of the window, in this order; other inputs and y have
+        shape (n, features, height, width) of the result.
+        """
 
 def isas() -> list[str]: ...
 def test_isas() -> list[str]: ...

@@ -51,17 +51,44 @@ NFCOMPILE_INLINE Floats Splat(float value) {
   return FloatsOf([=](int) { return value; }, Lanes());
 }
 
-// The first `count` lanes from memory, zero in the others; touches nothing beyond.
-NFCOMPILE_INLINE Floats LoadPart(const float* p, int count) {
+// Lanes begin .. end from memory, of which p is lane 0, zero in the others; touches nothing else.
+NFCOMPILE_INLINE Floats LoadBetween(const float* p, int begin, int end) {
+#if defined(__AVX512F__)
+  const auto mask = static_cast<__mmask16>((1u << end) - (1u << begin));
+  return begin < end ? reinterpret_cast<Floats>(_mm512_maskz_loadu_ps(mask, p)) : Floats{};
+#elif defined(__AVX2__) && NFCOMPILE_WIDTH == 8
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i mask = _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(begin), lane),
+                                           _mm256_cmpgt_epi32(_mm256_set1_epi32(end), lane));
+  return reinterpret_cast<Floats>(_mm256_maskload_ps(p, mask));
+#else
   float lanes[kWidth] __attribute__((aligned(64))) = {};
-  for (int i = 0; i < count; ++i) lanes[i] = p[i];
+  for (int i = begin; i < end; ++i) lanes[i] = p[i];
   return Load(lanes);
+#endif
+}
+
+NFCOMPILE_INLINE Floats LoadPart(const float* p, int count) {
+  return LoadBetween(p, 0, count);
 }
 
 NFCOMPILE_INLINE void StorePart(float* p, Floats v, int count) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1),
+                        reinterpret_cast<__m512>(v));
+#else
   float lanes[kWidth] __attribute__((aligned(64)));
   Store(lanes, v);
   for (int i = 0; i < count; ++i) p[i] = lanes[i];
+#endif
+}
+
+// Lanes 0, 2, 4 ... of both.
+NFCOMPILE_INLINE Floats EvenLanes(Floats low, Floats high) {
+  const auto even = [&]<int... kLane>(std::integer_sequence<int, kLane...>) {
+    return __builtin_shufflevector(low, high, (2 * kLane)...);
+  };
+  return even(Lanes());
 }
 
 NFCOMPILE_INLINE Floats Select(Ints mask, Floats yes, Floats no) { return mask ? yes : no; }

@@ -6,7 +6,6 @@
 #include <new>
 
 #include "base/text.h"
-#include "kernels/chain/chain_run.h"
 #include "ort/layers.h"
 
 namespace nfcompile::ort {
@@ -57,35 +56,48 @@ void Kernel::Run(OrtKernelContext* context) const {
   Require(value != nullptr, "X must be given");
   const Tensor x = ReadTensor(api_, value);
   const int64_t in = chain_->features(0);
-  Require(!x.dims.empty() && x.dims.back() == in, "X must have ", in,
-          " elements in its last dimension, got shape ", ShapeText(x.dims));
   Require(x.type == kFloat, "X must be of type float32");
+  const size_t axis = window_ ? 1 : x.dims.size() - 1;  // of the features
   std::vector<int64_t> dims = x.dims;
-  dims.back() = chain_->out_features();
+  Images images;
+  if (window_) {
+    images = MakeImages(*window_, x.dims, in);
+    dims[2] = images.out_shape[0];
+    dims[3] = images.out_shape[1];
+  } else {
+    Require(!x.dims.empty() && x.dims.back() == in, "X must have ", in,
+            " elements in its last dimension, got shape ", ShapeText(x.dims));
+  }
+  dims[axis] = chain_->out_features();
   OrtValue* output = nullptr;
   api_.Call<KernelContextGetOutput>(context, 0, dims.data(), dims.size(), &output);
   void* y = nullptr;
   api_.Call<GetTensorMutableData>(output, &y);
 
   ChainOperands operands;
+  operands.images = window_ ? &images : nullptr;
   operands.inputs.push_back(static_cast<const float*>(x.data));
   operands.y = static_cast<float*>(y);
   operands.batch = 1;
-  for (size_t i = 0; i + 1 < dims.size(); ++i) operands.batch *= dims[i];
+  for (size_t i = 0; i < dims.size(); ++i) {
+    if (i != axis) operands.batch *= dims[i];
+  }
   for (int64_t i = 1; !is_product_ && i < chain_->inputs(); ++i) {
-    std::vector<int64_t> shape = x.dims;
-    shape.back() = chain_->features(static_cast<int>(i));
+    std::vector<int64_t> shape = dims;
+    shape[axis] = chain_->features(static_cast<int>(i));
     const float* input = OptionalInput(context, static_cast<size_t>(i), "an activation", shape);
-    Require(input != nullptr || x.elements() == 0, "activation ", i, " must be given");
+    Require(input != nullptr || operands.batch == 0, "activation ", i, " must be given");
     operands.inputs.push_back(input);
   }
   if (is_product_) {
-    operands.bias = OptionalInput(context, kBiasInput, "bias", {dims.back()});
+    operands.bias = OptionalInput(context, kBiasInput, "bias", {dims[axis]});
     const float* residual = OptionalInput(context, kResidualInput, "residual", dims);
     if (residual != nullptr) operands.inputs.push_back(residual);
   }
-  if (operands.batch == 0 || dims.back() == 0) return;
+  if (operands.batch > 0 && dims[axis] > 0) RunChain(context, operands);
+}
 
+void Kernel::RunChain(OrtKernelContext* context, const ChainOperands& operands) const {
   static const int64_t most = MostThreads();
   ChainRun run(*chain_, operands, {.most = most, .likely = LikelyThreads(most)});
   if (run.workers() == 1) {

@@ -32,6 +32,15 @@ std::unique_ptr<Chain> ReadProduct(const Node& node, Family family) {
   return std::make_unique<Chain>(std::move(inputs), std::move(layers));
 }
 
+Window ReadWindow(const Node& node) {
+  const Window window{.kernel_shape = node.Ints("kernel_shape", 2),
+                      .strides = node.Ints("strides", 2),
+                      .dilations = node.Ints("dilations", 2),
+                      .pads = node.Ints("pads", 4)};
+  Check(window);
+  return window;
+}
+
 std::unique_ptr<Chain> ReadChain(const Node& node) {
   const std::vector<std::string> encodings = node.Words("encodings");
   const size_t count = encodings.size();

@@ -37,7 +37,10 @@ OrtStatus* MakeKernel(const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo*
     subject += " node '" + node.Name() + "'";
     const std::optional<Family> family = self.family();
     auto chain = family ? ReadProduct(node, *family) : ReadChain(node);
-    *kernel = new Kernel(self.api(), subject, std::move(chain), family.has_value());
+    std::optional<Window> window;
+    if (self.convolves()) window = ReadWindow(node);
+    *kernel = new Kernel(self.api(), subject, std::move(chain), family.has_value(),
+                         std::move(window));
   });
 }
 
@@ -52,8 +55,9 @@ OrtStatus* InferShape(const OrtCustomOp* op, OrtShapeInferContext* context) {
 
 }  // namespace
 
-Operator::Operator(const Api& api, std::optional<Family> family, bool infer_shapes)
-    : OrtCustomOp{}, api_(api), family_(family) {
+Operator::Operator(const Api& api, std::optional<Family> family, bool convolves,
+                   bool infer_shapes)
+    : OrtCustomOp{}, api_(api), family_(family), convolves_(convolves) {
   version = kApiVersion;
   GetName = [](const OrtCustomOp* op) { return From(op).name(); };
   GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
@@ -82,11 +86,11 @@ const char* Operator::name() const {
   if (!family_) return "SparseChain";
   switch (*family_) {
     case Family::kCsr:
-      return "CsrMatMul";
+      return convolves_ ? "CsrConv" : "CsrMatMul";
     case Family::kBsr:
-      return "BsrMatMul";
+      return convolves_ ? "BsrConv" : "BsrMatMul";
     case Family::kBlockDiagonal:
-      return "BlockDiagonalMatMul";
+      return convolves_ ? "BlockDiagonalConv" : "BlockDiagonalMatMul";
   }
   return "";
 }

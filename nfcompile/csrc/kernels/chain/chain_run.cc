@@ -23,7 +23,8 @@ void Pause() {
 ChainRun::ChainRun(const Chain& chain, const ChainOperands& operands, Threads threads)
     : chain_(chain),
       operands_(operands),
-      plan_(PlanChain(chain, operands.batch, operands.form, threads)) {
+      plan_(PlanChain(chain, operands.batch,
+                      operands.images == nullptr ? operands.form : Form::kTiles, threads)) {
   if (plan_.kernel != nullptr) {
     nonzero_ = std::make_unique<std::atomic<bool>[]>(plan_.tiles * chain.slots());
   }
@@ -138,15 +139,43 @@ void ChainRun::EndSlot(int slot, int64_t tile, int64_t part, char* memory) const
   std::memset(SlotData(slot, memory) + chain_.features(slot) * row, 0, row);
 }
 
+bool ChainRun::InPlace(int64_t tile) const {
+  if (operands_.images == nullptr) return false;
+  const Range rows = plan_.Rows(tile);
+  const int64_t places = operands_.images->places();
+  return rows.size() == RowElements(tile) && rows.begin / places == (rows.end - 1) / places;
+}
+
+bool ChainRun::AddedInPlace(int slot, int64_t tile) const {
+  return chain_.only_added(slot) && !plan_.narrow() && InPlace(tile);
+}
+
+int64_t ChainRun::PlaceOffset(int slot, int64_t tile) const {
+  const int64_t begin = plan_.Rows(tile).begin;
+  const int64_t places = operands_.images->places();
+  return begin / places * chain_.features(slot) * places + begin % places;
+}
+
 void ChainRun::PackInput(int input, int64_t tile, int64_t part, char* memory) {
+  if (AddedInPlace(input, tile)) {
+    NonZero(tile, input).store(true, std::memory_order_relaxed);
+    return;
+  }
   const int64_t features = chain_.features(input);
   const Range range = PackRange(features, part, plan_.steps[input].parts);
   const Range rows = plan_.Rows(tile);
-  const float* x = operands_.inputs[input] + rows.begin * features;
-  if (plan_.kernel->pack(x, features, rows.size(), range, plan_.Vectors(tile),
-                         SlotData(input, memory))) {
-    NonZero(tile, input).store(true, std::memory_order_relaxed);
+  const float* x = operands_.inputs[input];
+  char* to = SlotData(input, memory);
+  bool any = false;
+  if (operands_.images == nullptr) {
+    any = plan_.kernel->pack(x + rows.begin * features, features, rows.size(), range,
+                             plan_.Vectors(tile), to);
+  } else {
+    const Images& images = *operands_.images;
+    any = plan_.kernel->gather(x, input == 0 ? images : PointImages(features, images.places()),
+                               rows, range, plan_.Vectors(tile), to);
   }
+  if (any) NonZero(tile, input).store(true, std::memory_order_relaxed);
   EndSlot(input, tile, part, memory);
 }
 
@@ -161,8 +190,9 @@ void ChainRun::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
   };
   char* y = SlotData(slot, memory);
   const bool y_is_float = last || !plan_.narrow();
+  const bool in_place = last && InPlace(tile);
   const bool adds = layer.residual >= 0 && !zero(layer.residual);
-  if (zero(layer.source) && !adds && chain_.keeps_zero(static_cast<int>(l)) &&
+  if (!in_place && zero(layer.source) && !adds && chain_.keeps_zero(static_cast<int>(l)) &&
       operands_.bias == nullptr) {
     const Range rows = EvenRange(layer.matmul->out_features, part, parts);
     const size_t row = RowElements(tile) * (y_is_float ? sizeof(float) : plan_.element_size());
@@ -172,7 +202,17 @@ void ChainRun::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
   TileOperands operands;
   operands.x = SlotData(layer.source, memory);
   operands.y = y;
+  operands.y_stride = RowElements(tile);
   operands.residual = adds ? SlotData(layer.residual, memory) : nullptr;
+  operands.residual_stride = operands.y_stride;
+  if (in_place) {
+    operands.y = operands_.y + PlaceOffset(slot, tile);
+    operands.y_stride = operands_.images->places();
+  }
+  if (adds && AddedInPlace(layer.residual, tile)) {
+    operands.residual = operands_.inputs[layer.residual] + PlaceOffset(layer.residual, tile);
+    operands.residual_stride = operands_.images->places();
+  }
   operands.epilogue = LayerEpilogue(l);
   operands.vectors = plan_.Vectors(tile);
   operands.y_is_float = y_is_float;
@@ -189,12 +229,18 @@ void ChainRun::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
 }
 
 void ChainRun::Unpack(int64_t tile, int64_t part, char* memory) {
+  if (InPlace(tile)) return;
   const int64_t features = chain_.out_features();
   const Range range = PackRange(features, part, plan_.steps.back().parts);
   const Range rows = plan_.Rows(tile);
   const auto* from = reinterpret_cast<const float*>(SlotData(chain_.slots() - 1, memory));
-  plan_.kernel->unpack(from, rows.size(), range, plan_.Vectors(tile),
-                       operands_.y + rows.begin * features, features);
+  if (operands_.images == nullptr) {
+    plan_.kernel->unpack(from, rows.size(), range, plan_.Vectors(tile),
+                         operands_.y + rows.begin * features, features);
+  } else {
+    plan_.kernel->scatter(from, features, operands_.images->places(), rows, range,
+                          plan_.Vectors(tile), operands_.y);
+  }
 }
 
 }  // namespace nfcompile

@@ -18,11 +18,13 @@
 
 namespace nfcompile {
 
-// Row-major and of any alignment.
+// Row-major and of any alignment: [batch, features], or [image, features, places] where there
+// are images. Input 0 then holds those images, and its features are what a window sees of them.
 struct ChainOperands {
-  std::vector<const float*> inputs;  // each [batch, features]
-  float* y = nullptr;                // [batch, out]
-  int64_t batch = 0;
+  std::vector<const float*> inputs;
+  float* y = nullptr;
+  int64_t batch = 0;  // rows, or places in all images
+  const Images* images = nullptr;
   const float* bias = nullptr;  // [out] of the first layer, in place of its own
   Form form = Form::kAuto;
 };
@@ -51,6 +53,11 @@ class ChainRun {
   void RunRows(size_t layer, int64_t part);
   void PackInput(int input, int64_t tile, int64_t part, char* memory);
   void RunLayer(size_t layer, int64_t tile, int64_t part, char* memory);
+  // Whether a tile's rows are neighbours in one image: y and what is only added to it are used
+  // where they lie then.
+  bool InPlace(int64_t tile) const;
+  bool AddedInPlace(int slot, int64_t tile) const;
+  int64_t PlaceOffset(int slot, int64_t tile) const;
   void Unpack(int64_t tile, int64_t part, char* memory);
   // Writes the row of zeros behind a slot's features.
   void EndSlot(int slot, int64_t tile, int64_t part, char* memory) const;

@@ -17,6 +17,7 @@
 #include "base/partition.h"
 #include "kernels/epilogue.h"
 #include "kernels/precision.h"
+#include "kernels/tile/images.h"
 #include "kernels/weight_array.h"
 
 namespace nfcompile {
@@ -60,7 +61,9 @@ struct TileOperands {
   void* y = nullptr;               // [out_features + kTileSlack, t]
   const void* residual = nullptr;  // [out_features, t], or null
   Epilogue epilogue;               // its residual is not read
-  int vectors = 0;                 // of a tile: 1, 2 or 4
+  int64_t y_stride = 0;            // elements from one row of y to the next
+  int64_t residual_stride = 0;
+  int vectors = 0;  // of a tile: 1, 2 or 4
   bool y_is_float = true;
   bool adds_to_y = false;  // whether y holds sums of other panels: float, as they are
   bool finishes = true;    // whether these are the last summands
@@ -81,6 +84,12 @@ struct TileKernel {
   // The reverse, from a tile of float.
   void (*unpack)(const float* tile, int64_t batch, Range features, int vectors, float* y,
                  int64_t stride);
+  // As pack, for the batch rows `places` of all images.
+  bool (*gather)(const float* x, const Images& images, Range places, Range features,
+                 int vectors, void* tile);
+  // As unpack, to images y [n, channels, image_places].
+  void (*scatter)(const float* tile, int64_t channels, int64_t image_places, Range places,
+                  Range features, int vectors, float* y);
 };
 
 // How many rows the groups for `isa` have at most: as many as suit its registers.

@@ -14,6 +14,8 @@ const TileKernel tile_bf16_avx2 = {
     .run = avx2::RunTile<uint16_t>,
     .pack = avx2::PackTile<uint16_t>,
     .unpack = avx2::UnpackTile,
+    .gather = avx2::GatherTile<uint16_t>,
+    .scatter = avx2::ScatterTile,
 };
 
 }  // namespace nfcompile

@@ -14,6 +14,8 @@ const TileKernel tile_bf16_avx512 = {
     .run = avx512::RunTile<uint16_t>,
     .pack = avx512::PackTile<uint16_t>,
     .unpack = avx512::UnpackTile,
+    .gather = avx512::GatherTile<uint16_t>,
+    .scatter = avx512::ScatterTile,
 };
 
 }  // namespace nfcompile

@@ -8,6 +8,7 @@
 #define NFCOMPILE_ISA avx512_bf16
 #define NFCOMPILE_WIDTH 16
 #include "kernels/tile/tile_epilogue_simd.h"
+#include "kernels/tile/tile_images_simd.h"
 #include "kernels/tile/tile_kernels.h"
 #include "kernels/tile/tile_pack_simd.h"
 
@@ -130,10 +131,11 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
   for (int r = 0; r < kRows; ++r) {
     const float* bias = operands.epilogue.bias;
     const Floats shift = Splat(bias == nullptr ? 0.0f : bias[group.row[r]]);
-    const int64_t at = group.row[r] * kTile + first * kWidth;
+    const int64_t at = group.row[r] * operands.y_stride + first * kWidth;
+    const int64_t beside = group.row[r] * operands.residual_stride + first * kWidth;
     Floats residual[kVectors] = {};
     if (operands.residual != nullptr) {
-      LoadResidual<kVectors>(static_cast<const uint16_t*>(operands.residual) + at, residual);
+      LoadResidual<kVectors>(static_cast<const uint16_t*>(operands.residual) + beside, residual);
     }
     Floats y[kVectors];
 #pragma GCC unroll 4
@@ -194,6 +196,8 @@ const TileKernel tile_bf16_avx512_bf16 = {
     .run = avx512_bf16::RunTile,
     .pack = avx512_bf16::PackTile<uint16_t>,
     .unpack = avx512_bf16::UnpackTile,
+    .gather = avx512_bf16::GatherTile<uint16_t>,
+    .scatter = avx512_bf16::ScatterTile,
 };
 
 }  // namespace nfcompile

@@ -14,6 +14,8 @@ const TileKernel tile_bf16_avx512_emulated = {
     .run = avx512_emulated::RunTile<uint16_t>,
     .pack = avx512_emulated::PackTile<uint16_t>,
     .unpack = avx512_emulated::UnpackTile,
+    .gather = avx512_emulated::GatherTile<uint16_t>,
+    .scatter = avx512_emulated::ScatterTile,
 };
 
 }  // namespace nfcompile

@@ -12,6 +12,8 @@ const TileKernel tile_bf16_scalar = {
     .run = ScalarRun<uint16_t>,
     .pack = ScalarPack<uint16_t>,
     .unpack = ScalarUnpack,
+    .gather = ScalarGather<uint16_t>,
+    .scatter = ScalarScatter,
 };
 
 }  // namespace nfcompile

@@ -14,6 +14,8 @@ const TileKernel tile_f32_avx2 = {
     .run = avx2::RunTile<float>,
     .pack = avx2::PackTile<float>,
     .unpack = avx2::UnpackTile,
+    .gather = avx2::GatherTile<float>,
+    .scatter = avx2::ScatterTile,
 };
 
 }  // namespace nfcompile

@@ -14,6 +14,8 @@ const TileKernel tile_f32_avx512 = {
     .run = avx512::RunTile<float>,
     .pack = avx512::PackTile<float>,
     .unpack = avx512::UnpackTile,
+    .gather = avx512::GatherTile<float>,
+    .scatter = avx512::ScatterTile,
 };
 
 }  // namespace nfcompile

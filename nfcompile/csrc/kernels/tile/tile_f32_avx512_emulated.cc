@@ -14,6 +14,8 @@ const TileKernel tile_f32_avx512_emulated = {
     .run = avx512_emulated::RunTile<float>,
     .pack = avx512_emulated::PackTile<float>,
     .unpack = avx512_emulated::UnpackTile,
+    .gather = avx512_emulated::GatherTile<float>,
+    .scatter = avx512_emulated::ScatterTile,
 };
 
 }  // namespace nfcompile

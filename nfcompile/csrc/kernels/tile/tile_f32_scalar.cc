@@ -12,6 +12,8 @@ const TileKernel tile_f32_scalar = {
     .run = ScalarRun<float>,
     .pack = ScalarPack<float>,
     .unpack = ScalarUnpack,
+    .gather = ScalarGather<float>,
+    .scatter = ScalarScatter,
 };
 
 }  // namespace nfcompile

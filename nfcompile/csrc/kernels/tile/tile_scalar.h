@@ -32,7 +32,7 @@ bool ScalarRun(const TileWeights& weights, const TileOperands& operands, Range g
     for (int64_t r = 0; r < group.rows; ++r) {
       float sum[kMaxTileVectors * kScalarTile];
       const float bias = epilogue.bias == nullptr ? 0.0f : epilogue.bias[group.row[r]];
-      float* waiting = static_cast<float*>(operands.y) + group.row[r] * tile;
+      float* waiting = static_cast<float*>(operands.y) + group.row[r] * operands.y_stride;
       for (int64_t t = 0; t < tile; ++t) sum[t] = operands.adds_to_y ? waiting[t] : 0.0f;
       for (int64_t k = 0; k < group.count; ++k) {
         const float value = ScalarValue<Element>(weights, group, k, r);
@@ -45,8 +45,9 @@ bool ScalarRun(const TileWeights& weights, const TileOperands& operands, Range g
           continue;
         }
         sum[t] += bias;
-        const int64_t at = group.row[r] * tile + t;
-        const float added = residual == nullptr ? 0.0f : ToFloat(residual[at]);
+        const int64_t at = group.row[r] * operands.y_stride + t;
+        const int64_t beside = group.row[r] * operands.residual_stride + t;
+        const float added = residual == nullptr ? 0.0f : ToFloat(residual[beside]);
         const float y = epilogue.residual_after_activation ? Activate(epilogue, sum[t]) + added
                                                            : Activate(epilogue, sum[t] + added);
         any |= y != 0.0f;
@@ -81,6 +82,51 @@ static void ScalarUnpack(const float* tile, int64_t batch, Range features, int v
   for (int64_t t = 0; t < batch; ++t) {
     for (int64_t f = features.begin; f < features.end; ++f) {
       y[t * stride + f] = tile[f * vectors * kScalarTile + t];
+    }
+  }
+}
+
+// One axis of one tap at one place: the pixel, or -1 outside the image.
+static inline int64_t ScalarPixel(const WindowAxis& axis, int64_t tap, int64_t place) {
+  const int64_t pixel = place * axis.stride + tap * axis.dilation - axis.pad;
+  return pixel < axis.size ? pixel : -1;
+}
+
+template <typename Element>
+bool ScalarGather(const float* x, const Images& images, Range places, Range features,
+                  int vectors, void* tile) {
+  bool any = false;
+  const int64_t size = vectors * kScalarTile;
+  const int64_t width = images.columns.out;
+  for (int64_t f = features.begin; f < features.end; ++f) {
+    const int64_t c = f / images.taps();
+    const int64_t tap = f % images.taps();
+    for (int64_t t = 0; t < size; ++t) {
+      const int64_t place = places.begin + t;
+      const int64_t image = place / images.places();
+      const int64_t row =
+          ScalarPixel(images.rows, tap / images.columns.kernel, place / width % images.rows.out);
+      const int64_t column =
+          ScalarPixel(images.columns, tap % images.columns.kernel, place % width);
+      float value = 0;
+      if (place < places.end && row >= 0 && column >= 0) {
+        value = x[(image * images.channels + c) * images.pixels() + row * images.columns.size +
+                  column];
+      }
+      any |= value != 0.0f;
+      FromFloat(value, static_cast<Element*>(tile) + f * size + t);
+    }
+  }
+  return any;
+}
+
+static void ScalarScatter(const float* tile, int64_t channels, int64_t image_places,
+                          Range places, Range features, int vectors, float* y) {
+  for (int64_t f = features.begin; f < features.end; ++f) {
+    for (int64_t place = places.begin; place < places.end; ++place) {
+      const int64_t image = place / image_places;
+      y[(image * channels + f) * image_places + place % image_places] =
+          tile[f * vectors * kScalarTile + place - places.begin];
     }
   }
 }

@@ -6,6 +6,7 @@
 #include "kernels/element_simd.h"
 #include "kernels/precision.h"
 #include "kernels/tile/tile_epilogue_simd.h"
+#include "kernels/tile/tile_images_simd.h"
 #include "kernels/tile/tile_pack_simd.h"
 
 namespace nfcompile::NFCOMPILE_ISA {
@@ -73,7 +74,7 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
   if (operands.adds_to_y) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const float* y = static_cast<const float*>(operands.y) + group.row[r] * tile;
+      const float* y = static_cast<const float*>(operands.y) + group.row[r] * operands.y_stride;
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) acc[0][r][v] = Load(y + (first + v) * kWidth);
     }
@@ -96,7 +97,8 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
   for (int r = 0; r < kRows; ++r) {
     const float* bias = operands.epilogue.bias;
     const Floats shift = Splat(bias == nullptr ? 0.0f : bias[group.row[r]]);
-    const int64_t at = group.row[r] * tile + first * kWidth;
+    const int64_t at = group.row[r] * operands.y_stride + first * kWidth;
+    const int64_t beside = group.row[r] * operands.residual_stride + first * kWidth;
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       Floats sum = acc[0][r][v];
@@ -108,7 +110,7 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
       }
       const auto* from = static_cast<const Element*>(operands.residual);
       const Floats residual =
-          from == nullptr ? Splat(0.0f) : LoadElements(from + at + v * kWidth);
+          from == nullptr ? Splat(0.0f) : LoadElements(from + beside + v * kWidth);
       const Floats y = FinishTileVector(operands, sum + shift, residual);
       any.Add(y);
       if (operands.y_is_float) {
