@@ -108,6 +108,7 @@ def pack_csr(
     *,
     isa: str = "",
     precision: str = "float32",
+    generate: bool = True,
 ) -> Product: ...
 def pack_bsr(
     values: _Floats,

@@ -4,7 +4,7 @@ session = onnx.reference.ReferenceEvaluator(proto, new_ops=REFERENCE_OPS)
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,9 @@ _DEFAULTS = {
     attribute.name: onnx.helper.get_attribute_value(attribute.default_value)
     for attribute in EPILOGUE_ATTRIBUTES
 }
+
+
+_RESIDUAL = 4  # among what follows x
 
 
 def activate(t: Array, activation: str, alpha: float = 0.0, beta: float = 0.0) -> Array:
@@ -104,6 +107,49 @@ class BlockDiagonalMatMul(OpRun):
             values.astype(np.float32), rows, cols, row_stride, col_stride, out_features, in_features
         )
         return (_finish(x @ weight.T, bias, residual, epilogue).astype(x.dtype),)
+
+
+class CsrConv(CsrMatMul):
+    """See the schema of the same name."""
+
+    def _run(self, x, *weights, **attributes):  # type: ignore[no-untyped-def]
+        return _convolve(super()._run, x, weights, attributes)
+
+
+class BsrConv(BsrMatMul):
+    """See the schema of the same name."""
+
+    def _run(self, x, *weights, **attributes):  # type: ignore[no-untyped-def]
+        return _convolve(super()._run, x, weights, attributes)
+
+
+class BlockDiagonalConv(BlockDiagonalMatMul):
+    """See the schema of the same name."""
+
+    def _run(self, x, *weights, **attributes):  # type: ignore[no-untyped-def]
+        return _convolve(super()._run, x, weights, attributes)
+
+
+def _convolve(
+    product: Callable[..., tuple[Array]],
+    x: Array,
+    weights: Sequence[Array | None],
+    attributes: dict[str, Any],
+) -> tuple[Array]:
+    """The product over the windows of x, and its result with the features in axis 1 again."""
+    shape, strides, dilations, pads = (
+        attributes.pop(name) for name in ("kernel_shape", "strides", "dilations", "pads")
+    )
+    padded = np.pad(x, [(0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])])
+    reach = [d * (k - 1) + 1 for k, d in zip(shape, dilations, strict=True)]
+    seen = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))  # type: ignore[call-overload]
+    seen = seen[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
+    rows = seen.transpose(0, 2, 3, 1, 4, 5).reshape(len(x), *seen.shape[2:4], -1)
+    given = list(weights)
+    if len(given) > _RESIDUAL and (residual := given[_RESIDUAL]) is not None:
+        given[_RESIDUAL] = residual.transpose(0, 2, 3, 1)
+    (y,) = product(rows, *given, **attributes)
+    return (np.ascontiguousarray(y.transpose(0, 3, 1, 2)),)
 
 
 class SparseChain(OpRun):
@@ -176,5 +222,14 @@ class CsrToDense(OpRun):
         return (CsrTensor(values, indices, indptr, shape[1]).numpy(),)
 
 
-REFERENCE_OPS = (CsrMatMul, BsrMatMul, BlockDiagonalMatMul, SparseChain, CsrToDense)
+REFERENCE_OPS = (
+    CsrMatMul,
+    BsrMatMul,
+    BlockDiagonalMatMul,
+    CsrConv,
+    BsrConv,
+    BlockDiagonalConv,
+    SparseChain,
+    CsrToDense,
+)
 """Pass these to `onnx.reference.ReferenceEvaluator(..., new_ops=...)`."""

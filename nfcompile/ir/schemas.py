@@ -2,7 +2,8 @@
 
 The checker, the reference semantics, the legalize passes and the C++ library are all held to it.
 
-    Y[..., o]   = epilogue(sum_i W[o, i] * X[..., i])
+    Y[..., o]   = epilogue(sum_i W[o, i] * X[..., i])               products
+    Y[n, o, p]  = epilogue(sum_i W[o, i] * window(X[n], p)[i])      convolutions
     epilogue(t) = t + bias[o], + residual unless it comes after, activation, + residual if it does
 """
 
@@ -13,6 +14,7 @@ from onnx.defs import OpSchema
 __all__ = [
     "ACTIVATIONS",
     "CHAIN",
+    "CONVS",
     "DOMAIN",
     "EPILOGUE_ATTRIBUTES",
     "MATMULS",
@@ -84,6 +86,7 @@ EPILOGUE_ATTRIBUTES = [
     ),
     _integer("residual_after_activation", "Where the residual is added: 1 after, 0 before.", 0),
 ]
+_EPILOGUE_NAMES = {item.name for item in EPILOGUE_ATTRIBUTES}
 
 
 def _matmul(
@@ -92,14 +95,17 @@ def _matmul(
     weights: list[OpSchema.FormalParameter],
     attributes: list[OpSchema.Attribute],
     types: list[tuple[str, list[str], str]],
+    *,
+    x: OpSchema.FormalParameter = _X,
+    y: str = "Shape (..., out).",
 ) -> OpSchema:
     return OpSchema(
         name,
         DOMAIN,
         VERSION,
         doc,
-        inputs=[_X, *weights, *_EPILOGUE_INPUTS],
-        outputs=[OpSchema.FormalParameter("Y", "T", "Shape (..., out).")],
+        inputs=[x, *weights, *_EPILOGUE_INPUTS],
+        outputs=[OpSchema.FormalParameter("Y", "T", y)],
         type_constraints=[_FLOAT, _WEIGHT, *types],
         attributes=[*attributes, *EPILOGUE_ATTRIBUTES],
     )
@@ -148,6 +154,36 @@ MATMULS: dict[str, OpSchema] = {
     ),
 }
 """The matrix products by the encoding that they run."""
+
+_WINDOW = [
+    OpSchema.Attribute(name, OpSchema.AttrType.INTS, text, required=True)
+    for name, text in (
+        ("kernel_shape", "Height and width of the window."),
+        ("strides", "Of the window, along both axes."),
+        ("dilations", "Of the window, along both axes."),
+        ("pads", "Zeros in front of both axes, then behind them."),
+    )
+]
+
+
+def _conv(product: OpSchema) -> OpSchema:
+    types = [item for item in product.type_constraints if item.type_param_str not in "TV"]
+    own = [item for name, item in product.attributes.items() if name not in _EPILOGUE_NAMES]
+    return _matmul(
+        product.name.replace("MatMul", "Conv"),
+        f"{product.doc} Its columns are what a window sees of all channels: column "
+        "(c * height + i) * width + j is element (i, j) in channel c. The window has no groups: "
+        "those are zeros of W.",
+        list(product.inputs)[1:-2],
+        [*own, *_WINDOW],
+        [(item.type_param_str, list(item.allowed_type_strs), item.description) for item in types],
+        x=_input("X", "T", "Images, shape (n, channels, height, width)."),
+        y="Shape (n, out, places of the window along height, along width).",
+    )
+
+
+CONVS: dict[str, OpSchema] = {kind: _conv(product) for kind, product in MATMULS.items()}
+"""The convolutions by the encoding that they run; inputs are those of the product."""
 
 _CSR_TO_DENSE = OpSchema(
     "CsrToDense",
@@ -242,7 +278,7 @@ CHAIN = OpSchema(
     ],
 )
 
-SCHEMAS: tuple[OpSchema, ...] = (*MATMULS.values(), CHAIN, _CSR_TO_DENSE)
+SCHEMAS: tuple[OpSchema, ...] = (*MATMULS.values(), *CONVS.values(), CHAIN, _CSR_TO_DENSE)
 """Every operator of the domain."""
 
 

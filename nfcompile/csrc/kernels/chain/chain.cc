@@ -70,4 +70,11 @@ Chain::Chain(std::vector<int64_t> inputs, std::vector<ChainLayer> layers)
   tile_buffers_ = AssignBuffers(over_tiles, kTileSlack);
 }
 
+const TileKernel* Chain::half_kernel() const {
+  for (const ChainLayer& layer : layers_) {
+    if (layer.matmul->half_kernel == nullptr) return nullptr;
+  }
+  return layers_[0].matmul->half_kernel;
+}
+
 }  // namespace nfcompile

@@ -45,6 +45,9 @@ class Chain {
   // The largest batch that runs over rows as they lie.
   int64_t max_row_batch() const { return max_row_batch_; }
 
+  // For batches that fill half a vector, where all layers have one; else null.
+  const TileKernel* half_kernel() const;
+
   // Where each slot lives: over rows (neither the inputs nor the result), and over tiles.
   const Buffers& row_buffers() const { return row_buffers_; }
   const Buffers& tile_buffers() const { return tile_buffers_; }

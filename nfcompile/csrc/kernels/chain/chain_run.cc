@@ -18,6 +18,17 @@ void Pause() {
 #endif
 }
 
+// Writes zeros to `rows` of a tile; of several vectors, those of one row are neighbours or those
+// of one vector are.
+void ClearRows(char* tile, const TileShape& shape, size_t element, Range rows) {
+  const bool by_feature = shape.row > shape.vector;
+  const int runs = by_feature ? 1 : shape.vectors;
+  for (int v = 0; v < runs; ++v) {
+    std::memset(tile + (v * shape.vector + rows.begin * shape.row) * element, 0,
+                rows.size() * shape.row * element);
+  }
+}
+
 }  // namespace
 
 ChainRun::ChainRun(const Chain& chain, const ChainOperands& operands, Threads threads)
@@ -133,10 +144,18 @@ std::atomic<bool>& ChainRun::NonZero(int64_t tile, int64_t slot) {
   return nonzero_[tile * chain_.slots() + slot];
 }
 
+TileShape ChainRun::SlotShape(int slot, int64_t tile) const {
+  return plan_.kernel->Shape(plan_.Vectors(tile), chain_.features(slot));
+}
+
+TileShape ChainRun::PlaceShape(int64_t tile) const {
+  return {plan_.Vectors(tile), operands_.images->places(), plan_.kernel->width};
+}
+
 void ChainRun::EndSlot(int slot, int64_t tile, int64_t part, char* memory) const {
-  if (part != 0) return;
-  const size_t row = RowElements(tile) * plan_.element_size();
-  std::memset(SlotData(slot, memory) + chain_.features(slot) * row, 0, row);
+  if (part != 0 || !plan_.narrow()) return;
+  const int64_t end = chain_.features(slot);
+  ClearRows(SlotData(slot, memory), SlotShape(slot, tile), sizeof(uint16_t), {end, end + 1});
 }
 
 bool ChainRun::InPlace(int64_t tile) const {
@@ -169,11 +188,11 @@ void ChainRun::PackInput(int input, int64_t tile, int64_t part, char* memory) {
   bool any = false;
   if (operands_.images == nullptr) {
     any = plan_.kernel->pack(x + rows.begin * features, features, rows.size(), range,
-                             plan_.Vectors(tile), to);
+                             SlotShape(input, tile), to);
   } else {
     const Images& images = *operands_.images;
     any = plan_.kernel->gather(x, input == 0 ? images : PointImages(features, images.places()),
-                               rows, range, plan_.Vectors(tile), to);
+                               rows, range, SlotShape(input, tile), to);
   }
   if (any) NonZero(tile, input).store(true, std::memory_order_relaxed);
   EndSlot(input, tile, part, memory);
@@ -195,37 +214,31 @@ void ChainRun::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
   if (!in_place && zero(layer.source) && !adds && chain_.keeps_zero(static_cast<int>(l)) &&
       operands_.bias == nullptr) {
     const Range rows = EvenRange(layer.matmul->out_features, part, parts);
-    const size_t row = RowElements(tile) * (y_is_float ? sizeof(float) : plan_.element_size());
-    std::memset(y + rows.begin * row, 0, rows.size() * row);
+    ClearRows(y, SlotShape(slot, tile), y_is_float ? sizeof(float) : sizeof(uint16_t), rows);
     return;
   }
   TileOperands operands;
   operands.x = SlotData(layer.source, memory);
+  operands.x_shape = SlotShape(layer.source, tile);
   operands.y = y;
-  operands.y_stride = RowElements(tile);
+  operands.y_shape = SlotShape(slot, tile);
+  operands.residual_shape = operands.y_shape;
   operands.residual = adds ? SlotData(layer.residual, memory) : nullptr;
-  operands.residual_stride = operands.y_stride;
   if (in_place) {
     operands.y = operands_.y + PlaceOffset(slot, tile);
-    operands.y_stride = operands_.images->places();
+    operands.y_shape = PlaceShape(tile);
   }
   if (adds && AddedInPlace(layer.residual, tile)) {
     operands.residual = operands_.inputs[layer.residual] + PlaceOffset(layer.residual, tile);
-    operands.residual_stride = operands_.images->places();
+    operands.residual_shape = PlaceShape(tile);
   }
   operands.epilogue = LayerEpilogue(l);
-  operands.vectors = plan_.Vectors(tile);
   operands.y_is_float = y_is_float;
   const TileWeights& weights = layer.matmul->tile;
   const Range units = BalancedRange(weights.cost.data(), weights.units, part, parts);
-  bool any = false;
-  for (int64_t panel = 0; panel < weights.panels; ++panel) {
-    const int64_t* first = weights.first_group.data() + panel * weights.units;
-    operands.adds_to_y = panel > 0;
-    operands.finishes = panel + 1 == weights.panels;
-    any = plan_.kernel->run(weights, operands, {first[units.begin], first[units.end]});
+  if (RunUnits(*plan_.kernel, weights, operands, units)) {
+    NonZero(tile, slot).store(true, std::memory_order_relaxed);
   }
-  if (any) NonZero(tile, slot).store(true, std::memory_order_relaxed);
 }
 
 void ChainRun::Unpack(int64_t tile, int64_t part, char* memory) {
@@ -233,13 +246,15 @@ void ChainRun::Unpack(int64_t tile, int64_t part, char* memory) {
   const int64_t features = chain_.out_features();
   const Range range = PackRange(features, part, plan_.steps.back().parts);
   const Range rows = plan_.Rows(tile);
-  const auto* from = reinterpret_cast<const float*>(SlotData(chain_.slots() - 1, memory));
+  const int last = chain_.slots() - 1;
+  const TileShape shape = SlotShape(last, tile);
+  const auto* from = reinterpret_cast<const float*>(SlotData(last, memory));
   if (operands_.images == nullptr) {
-    plan_.kernel->unpack(from, rows.size(), range, plan_.Vectors(tile),
+    plan_.kernel->unpack(from, shape, rows.size(), range,
                          operands_.y + rows.begin * features, features);
   } else {
-    plan_.kernel->scatter(from, features, operands_.images->places(), rows, range,
-                          plan_.Vectors(tile), operands_.y);
+    plan_.kernel->scatter(from, shape, features, operands_.images->places(), rows, range,
+                          operands_.y);
   }
 }
 

@@ -25,8 +25,10 @@ struct CsrView {
   int64_t out_features() const { return indptr.size() - 1; }
 };
 
-// Validates, packs and picks the kernel. Throws std::invalid_argument on malformed weights.
-MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision);
+// Validates, packs and picks the kernel. `generate`: whether code may be generated for tiles,
+// where the instruction set has it. Throws std::invalid_argument on malformed weights.
+MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision,
+                     bool generate = true);
 
 }  // namespace nfcompile
 

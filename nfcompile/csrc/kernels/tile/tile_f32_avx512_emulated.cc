@@ -12,6 +12,7 @@ const TileKernel tile_f32_avx512_emulated = {
     .precision = Precision::kFloat32,
     .width = avx512_emulated::kWidth,
     .run = avx512_emulated::RunTile<float>,
+    .run_generated = nullptr,
     .pack = avx512_emulated::PackTile<float>,
     .unpack = avx512_emulated::UnpackTile,
     .gather = avx512_emulated::GatherTile<float>,

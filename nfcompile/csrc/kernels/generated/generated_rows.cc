@@ -1,0 +1,120 @@
+#include "kernels/generated/generated_rows.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <tuple>
+
+#include "kernels/generated/assembler.h"
+
+namespace nfcompile {
+namespace {
+
+// Columns of x that one piece of code reads: with the code, they fit a first-level cache.
+constexpr int64_t kPanelColumns = 512;
+constexpr int kFirstX = kGeneratedRows;  // registers that hold x in turns
+constexpr int kXRegisters = 4;
+// Displacements of one byte reach this far, in units of the operand.
+constexpr int32_t kReach = 127;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// A pointer that follows what is read through it, so that displacements stay short.
+class Cursor {
+ public:
+  Cursor(Assembler& assembler, Base base, int32_t unit)
+      : assembler_(assembler), base_(base), unit_(unit) {}
+
+  // The displacement of element `index`; indices never fall.
+  int32_t To(int64_t index) {
+    const auto offset = static_cast<int32_t>(index * unit_);
+    if (offset - at_ > kReach * unit_) {
+      const int32_t step = offset - at_ + (kReach + 1) * unit_;
+      assembler_.Advance(base_, step);
+      at_ += step;
+    }
+    return offset - at_;
+  }
+
+ private:
+  Assembler& assembler_;
+  const Base base_;
+  const int32_t unit_;
+  int32_t at_ = 0;
+};
+
+// The code for entries in ascending order of columns. Columns and rows count from `first_*`.
+void Emit(const Entry* begin, const Entry* end, int64_t first_row, int64_t rows,
+          int64_t first_column, Assembler& assembler) {
+  for (int64_t r = 0; r < rows; ++r) {
+    assembler.Load(static_cast<int>(r), Base::kThird, static_cast<int32_t>(r * kVectorBytes));
+  }
+  Cursor x(assembler, Base::kFirst, kVectorBytes);
+  Cursor values(assembler, Base::kSecond, sizeof(float));
+  int number = kXRegisters - 1;
+  for (const Entry* entry = begin; entry != end; ++entry) {
+    if (entry == begin || entry->column != entry[-1].column) {
+      number = (number + 1) % kXRegisters;
+      const int32_t offset = x.To(entry->column - first_column);
+      assembler.Load(kFirstX + number, Base::kFirst, offset);
+    }
+    const int32_t offset = values.To(entry - begin);
+    assembler.MultiplyAdd(static_cast<int>(entry->row - first_row), kFirstX + number,
+                          Base::kSecond, offset);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    assembler.Store(static_cast<int>(r), Base::kThird, static_cast<int32_t>(r * kVectorBytes));
+  }
+  assembler.Return();
+  assembler.Align();
+}
+
+}  // namespace
+
+bool MayGenerate() {
+  const char* set = std::getenv("NFCOMPILE_GENERATE");
+  return set == nullptr || std::strcmp(set, "0") != 0;
+}
+
+std::shared_ptr<const GeneratedRows> GeneratedRows::Make(const std::vector<Entry>& entries,
+                                                         int64_t out_features,
+                                                         int64_t in_features) {
+  auto made = std::make_shared<GeneratedRows>();
+  made->blocks_ = CeilDiv(out_features, kGeneratedRows);
+  made->panels_ = std::max<int64_t>(CeilDiv(in_features, kPanelColumns), 1);
+  made->panel_columns_ = std::max<int64_t>(CeilDiv(in_features, made->panels_), 1);
+  made->values_ = AlignedArray<float>(entries.size());
+  Assembler assembler;
+  std::vector<Entry> block;
+  size_t next = 0;
+  for (int64_t b = 0; b < made->blocks_; ++b) {
+    const int64_t first_row = b * kGeneratedRows;
+    const int64_t rows = std::min(kGeneratedRows, out_features - first_row);
+    const size_t start = next;
+    while (next < entries.size() && entries[next].row < first_row + rows) ++next;
+    block.assign(entries.begin() + start, entries.begin() + next);
+    std::sort(block.begin(), block.end(), [](const Entry& a, const Entry& b) {
+      return std::tie(a.column, a.row) < std::tie(b.column, b.row);
+    });
+    for (size_t i = 0; i < block.size(); ++i) made->values_[start + i] = block[i].value;
+    const Entry* at = block.data();
+    const Entry* const end = at + block.size();
+    for (int64_t p = 0; p < made->panels_; ++p) {
+      const int64_t first_column = p * made->panel_columns_;
+      const Entry* const begin = at;
+      while (at != end && at->column < first_column + made->panel_columns_) ++at;
+      made->pieces_.push_back({static_cast<int64_t>(assembler.code().size()),
+                               static_cast<int64_t>(start) + (begin - block.data())});
+      Emit(begin, at, first_row, rows, first_column, assembler);
+    }
+  }
+  made->pieces_.push_back({0, static_cast<int64_t>(entries.size())});
+  made->code_ = Executable::Make(assembler.code());
+  return made->code_ == nullptr ? nullptr : made;
+}
+
+int64_t GeneratedRows::entries(int64_t block) const {
+  return pieces_[(block + 1) * panels_].value - pieces_[block * panels_].value;
+}
+
+}  // namespace nfcompile
