@@ -6,12 +6,14 @@
 #define NFCOMPILE_KERNELS_GENERATED_ASSEMBLER_H_
 
 #include <cstdint>
+#include <initializer_list>
 #include <vector>
 
 namespace nfcompile {
 
-// The first three arguments of a function by the System V calling convention.
-enum class Base : uint8_t { kFirst = 7, kSecond = 6, kThird = 2 };  // rdi, rsi, rdx
+// Arguments of a function by the System V calling convention: rdi, rsi, rdx, rcx. The fifth and
+// sixth, r8 and r9, have instructions of their own.
+enum class Base : uint8_t { kFirst = 7, kSecond = 6, kThird = 2, kFourth = 1 };
 
 constexpr int kVectorBytes = 64;
 
@@ -20,13 +22,30 @@ class Assembler {
   // zmm = 16 floats at base + offset.
   void Load(int zmm, Base base, int32_t offset);
   void Store(int zmm, Base base, int32_t offset);
+  void Stream(int zmm, Base base, int32_t offset);  // past the caches; to a multiple of 64
+
+  // zmm = the float at base + offset, in all lanes.
+  void Broadcast(int zmm, Base base, int32_t offset);
 
   // sum += x * the float at base + offset, in all lanes.
   void MultiplyAdd(int sum, int x, Base base, int32_t offset);
 
-  // base += bytes.
+  // zmm = 0; to = max(a, b), which is b where one of them is NaN; to = a | b, bit by bit.
+  void Clear(int zmm);
+  void Maximum(int to, int a, int b);
+  void Or(int to, int a, int b);
+
+  // The result of the function: the lanes of zmm that are neither 0 nor -0. Changes zmm.
+  void ReturnNonZero(int zmm);
+
+  // base = value; base += bytes, or the fifth argument.
+  void Set(Base base, const void* value);
   void Advance(Base base, int32_t bytes);
+  void AdvanceByFifth(Base base);
+
   void Return();
+  void JumpToSecond();
+  void JumpToSixth();
 
   // Fills up to the next cache line.
   void Align();
@@ -35,6 +54,8 @@ class Assembler {
 
  private:
   void Evex(int reg, int second, int map, int prefix, bool broadcast);
+  void Registers(int map, int prefix, uint8_t opcode, int to, int a, int b);
+  void Bytes(std::initializer_list<int> bytes);
   void Memory(int reg, Base base, int32_t offset, int32_t unit);
   void Word(int32_t value);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <tuple>
 
 #include "kernels/generated/assembler.h"
@@ -43,12 +44,48 @@ class Cursor {
   int32_t at_ = 0;
 };
 
-// The code for entries in ascending order of columns. Columns and rows count from `first_*`.
-void Emit(const Entry* begin, const Entry* end, int64_t first_row, int64_t rows,
-          int64_t first_column, Assembler& assembler) {
-  for (int64_t r = 0; r < rows; ++r) {
-    assembler.Load(static_cast<int>(r), Base::kThird, static_cast<int32_t>(r * kVectorBytes));
+constexpr int kZero = kFirstX;  // for tails, which need no x
+constexpr int kAny = kFirstX + 1;
+
+void EmitHead(Head head, int rows, Assembler& assembler) {
+  for (int r = 0; r < rows; ++r) {
+    if (head == Head::kRow) {
+      assembler.Broadcast(r, Base::kFourth, r * static_cast<int>(sizeof(float)));
+    } else {
+      assembler.Load(r, Base::kFourth, r * kVectorBytes);
+    }
   }
+  assembler.JumpToSecond();
+  assembler.Align();
+}
+
+void EmitTail(Tail tail, int rows, Assembler& assembler) {
+  if (tail == Tail::kSums) {
+    for (int r = 0; r < rows; ++r) assembler.Store(r, Base::kThird, r * kVectorBytes);
+    assembler.Return();
+    assembler.Align();
+    return;
+  }
+  assembler.Clear(kZero);
+  assembler.Clear(kAny);
+  for (int r = 0; r < rows; ++r) {
+    if (r > 0) assembler.AdvanceByFifth(Base::kThird);
+    if (tail == Tail::kRelu || tail == Tail::kReluStream) assembler.Maximum(r, kZero, r);
+    assembler.Or(kAny, kAny, r);
+    if (tail == Tail::kStore || tail == Tail::kRelu) {
+      assembler.Store(r, Base::kThird, 0);
+    } else {
+      assembler.Stream(r, Base::kThird, 0);
+    }
+  }
+  assembler.ReturnNonZero(kAny);
+  assembler.Align();
+}
+
+// The code for entries in ascending order of columns. Columns and rows count from `first_*`.
+void EmitPiece(const Entry* begin, const Entry* end, const float* stored, int64_t first_row,
+               int64_t first_column, Assembler& assembler) {
+  assembler.Set(Base::kSecond, stored);
   Cursor x(assembler, Base::kFirst, kVectorBytes);
   Cursor values(assembler, Base::kSecond, sizeof(float));
   int number = kXRegisters - 1;
@@ -62,10 +99,7 @@ void Emit(const Entry* begin, const Entry* end, int64_t first_row, int64_t rows,
     assembler.MultiplyAdd(static_cast<int>(entry->row - first_row), kFirstX + number,
                           Base::kSecond, offset);
   }
-  for (int64_t r = 0; r < rows; ++r) {
-    assembler.Store(static_cast<int>(r), Base::kThird, static_cast<int32_t>(r * kVectorBytes));
-  }
-  assembler.Return();
+  assembler.JumpToSixth();
   assembler.Align();
 }
 
@@ -85,6 +119,20 @@ std::shared_ptr<const GeneratedRows> GeneratedRows::Make(const std::vector<Entry
   made->panel_columns_ = std::max<int64_t>(CeilDiv(in_features, made->panels_), 1);
   made->values_ = AlignedArray<float>(entries.size());
   Assembler assembler;
+  const auto position = [&] { return static_cast<int64_t>(assembler.code().size()); };
+  const auto last_rows =
+      static_cast<int>(out_features - std::max<int64_t>(made->blocks_ - 1, 0) * kGeneratedRows);
+  for (Shared& shared : made->shared_) {
+    const int rows = &shared == made->shared_ ? int{kGeneratedRows} : last_rows;
+    for (size_t i = 0; i < std::size(shared.head); ++i) {
+      shared.head[i] = position();
+      EmitHead(static_cast<Head>(i), rows, assembler);
+    }
+    for (size_t i = 0; i < std::size(shared.tail); ++i) {
+      shared.tail[i] = position();
+      EmitTail(static_cast<Tail>(i), rows, assembler);
+    }
+  }
   std::vector<Entry> block;
   size_t next = 0;
   for (int64_t b = 0; b < made->blocks_; ++b) {
@@ -103,9 +151,9 @@ std::shared_ptr<const GeneratedRows> GeneratedRows::Make(const std::vector<Entry
       const int64_t first_column = p * made->panel_columns_;
       const Entry* const begin = at;
       while (at != end && at->column < first_column + made->panel_columns_) ++at;
-      made->pieces_.push_back({static_cast<int64_t>(assembler.code().size()),
-                               static_cast<int64_t>(start) + (begin - block.data())});
-      Emit(begin, at, first_row, rows, first_column, assembler);
+      const int64_t first = static_cast<int64_t>(start) + (begin - block.data());
+      made->pieces_.push_back({position(), first});
+      EmitPiece(begin, at, made->values_.data() + first, first_row, first_column, assembler);
     }
   }
   made->pieces_.push_back({0, static_cast<int64_t>(entries.size())});

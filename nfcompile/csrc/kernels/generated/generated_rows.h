@@ -29,6 +29,13 @@ struct Entry {
   float value = 0;
 };
 
+// What the sums of a block start from: one float for all lanes of a row, or 16.
+enum class Head { kRow, kSums };
+
+// What becomes of them: sums [28, 16], or y, row by row at any distance, as they are or after
+// ReLU. Streams bypass the caches, and y must be aligned to 64 bytes for them.
+enum class Tail { kSums, kStore, kRelu, kStream, kReluStream };
+
 class GeneratedRows {
  public:
   // `entries` in ascending order of rows. Null where code cannot be made executable.
@@ -42,12 +49,27 @@ class GeneratedRows {
   // Entries of a block.
   int64_t entries(int64_t block) const;
 
-  // Adds the products of one panel: x [in_features, 16], sums [28, 16], both 64-byte aligned.
-  void Run(int64_t block, int64_t panel, const float* x, float* sums) const {
-    const Piece& piece = pieces_[block * panels_ + panel];
-    using Function = void (*)(const float*, const float*, float*);
-    const auto function = reinterpret_cast<Function>(code_->data() + piece.code);
-    function(x + panel * panel_columns_ * kGeneratedLanes, values_.data() + piece.value, sums);
+  // Where a run starts from and what it gives.
+  struct Ends {
+    Head head = Head::kRow;
+    Tail tail = Tail::kSums;
+    const float* from = nullptr;  // [28] or [28, 16]; the latter aligned to 64 bytes
+    float* to = nullptr;
+    int64_t stride = 0;  // bytes between the rows of y
+  };
+
+  // One panel of one block: x [in_features, 16], aligned to 64 bytes. Returns whether any of y
+  // is neither 0 nor -0; of sums, nothing that means something.
+  bool Run(int64_t block, int64_t panel, const float* x, const Ends& ends) const {
+    using Function = uint32_t (*)(const float* x, const uint8_t* piece, float* to,
+                                  const float* from, int64_t stride, const uint8_t* tail);
+    const Shared& shared = shared_[block + 1 == blocks_ ? 1 : 0];
+    const uint8_t* code = code_->data();
+    const auto function =
+        reinterpret_cast<Function>(code + shared.head[static_cast<int>(ends.head)]);
+    return function(x + panel * panel_columns_ * kGeneratedLanes,
+                    code + pieces_[block * panels_ + panel].code, ends.to, ends.from,
+                    ends.stride, code + shared.tail[static_cast<int>(ends.tail)]) != 0;
   }
 
  private:
@@ -56,10 +78,16 @@ class GeneratedRows {
     int64_t code = 0;
     int64_t value = 0;
   };
+  // The code that all blocks of one number of rows share.
+  struct Shared {
+    int64_t head[2] = {};
+    int64_t tail[5] = {};
+  };
 
   int64_t blocks_ = 0;
   int64_t panels_ = 0;
   int64_t panel_columns_ = 0;
+  Shared shared_[2];           // of a whole block, and of the last one
   std::vector<Piece> pieces_;  // [block, panel], and one behind
   AlignedArray<float> values_;
   std::unique_ptr<Executable> code_;
