@@ -137,19 +137,36 @@ def _convolve(
     attributes: dict[str, Any],
 ) -> tuple[Array]:
     """The product over the windows of x, and its result with the features in axis 1 again."""
-    shape, strides, dilations, pads = (
-        attributes.pop(name) for name in ("kernel_shape", "strides", "dilations", "pads")
-    )
+    window = [attributes.pop(name) for name in ("kernel_shape", "strides", "dilations", "pads")]
+    given = list(weights)
+    if len(given) > _RESIDUAL and (residual := given[_RESIDUAL]) is not None:
+        given[_RESIDUAL] = _features_last(residual)
+    (y,) = product(_windows(x, *window), *given, **attributes)
+    return (_features_second(y),)
+
+
+def _windows(
+    x: Array,
+    shape: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    pads: Sequence[int],
+) -> Array:
+    """(n, places along height, along width, channels * window)."""
     padded = np.pad(x, [(0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])])
     reach = [d * (k - 1) + 1 for k, d in zip(shape, dilations, strict=True)]
     seen = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))  # type: ignore[call-overload]
     seen = seen[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
-    rows = seen.transpose(0, 2, 3, 1, 4, 5).reshape(len(x), *seen.shape[2:4], -1)
-    given = list(weights)
-    if len(given) > _RESIDUAL and (residual := given[_RESIDUAL]) is not None:
-        given[_RESIDUAL] = residual.transpose(0, 2, 3, 1)
-    (y,) = product(rows, *given, **attributes)
-    return (np.ascontiguousarray(y.transpose(0, 3, 1, 2)),)
+    rows: Array = seen.transpose(0, 2, 3, 1, 4, 5).reshape(len(x), *seen.shape[2:4], -1)
+    return rows
+
+
+def _features_last(x: Array) -> Array:
+    return np.moveaxis(x, 1, -1)
+
+
+def _features_second(x: Array) -> Array:
+    return np.ascontiguousarray(np.moveaxis(x, -1, 1))
 
 
 class SparseChain(OpRun):
@@ -173,9 +190,28 @@ class SparseChain(OpRun):
                 "residual_after_activation": at["residual_after_activation"],
             }
             bias = next(rest) if at["has_bias"] else None
-            product = slots[at["sources"]] @ weight.T
-            slots.append(_finish(product, bias, residual, epilogue).astype(np.float32))
+            x = self.read(slots[at["sources"]], layer, lists)
+            slots.append(_finish(x @ weight.T, bias, residual, epilogue).astype(np.float32))
         return (slots[-1],)
+
+    def read(self, x: Array, layer: int, lists: dict[str, Any]) -> Array:
+        """What a layer multiplies."""
+        return x
+
+
+class SparseConvChain(SparseChain):
+    """See the schema of the same name."""
+
+    def _run(self, *operands, inputs=1, **attributes):  # type: ignore[no-untyped-def]
+        activations = [_features_last(x) for x in operands[:inputs]]
+        (y,) = super()._run(*activations, *operands[inputs:], inputs=inputs, **attributes)
+        return (_features_second(y),)
+
+    def read(self, x: Array, layer: int, lists: dict[str, Any]) -> Array:
+        """What the windows of a layer see."""
+        sizes = {"kernel_shapes": 2, "strides": 2, "dilations": 2, "pads": 4}
+        window = [lists[name][layer * size : (layer + 1) * size] for name, size in sizes.items()]
+        return _windows(_features_second(x), *window)
 
 
 def _words(text: str | bytes) -> list[str]:
@@ -230,6 +266,7 @@ REFERENCE_OPS = (
     BsrConv,
     BlockDiagonalConv,
     SparseChain,
+    SparseConvChain,
     CsrToDense,
 )
 """Pass these to `onnx.reference.ReferenceEvaluator(..., new_ops=...)`."""

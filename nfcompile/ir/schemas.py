@@ -7,6 +7,8 @@ The checker, the reference semantics, the legalize passes and the C++ library ar
     epilogue(t) = t + bias[o], + residual unless it comes after, activation, + residual if it does
 """
 
+from collections.abc import Sequence
+
 import onnx
 import onnx.defs
 from onnx.defs import OpSchema
@@ -15,6 +17,7 @@ __all__ = [
     "ACTIVATIONS",
     "CHAIN",
     "CONVS",
+    "CONV_CHAIN",
     "DOMAIN",
     "EPILOGUE_ATTRIBUTES",
     "MATMULS",
@@ -212,73 +215,77 @@ _LAYER_LISTS = (
     ("residual_after_activation", "Where the residual is added: 1 after, 0 before."),
 )
 
-CHAIN = OpSchema(
+_WINDOW_LISTS = (
+    ("kernel_shapes", "Height and width of each layer's window."),
+    ("strides", "Of each layer's window, along both axes."),
+    ("dilations", "Of each layer's window, along both axes."),
+    ("pads", "Zeros in front of both axes, then behind them, for each layer."),
+)
+
+
+def _chain(name: str, doc: str, y: str, lists: Sequence[tuple[str, str]]) -> OpSchema:
+    types = ("float", "bfloat16", "uint8", "uint16", "int32", "int64")
+    required = [
+        ("encodings", OpSchema.AttrType.STRING,
+         f"{', '.join(MATMULS)}: one of them per layer, with commas between."),
+        ("activations", OpSchema.AttrType.STRING,
+         "As activation of the products, with commas between."),
+        *((name, OpSchema.AttrType.INTS, text) for name, text in lists),
+        *((f"activation_{name}s", OpSchema.AttrType.FLOATS, f"As activation_{name} of the products.")
+          for name in ("alpha", "beta")),
+    ]  # fmt: skip
+    operands = OpSchema.FormalParameter(
+        "operands",
+        "T0",
+        "The activations, then for each layer its weights, in the order of the product's inputs "
+        "without those that are absent, and its bias if has_bias. All but the activations are "
+        "constant.",
+        param_option=OpSchema.FormalParameterOption.Variadic,
+        is_homogeneous=False,
+        min_arity=1,
+    )
+    return OpSchema(
+        name,
+        DOMAIN,
+        VERSION,
+        doc,
+        inputs=[operands],
+        outputs=[OpSchema.FormalParameter("Y", "T", y)],
+        type_constraints=[
+            _FLOAT,
+            (
+                "T0",
+                [f"tensor({kind})" for kind in types],
+                "Types of activations, weights and indices",
+            ),
+        ],
+        attributes=[
+            _integer("inputs", "Number of activations.", 1),
+            *(OpSchema.Attribute(name, kind, text, required=True) for name, kind, text in required),
+        ],
+    )
+
+
+CHAIN = _chain(
     "SparseChain",
-    DOMAIN,
-    VERSION,
     "Several products as one operator, so that activations between them stay in the cache. It "
     "computes on slots: first the activations that it is given, all with the same leading "
     "dimensions, then what each layer gives, in order. A layer reads one slot and may add another; "
     "Y is what the last layer gives. Every list has one entry per layer.",
-    inputs=[
-        OpSchema.FormalParameter(
-            "operands",
-            "T0",
-            "The activations, then for each layer its weights, in the order of the product's "
-            "inputs without those that are absent, and its bias if has_bias. All but the "
-            "activations are constant.",
-            param_option=OpSchema.FormalParameterOption.Variadic,
-            is_homogeneous=False,
-            min_arity=1,
-        )
-    ],
-    outputs=[OpSchema.FormalParameter("Y", "T", "Shape (..., out).")],
-    type_constraints=[
-        _FLOAT,
-        (
-            "T0",
-            [
-                "tensor(float)",
-                "tensor(bfloat16)",
-                "tensor(uint8)",
-                "tensor(uint16)",
-                "tensor(int32)",
-                "tensor(int64)",
-            ],
-            "Types of activations, weights and indices",
-        ),
-    ],
-    attributes=[
-        _integer("inputs", "Number of activations.", 1),
-        OpSchema.Attribute(
-            "encodings",
-            OpSchema.AttrType.STRING,
-            f"{', '.join(MATMULS)}: one of them per layer, with commas between.",
-            required=True,
-        ),
-        OpSchema.Attribute(
-            "activations",
-            OpSchema.AttrType.STRING,
-            "As activation of the products, with commas between.",
-            required=True,
-        ),
-        *(
-            OpSchema.Attribute(name, OpSchema.AttrType.INTS, text, required=True)
-            for name, text in _LAYER_LISTS
-        ),
-        *(
-            OpSchema.Attribute(
-                f"activation_{name}s",
-                OpSchema.AttrType.FLOATS,
-                f"As activation_{name} of the products.",
-                required=True,
-            )
-            for name in ("alpha", "beta")
-        ),
-    ],
+    "Shape (..., out).",
+    _LAYER_LISTS,
 )
 
-SCHEMAS: tuple[OpSchema, ...] = (*MATMULS.values(), *CONVS.values(), CHAIN, _CSR_TO_DENSE)
+CONV_CHAIN = _chain(
+    "SparseConvChain",
+    "Several convolutions as one operator, slots and layers as of SparseChain. Slots are images "
+    "(n, channels, height, width) of any size, all with the same n; a few images at a time go "
+    "through all layers. Columns of a layer's W are as of the convolution of its encoding.",
+    "Shape (n, out, height, width) of the last layer's result.",
+    (*_LAYER_LISTS, *_WINDOW_LISTS),
+)
+
+SCHEMAS: tuple[OpSchema, ...] = (*MATMULS.values(), *CONVS.values(), CHAIN, CONV_CHAIN, _CSR_TO_DENSE)
 """Every operator of the domain."""
 
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "kernels/chain/chain.h"
+#include "kernels/chain/image_chain.h"
 #include "kernels/tile/window.h"
 #include "ort/node.h"
 #include "ort/weights.h"
@@ -21,6 +22,9 @@ Window ReadWindow(const Node& node);
 
 // SparseChain. Throws std::invalid_argument on malformed weights or attributes.
 std::unique_ptr<Chain> ReadChain(const Node& node);
+
+// SparseConvChain. Throws std::invalid_argument on malformed weights or attributes.
+std::unique_ptr<ImageChain> ReadImageChain(const Node& node);
 
 // Inputs of a product behind its weights.
 constexpr size_t kBiasInput = 4;

@@ -1,5 +1,6 @@
 #include "ort/operator.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -36,11 +37,17 @@ OrtStatus* MakeKernel(const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo*
   return Guard(self.api(), subject, [&] {
     subject += " node '" + node.Name() + "'";
     const std::optional<Family> family = self.family();
-    auto chain = family ? ReadProduct(node, *family) : ReadChain(node);
-    std::optional<Window> window;
-    if (self.convolves()) window = ReadWindow(node);
-    *kernel = new Kernel(self.api(), subject, std::move(chain), family.has_value(),
-                         std::move(window));
+    std::unique_ptr<Kernel> made;
+    if (!family && self.convolves()) {
+      made = std::make_unique<ImageChainKernel>(self.api(), subject, ReadImageChain(node));
+    } else {
+      std::optional<Window> window;
+      if (self.convolves()) window = ReadWindow(node);
+      made = std::make_unique<ChainKernel>(self.api(), subject,
+                                           family ? ReadProduct(node, *family) : ReadChain(node),
+                                           family.has_value(), std::move(window));
+    }
+    *kernel = made.release();
   });
 }
 
@@ -83,7 +90,7 @@ Operator::Operator(const Api& api, std::optional<Family> family, bool convolves,
 }
 
 const char* Operator::name() const {
-  if (!family_) return "SparseChain";
+  if (!family_) return convolves_ ? "SparseConvChain" : "SparseChain";
   switch (*family_) {
     case Family::kCsr:
       return convolves_ ? "CsrConv" : "CsrMatMul";

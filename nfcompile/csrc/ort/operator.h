@@ -4,7 +4,7 @@
 //   BsrMatMul            (X, values, indices, indptr, bias?, residual?) -> Y
 //   BlockDiagonalMatMul  (X, values, rows?, cols?,    bias?, residual?) -> Y
 //   SparseChain          (X ..., weights and biases of each layer ...)  -> Y
-//   CsrConv, BsrConv, BlockDiagonalConv: inputs as of the products
+//   CsrConv, BsrConv, BlockDiagonalConv, SparseConvChain: inputs as of the products
 //
 // X [..., in] and Y [..., out] of a product are float32 of any rank >= 1; X [n, channels, h, w]
 // and Y [n, out, h', w'] of a convolution too, with in = channels * kernel size. Weights must be constant
@@ -24,7 +24,7 @@ namespace nfcompile::ort {
 class Operator : public OrtCustomOp {
  public:
   // `infer_shapes`: whether this onnxruntime can ask for the output's shape (see register.cc).
-  // No family: the chain.
+  // No family: a chain.
   Operator(const Api& api, std::optional<Family> family, bool convolves, bool infer_shapes);
 
   const Api& api() const { return api_; }

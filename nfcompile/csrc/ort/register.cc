@@ -17,6 +17,7 @@ struct Domain {
       operators.emplace_back(api, family, /*convolves=*/true, infer_shapes);
     }
     operators.emplace_back(api, std::nullopt, /*convolves=*/false, infer_shapes);
+    operators.emplace_back(api, std::nullopt, /*convolves=*/true, infer_shapes);
     api.Call<CreateCustomOpDomain>("nfcompile", &domain);
     for (const Operator& op : operators) {
       api.Call<CustomOpDomainAdd>(domain, static_cast<const OrtCustomOp*>(&op));

@@ -54,10 +54,11 @@ void ChainRun::Work() noexcept {
       if (first) came_.fetch_add(1, std::memory_order_relaxed);
       if (plan_.by_tile) {
         for (size_t s = 0; s < steps.size(); ++s) RunItem(s, item, 0, own->data());
+        completed_.fetch_add(1, std::memory_order_release);
         continue;
       }
       while (step + 1 < steps.size() && steps[step + 1].first_item <= item) ++step;
-      WaitFor(step);
+      WaitFor(steps[step].first_item);
       const int64_t index = item - steps[step].first_item;
       RunShared(step, index / steps[step].parts, index % steps[step].parts);
       completed_.fetch_add(1, std::memory_order_release);
@@ -67,9 +68,8 @@ void ChainRun::Work() noexcept {
   }
 }
 
-void ChainRun::WaitFor(size_t step) const {
-  const int64_t before = plan_.steps[step].first_item;
-  for (int64_t spins = 0; completed_.load(std::memory_order_acquire) < before; ++spins) {
+void ChainRun::WaitFor(int64_t items) const {
+  for (int64_t spins = 0; completed_.load(std::memory_order_acquire) < items; ++spins) {
     if (spins < kSpins) {
       Pause();
     } else {

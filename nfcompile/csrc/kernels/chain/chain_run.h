@@ -40,6 +40,9 @@ class ChainRun {
   // Takes part until there is nothing left to take; never throws.
   void Work() noexcept;
 
+  // Returns when everything is done that was taken, by any thread, after Work has returned.
+  void WaitUntilDone() const { WaitFor(plan_.items); }
+
   // How many have found something to do.
   int64_t came() const { return came_; }
 
@@ -47,7 +50,7 @@ class ChainRun {
   bool out_of_memory() const { return out_of_memory_; }
 
  private:
-  void WaitFor(size_t step) const;
+  void WaitFor(int64_t items) const;
   void RunItem(size_t step, int64_t tile, int64_t part, char* memory);
   void RunShared(size_t step, int64_t tile, int64_t part) noexcept;
   void RunRows(size_t layer, int64_t part);
