@@ -51,25 +51,25 @@ NFCOMPILE_INLINE Floats Splat(float value) {
   return FloatsOf([=](int) { return value; }, Lanes());
 }
 
-// Lanes begin .. end from memory, of which p is lane 0, zero in the others; touches nothing else.
-NFCOMPILE_INLINE Floats LoadBetween(const float* p, int begin, int end) {
+// The lanes of a mask from memory, of which p is lane 0, zero in the others; touches nothing else.
+NFCOMPILE_INLINE Floats LoadLanes(const float* p, uint32_t lanes) {
 #if defined(__AVX512F__)
-  const auto mask = static_cast<__mmask16>((1u << end) - (1u << begin));
-  return begin < end ? reinterpret_cast<Floats>(_mm512_maskz_loadu_ps(mask, p)) : Floats{};
+  return reinterpret_cast<Floats>(_mm512_maskz_loadu_ps(static_cast<__mmask16>(lanes), p));
 #elif defined(__AVX2__) && NFCOMPILE_WIDTH == 8
-  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  const __m256i mask = _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(begin), lane),
-                                           _mm256_cmpgt_epi32(_mm256_set1_epi32(end), lane));
-  return reinterpret_cast<Floats>(_mm256_maskload_ps(p, mask));
+  const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(lanes)), bits);
+  return reinterpret_cast<Floats>(_mm256_maskload_ps(p, _mm256_cmpeq_epi32(set, bits)));
 #else
-  float lanes[kWidth] __attribute__((aligned(64))) = {};
-  for (int i = begin; i < end; ++i) lanes[i] = p[i];
-  return Load(lanes);
+  float values[kWidth] __attribute__((aligned(64))) = {};
+  for (int l = 0; l < kWidth; ++l) {
+    if (lanes >> l & 1) values[l] = p[l];
+  }
+  return Load(values);
 #endif
 }
 
 NFCOMPILE_INLINE Floats LoadPart(const float* p, int count) {
-  return LoadBetween(p, 0, count);
+  return LoadLanes(p, (1u << count) - 1);
 }
 
 NFCOMPILE_INLINE void StorePart(float* p, Floats v, int count) {

@@ -115,15 +115,17 @@ std::shared_ptr<const GeneratedRows> GeneratedRows::Make(const std::vector<Entry
                                                          int64_t in_features) {
   auto made = std::make_shared<GeneratedRows>();
   made->blocks_ = CeilDiv(out_features, kGeneratedRows);
+  made->block_rows_ = CeilDiv(out_features, std::max<int64_t>(made->blocks_, 1));  // even ones
   made->panels_ = std::max<int64_t>(CeilDiv(in_features, kPanelColumns), 1);
   made->panel_columns_ = std::max<int64_t>(CeilDiv(in_features, made->panels_), 1);
   made->values_ = AlignedArray<float>(entries.size());
   Assembler assembler;
   const auto position = [&] { return static_cast<int64_t>(assembler.code().size()); };
-  const auto last_rows =
-      static_cast<int>(out_features - std::max<int64_t>(made->blocks_ - 1, 0) * kGeneratedRows);
+  const int64_t whole = std::max<int64_t>(made->blocks_ - 1, 0);
   for (Shared& shared : made->shared_) {
-    const int rows = &shared == made->shared_ ? int{kGeneratedRows} : last_rows;
+    const bool last = &shared != made->shared_;
+    const auto rows = static_cast<int>(last ? out_features - whole * made->block_rows_
+                                            : made->block_rows_);
     for (size_t i = 0; i < std::size(shared.head); ++i) {
       shared.head[i] = position();
       EmitHead(static_cast<Head>(i), rows, assembler);
@@ -136,8 +138,8 @@ std::shared_ptr<const GeneratedRows> GeneratedRows::Make(const std::vector<Entry
   std::vector<Entry> block;
   size_t next = 0;
   for (int64_t b = 0; b < made->blocks_; ++b) {
-    const int64_t first_row = b * kGeneratedRows;
-    const int64_t rows = std::min(kGeneratedRows, out_features - first_row);
+    const int64_t first_row = b * made->block_rows_;
+    const int64_t rows = std::min(made->block_rows_, out_features - first_row);
     const size_t start = next;
     while (next < entries.size() && entries[next].row < first_row + rows) ++next;
     block.assign(entries.begin() + start, entries.begin() + next);

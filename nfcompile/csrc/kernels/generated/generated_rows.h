@@ -44,6 +44,7 @@ class GeneratedRows {
 
   // Blocks of rows, the units of work; the last one may have fewer rows.
   int64_t blocks() const { return blocks_; }
+  int64_t block_rows() const { return block_rows_; }
   int64_t panels() const { return panels_; }
 
   // Entries of a block.
@@ -85,6 +86,7 @@ class GeneratedRows {
   };
 
   int64_t blocks_ = 0;
+  int64_t block_rows_ = 0;
   int64_t panels_ = 0;
   int64_t panel_columns_ = 0;
   Shared shared_[2];           // of a whole block, and of the last one

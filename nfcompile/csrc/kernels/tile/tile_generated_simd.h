@@ -46,9 +46,9 @@ bool RunGenerated(const TileWeights& weights, const TileOperands& operands, Rang
   AnyNonZero any;
   bool found = false;
   for (int64_t b = blocks.begin; b < blocks.end; ++b) {
-    const int64_t first = b * kGeneratedRows;
+    const int64_t first = b * code.block_rows();
     const int64_t left = weights.out_features - first;
-    const int64_t rows = left < kGeneratedRows ? left : kGeneratedRows;
+    const int64_t rows = left < code.block_rows() ? left : code.block_rows();
     const float* all = operands.epilogue.bias;
     const float* bias = all == nullptr ? kNoBias : all + first;
     float* y = static_cast<float*>(operands.y) + first * to.row;

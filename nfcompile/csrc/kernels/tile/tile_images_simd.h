@@ -9,19 +9,21 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-// A part of one vector of a tile's row, from element `to` on, with room for `room` lanes. Lanes
-// begin .. end are pixels `from` and on of a channel (of which lane 0 would be the first); the
-// others lie outside the image.
+// What one vector of a tile's row holds of one line of pixels: lane l is the pixel `from` plus l
+// strides of its channel, for the lanes that lie inside the image.
 struct Piece {
   int64_t from;
-  int64_t to;
-  int32_t room;
-  int32_t begin;
-  int32_t end;
+  uint64_t pixels;  // a bit each; with strides over 2, of lanes
 };
 
-// A tile has at most one piece per batch row, and one per vector to fill its end.
-constexpr int kMostPieces = kMaxTileVectors * (kWidth + 1);
+// The pieces of a row, vector by vector; at most one per lane.
+struct Pieces {
+  int first[kMaxTileVectors + 1];
+  Piece piece[kMaxTileVectors * kWidth];
+};
+
+// Taps whose pieces are found at once.
+constexpr int64_t kTaps = 9;
 
 NFCOMPILE_INLINE int64_t Clamp(int64_t value, int64_t low, int64_t high) {
   return value < low ? low : value > high ? high : value;
@@ -32,105 +34,119 @@ NFCOMPILE_INLINE int64_t StepsTo(int64_t distance, int64_t stride) {
   return distance <= 0 ? 0 : (distance + stride - 1) / stride;
 }
 
+// Bits begin, begin + step ... below end.
+NFCOMPILE_INLINE uint64_t Bits(int64_t begin, int64_t end, int64_t step) {
+  uint64_t bits = 0;
+  for (int64_t bit = begin; bit < end; bit += step) bits |= uint64_t{1} << bit;
+  return bits;
+}
+
 // The pieces of the row for tap (i, j): the places of each line of the window in turn.
-inline int FindPieces(const Images& images, int64_t i, int64_t j, Range places,
-                      const TileShape& shape, Piece* pieces) {
+inline void FindPieces(const Images& images, int64_t i, int64_t j, Range places, int vectors,
+                       Pieces& found) {
   const WindowAxis& rows = images.rows;
   const WindowAxis& columns = images.columns;
-  int count = 0;
   int64_t place = places.begin;
   int64_t q = place % columns.out;
   int64_t p = place / columns.out % rows.out;
   int64_t image = place / columns.out / rows.out;
-  while (place < places.end) {
-    const int64_t left = columns.out - q;
-    const int64_t run = left < places.end - place ? left : places.end - place;
-    const int64_t row = p * rows.stride + i * rows.dilation - rows.pad;
-    const int64_t column = q * columns.stride + j * columns.dilation - columns.pad;
-    const bool inside = row >= 0 && row < rows.size;
-    const int64_t first = inside ? StepsTo(-column, columns.stride) : run;
-    const int64_t last = inside ? StepsTo(columns.size - column, columns.stride) : 0;
-    const int64_t from = image * images.channels * images.pixels() + row * columns.size + column;
-    for (int64_t at = 0; at < run;) {
-      const int64_t t = place - places.begin + at;
-      const auto room = static_cast<int32_t>(kWidth - t % kWidth);
-      const int64_t lanes = run - at < room ? run - at : room;
-      Piece& piece = pieces[count++];
-      piece.from = from + at * columns.stride;
-      piece.to = t / kWidth * shape.vector + t % kWidth;
-      piece.room = room;
-      piece.begin = static_cast<int32_t>(Clamp(first - at, 0, lanes));
-      piece.end = static_cast<int32_t>(Clamp(last - at, piece.begin, lanes));
-      at += lanes;
-    }
-    place += run;
-    q = 0;
-    if (++p == rows.out) {
+  int count = 0;
+  for (int v = 0; v < vectors; ++v) {
+    found.first[v] = count;
+    for (int64_t lane = 0; lane < kWidth && place < places.end;) {
+      int64_t run = columns.out - q;  // neighbouring places in this line and vector
+      if (run > kWidth - lane) run = kWidth - lane;
+      if (run > places.end - place) run = places.end - place;
+      const int64_t row = p * rows.stride + i * rows.dilation - rows.pad;
+      const int64_t column = q * columns.stride + j * columns.dilation - columns.pad;
+      const int64_t begin = Clamp(StepsTo(-column, columns.stride), 0, run);
+      const int64_t end = Clamp(StepsTo(columns.size - column, columns.stride), begin, run);
+      if (row >= 0 && row < rows.size && begin < end) {
+        const int64_t line = image * images.channels * images.pixels() + row * columns.size;
+        const int64_t step = columns.stride == 2 ? 2 : 1;
+        found.piece[count++] = {line + column - lane * columns.stride,
+                                Bits(step * (lane + begin), step * (lane + end), step)};
+      }
+      lane += run;
+      place += run;
+      q += run;
+      if (q < columns.out) continue;
+      q = 0;
+      if (++p < rows.out) continue;
       p = 0;
       ++image;
     }
   }
-  for (int64_t t = places.size(); t < shape.vectors * kWidth; t += kWidth - t % kWidth) {
-    const auto room = static_cast<int32_t>(kWidth - t % kWidth);
-    pieces[count++] = {0, t / kWidth * shape.vector + t % kWidth, room, 0, 0};
-  }
-  return count;
+  found.first[vectors] = count;
 }
 
-// Lanes begin .. end from p, `stride` apart; zero in the others, whose memory is not touched.
-NFCOMPILE_INLINE Floats LoadLanes(const float* p, int64_t stride, int begin, int end) {
-  if (stride == 1) return LoadBetween(p, begin, end);
-  if (stride == 2 && begin < end) {
-    // The last element of an odd number of lanes ends what may be read.
-    const int last = 2 * end - 1;
-    const Floats low = LoadBetween(p, 2 * begin < kWidth ? 2 * begin : kWidth,
-                                   last < kWidth ? last : kWidth);
-    const Floats high = LoadBetween(p + kWidth, 2 * begin > kWidth ? 2 * begin - kWidth : 0,
-                                    last > kWidth ? last - kWidth : 0);
-    return EvenLanes(low, high);
+// The lanes of a piece, zero in the others, whose memory is not touched. kStride: 1, 2, or 0 for
+// any.
+template <int kStride>
+NFCOMPILE_INLINE Floats LoadPiece(const float* p, uint64_t pixels, int64_t stride) {
+  if constexpr (kStride == 1) return LoadLanes(p, static_cast<uint32_t>(pixels));
+  if constexpr (kStride == 2) {
+    return EvenLanes(LoadLanes(p, static_cast<uint32_t>(pixels & ((1u << kWidth) - 1))),
+                     LoadLanes(p + kWidth, static_cast<uint32_t>(pixels >> kWidth)));
   }
-  float lanes[kWidth] __attribute__((aligned(64))) = {};
-  for (int l = begin; l < end; ++l) lanes[l] = p[l * stride];
-  return Load(lanes);
+  float values[kWidth] __attribute__((aligned(64))) = {};
+  for (int l = 0; l < kWidth; ++l) {
+    if (pixels >> l & 1) values[l] = p[l * stride];
+  }
+  return Load(values);
 }
 
-template <typename Element>
-NFCOMPILE_INLINE void StoreLanes(Element* p, Floats value, int room) {
-  // What reaches beyond a piece is written over by the next one of its vector.
-  if (room == kWidth) return StoreElements(p, value);
-  if constexpr (sizeof(Element) == sizeof(float)) {
-    StorePart(p, value, room);
-  } else {
-    Element lanes[kWidth];
-    StoreElements(lanes, value);
-    for (int l = 0; l < room; ++l) p[l] = lanes[l];
+template <typename Element, int kStride>
+bool GatherTaps(const float* x, const Images& images, Range places, Range features,
+                const TileShape& shape, Element* tile) {
+  const int64_t taps = images.taps();
+  const int64_t first_channel = features.begin / taps;
+  const int64_t last_channel = (features.end - 1) / taps;
+  AnyNonZero any;
+  for (int64_t begin = 0; begin < taps; begin += kTaps) {
+    const int64_t end = begin + kTaps < taps ? begin + kTaps : taps;
+    Pieces pieces[kTaps];
+    for (int64_t tap = begin; tap < end; ++tap) {
+      FindPieces(images, tap / images.columns.kernel, tap % images.columns.kernel, places,
+                 shape.vectors, pieces[tap - begin]);
+    }
+    for (int64_t c = first_channel; c <= last_channel; ++c) {
+      const float* channel = x + c * images.pixels();
+      for (int64_t tap = begin; tap < end; ++tap) {
+        const int64_t feature = c * taps + tap;
+        if (feature < features.begin || feature >= features.end) continue;
+        const Pieces& from = pieces[tap - begin];
+        Element* to = tile + feature * shape.row;
+        for (int v = 0; v < shape.vectors; ++v) {
+          Floats value = {};
+          for (int k = from.first[v]; k < from.first[v + 1]; ++k) {
+            const Piece& piece = from.piece[k];
+            const Floats part =
+                LoadPiece<kStride>(channel + piece.from, piece.pixels, images.columns.stride);
+            value = FromBits(ToBits(value) | ToBits(part));
+          }
+          any.Add(value);
+          StoreElements(to + v * shape.vector, value);
+        }
+      }
+    }
   }
+  return any.Found();
 }
 
 template <typename Element>
 bool GatherTile(const float* x, const Images& images, Range places, Range features,
                 const TileShape& shape, void* tile) {
-  const int64_t taps = images.taps();
-  const int64_t pixels = images.pixels();
-  const int64_t stride = images.columns.stride;
-  AnyNonZero any;
-  for (int64_t tap = 0; tap < taps; ++tap) {
-    Piece pieces[kMostPieces];
-    const int count = FindPieces(images, tap / images.columns.kernel,
-                                 tap % images.columns.kernel, places, shape, pieces);
-    const int64_t end = StepsTo(features.end - tap, taps);
-    for (int64_t c = StepsTo(features.begin - tap, taps); c < end; ++c) {
-      const float* from = x + c * pixels;
-      Element* to = static_cast<Element*>(tile) + (c * taps + tap) * shape.row;
-      for (int k = 0; k < count; ++k) {
-        const Piece& piece = pieces[k];
-        const Floats value = LoadLanes(from + piece.from, stride, piece.begin, piece.end);
-        any.Add(value);
-        StoreLanes(to + piece.to, value, piece.room);
-      }
-    }
+  if (features.size() <= 0) return false;
+  auto* to = static_cast<Element*>(tile);
+  switch (images.columns.stride) {
+    case 1:
+      return GatherTaps<Element, 1>(x, images, places, features, shape, to);
+    case 2:
+      return GatherTaps<Element, 2>(x, images, places, features, shape, to);
+    default:
+      return GatherTaps<Element, 0>(x, images, places, features, shape, to);
   }
-  return any.Found();
 }
 
 // The reverse for windows of one pixel, from a tile of float.
