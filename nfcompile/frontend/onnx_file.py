@@ -18,6 +18,7 @@ MIN_OPSET = 11
 """Oldest version of the standard operators that the passes know."""
 
 _SMALL = 1 << 16
+_OTHERS = (".pt2", ".py", ".pt", ".pth", ".bin", ".safetensors")
 
 
 def from_onnx_file(path: Path, example_inputs: Arrays | None = None) -> Source:
@@ -44,6 +45,11 @@ def read_model(path: Path) -> ir.Model:
         InputError: If there is no such file or it may not be read.
         UnsupportedModelError: If it is not a model, or one that we cannot take.
     """
+    if path.suffix in _OTHERS or (":" in path.name and not path.exists()):
+        raise InputError(
+            f"{path} is no .onnx file, which is all that is taken here: compile it first, "
+            f"nfcompile compile {path} -o model.onnx"
+        )
     if not path.exists():
         raise InputError(f"no such file: {path}")
     if not path.is_file():
