@@ -50,7 +50,8 @@ def compile(  # noqa: A001
         precision: `fp32`, or `bf16`: sparse weights are stored as bfloat16, and their products
             computed from bfloat16 activations with fp32 sums, or from fp32 ones at small batches.
         passes: Pipeline text; the target's default if None.
-        weights: State for a referenced module: `.safetensors` or a state_dict.
+        weights: State for a referenced module: `.safetensors` or a state_dict, the `.index.json` of
+            several files, or a folder with one of these.
         input_shapes: Shapes of random example inputs for a referenced module.
         rtol: Relative tolerance; by default 1e-4, and 2e-2 for 16-bit floats or precision bf16.
         atol: Absolute tolerance; by default 1e-5 of the output's largest element, or 2e-2 of it.

@@ -58,7 +58,7 @@ class Options:
         threads: Threads per inference that costs are estimated for; all cores if None.
         precision: `fp32` or `bf16`: what sparse weights are stored as and computed in.
         passes: Pipeline text; the target's default if None.
-        weights: State for a referenced module: `.safetensors` or a state_dict.
+        weights: State for a referenced module, as for `nfcompile.frontend.weights.load_weights`.
         input_shapes: Shapes of random example inputs for a referenced module.
         tolerance: How far outputs may differ.
         sampling: On what the result is verified.

@@ -217,3 +217,11 @@ def test_a_sparse_attribute_elsewhere_is_refused_by_name() -> None:
     proto.graph.node[0].attribute.append(helper.make_attribute("extra", sparse("", W)))
     with pytest.raises(UnsupportedModelError, match="attribute extra of MatMul is a sparse tensor"):
         from_onnx_model(proto)
+
+
+@pytest.mark.parametrize("operator", ["MatMul", "Gemm<transB=1>"])
+def test_a_weight_lies_the_way_its_layer_takes_it(operator: str) -> None:
+    proto = with_initializer(MATMUL.replace("MatMul", operator))
+    compiled = nfcompile.compile(proto, passes="legalize-ort-cpu")
+    assert compiled.report.passed
+    assert compiled.after.op_types == {"nfcompile.CsrMatMul": 1}
