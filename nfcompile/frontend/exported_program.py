@@ -14,6 +14,7 @@ from torch.export.graph_signature import ConstantArgument, InputKind
 from nfcompile.errors import InputError, UnsupportedModelError
 from nfcompile.frontend.torch_call import Call, arguments, to_numpy
 from nfcompile.frontend.torch_onnx import first_cause, quiet, to_onnx
+from nfcompile.frontend.torch_sparse import is_sparse
 from nfcompile.ir.source import Arrays, Source
 
 __all__ = ["fixed_batch_notes", "from_exported_program", "from_pt2", "program_source"]
@@ -36,6 +37,12 @@ def from_exported_program(
         InputError: If the example inputs are not ones.
         UnsupportedModelError: If it cannot be written as ONNX.
     """
+    for key, tensor in program.state_dict.items():
+        if is_sparse(tensor):
+            raise UnsupportedModelError(
+                f"{name} has the sparse parameter {key}, which torch.export cannot pass on: "
+                "give the module itself"
+            )
     if example_inputs is None and program.example_inputs is not None:
         args, kwargs = program.example_inputs
         call, given = Call.of(args, kwargs), True

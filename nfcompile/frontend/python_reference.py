@@ -39,7 +39,7 @@ def from_python_reference(
         reference: `package.module:callable` or `path.py:callable`. The callable takes no
             arguments and returns a module or `(module, example_inputs)`.
         example_inputs: Used instead of those that the callable returns.
-        weights: A `.safetensors` file or saved state dict to load into the module.
+        weights: State to load into the module, as for `load_weights`.
         input_shapes: Shapes of float inputs, with the batch, to draw examples of instead.
 
     Raises:

@@ -12,6 +12,7 @@ from nfcompile.errors import InputError, UnsupportedModelError
 from nfcompile.frontend.exported_program import fixed_batch_notes, program_source
 from nfcompile.frontend.torch_call import Call, arguments, evaluating
 from nfcompile.frontend.torch_onnx import first_cause, quiet
+from nfcompile.frontend.torch_sparse import has_sparse_tensors, traceable
 from nfcompile.ir.source import Source
 
 __all__ = ["from_module"]
@@ -28,7 +29,7 @@ def from_module(
 
     Args:
         module: Any module that torch.export takes. Masks, `torch.nn.utils.prune` and
-            parametrizations may still be on.
+            parametrizations may still be on, and parameters may be sparse tensors.
         example_inputs: A tensor, a tuple of positional arguments, or a dict of keyword ones.
         name: What messages call it; the class's name by default.
         dynamic_batch: Whether the first dimension of every input may vary. Where the module
@@ -46,14 +47,36 @@ def from_module(
     name = name or type(module).__name__
     call = arguments(example_inputs)
     with evaluating(module):
-        _try(module, call, name)
-        program, notes = _export(module, call, name, dynamic_batch)
+        traced, original = _runnable(module, call, name)
+        program, notes = _export(traced, call, name, dynamic_batch)
+    if original is not module:
+        notes += (f"torch cannot run {name} with its sparse parameters: compared without them",)
 
     def reference(*args: Any, **kwargs: Any) -> Any:
-        with evaluating(module):
-            return module(*args, **kwargs)
+        with evaluating(original):
+            return original(*args, **kwargs)
 
     return program_source(program, name, call, reference, notes)
+
+
+def _runnable(
+    module: torch.nn.Module, call: Call, name: str
+) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """What to trace, and what to compare with: the module, unless its sparse tensors prevent it."""
+    if not has_sparse_tensors(module):
+        _try(module, call, name)
+        return module, module
+    traced = traceable(module)
+    try:
+        _try(traced, call, name)
+    except UnsupportedModelError:  # such as code that reads the weight of its layers
+        traced = traceable(module, by_non_zeros=False)
+        _try(traced, call, name)
+    try:
+        _try(module, call, name)
+    except UnsupportedModelError:
+        return traced, traced
+    return traced, module
 
 
 def _try(module: torch.nn.Module, call: Call, name: str) -> None:

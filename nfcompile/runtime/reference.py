@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from nfcompile.errors import NfcompileError, UnsupportedModelError
+from nfcompile.errors import UnsupportedModelError
 from nfcompile.ir.cut import Cut, cut_foreign, foreign_nodes
 from nfcompile.ir.publish import stage
 from nfcompile.ir.source import Source
@@ -25,12 +25,10 @@ class Reference:
 
     Attributes:
         model: Its inputs are those that `run` takes.
-        error: What went wrong in the last run that gave None.
     """
 
     def __init__(self, source: Source, folder: Path, op_libraries: Sequence[str] = ()) -> None:
         self.model = source.model
-        self.error: NfcompileError | None = None
         self._source = source
         self._folder = folder
         self._engine = OrtEngine(op_libraries)
@@ -69,17 +67,17 @@ class Reference:
             )
         return True
 
-    def run(self, inputs: Arrays) -> dict[str, np.ndarray] | None:
-        """Outputs by name, or None if the original does not run on these inputs."""
-        try:
-            if self._source.run is not None and self._cut is None:
-                return self._source.run(inputs)
-            if self._runner is None:
-                self._runner = self._engine.load_reference(self._original())
-            return self._runner.run(inputs)
-        except NfcompileError as error:
-            self.error = error
-            return None
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Outputs by name.
+
+        Raises:
+            NfcompileError: If the original does not run on these inputs.
+        """
+        if self._source.run is not None and self._cut is None:
+            return self._source.run(inputs)
+        if self._runner is None:
+            self._runner = self._engine.load_reference(self._original())
+        return self._runner.run(inputs)
 
     def load_compiled(self, model: ir.Model, path: Path) -> Runner:
         """Loads the compiled `model`, stored at `path`, to be run on the same inputs."""
