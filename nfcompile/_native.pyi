@@ -26,6 +26,9 @@ class Product:
     def out_features(self) -> int: ...
     @property
     def description(self) -> str: ...
+    @property
+    def generated(self) -> bool:
+        """Whether code was generated for the weights."""
     def workers(self, batch: int, *, threads: int = 1) -> int: ...
     def run(
         self,
@@ -110,6 +113,11 @@ def pack_csr(
     precision: str = "float32",
     generate: bool = True,
 ) -> Product: ...
+def generate_csr(
+    values: _Floats, indices: _Integers, indptr: _Integers, in_features: int
+) -> bytes:
+    """The code that pack_csr generates for AVX-512, on any machine."""
+
 def pack_bsr(
     values: _Floats,
     indices: _Integers,

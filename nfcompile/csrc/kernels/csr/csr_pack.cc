@@ -116,7 +116,7 @@ namespace {
 // What a block of generated rows costs besides its entries.
 constexpr int64_t kBlockCost = 4 * kGeneratedRows;
 
-std::optional<TileWeights> GenerateTile(const CsrView& view) {
+std::vector<Entry> EntriesOf(const CsrView& view) {
   std::vector<Entry> entries;
   entries.reserve(view.nnz);
   for (int64_t o = 0; o < view.out_features(); ++o) {
@@ -125,8 +125,13 @@ std::optional<TileWeights> GenerateTile(const CsrView& view) {
       entries.push_back({static_cast<int32_t>(o), column, view.values[p]});
     }
   }
+  return entries;
+}
+
+std::optional<TileWeights> GenerateTile(const CsrView& view) {
   TileWeights packed;
-  packed.generated = GeneratedRows::Make(entries, view.out_features(), view.in_features);
+  packed.generated =
+      GeneratedRows::Make(EntriesOf(view), view.out_features(), view.in_features);
   if (packed.generated == nullptr) return std::nullopt;
   packed.in_features = view.in_features;
   packed.out_features = view.out_features();
@@ -140,6 +145,10 @@ std::optional<TileWeights> GenerateTile(const CsrView& view) {
 }
 
 }  // namespace
+
+std::vector<uint8_t> GenerateCsr(const CsrView& view) {
+  return GeneratedRows::Code(EntriesOf(view), view.out_features(), view.in_features);
+}
 
 TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision, bool generate) {
   // Rows by their columns, in the order of the first of each kind.

@@ -50,7 +50,7 @@ class Assembler {
   // Fills up to the next cache line.
   void Align();
 
-  const std::vector<uint8_t>& code() const { return code_; }
+  std::vector<uint8_t>& code() { return code_; }
 
  private:
   void Evex(int reg, int second, int map, int prefix, bool broadcast);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <iterator>
 #include <tuple>
+#include <utility>
 
 #include "kernels/generated/assembler.h"
 
@@ -110,22 +111,20 @@ bool MayGenerate() {
   return set == nullptr || std::strcmp(set, "0") != 0;
 }
 
-std::shared_ptr<const GeneratedRows> GeneratedRows::Make(const std::vector<Entry>& entries,
-                                                         int64_t out_features,
-                                                         int64_t in_features) {
-  auto made = std::make_shared<GeneratedRows>();
-  made->blocks_ = CeilDiv(out_features, kGeneratedRows);
-  made->block_rows_ = CeilDiv(out_features, std::max<int64_t>(made->blocks_, 1));  // even ones
-  made->panels_ = std::max<int64_t>(CeilDiv(in_features, kPanelColumns), 1);
-  made->panel_columns_ = std::max<int64_t>(CeilDiv(in_features, made->panels_), 1);
-  made->values_ = AlignedArray<float>(entries.size());
+std::vector<uint8_t> GeneratedRows::Emit(const std::vector<Entry>& entries,
+                                         int64_t out_features, int64_t in_features) {
+  blocks_ = CeilDiv(out_features, kGeneratedRows);
+  block_rows_ = CeilDiv(out_features, std::max<int64_t>(blocks_, 1));  // even ones
+  panels_ = std::max<int64_t>(CeilDiv(in_features, kPanelColumns), 1);
+  panel_columns_ = std::max<int64_t>(CeilDiv(in_features, panels_), 1);
+  values_ = AlignedArray<float>(entries.size());
   Assembler assembler;
   const auto position = [&] { return static_cast<int64_t>(assembler.code().size()); };
-  const int64_t whole = std::max<int64_t>(made->blocks_ - 1, 0);
-  for (Shared& shared : made->shared_) {
-    const bool last = &shared != made->shared_;
-    const auto rows = static_cast<int>(last ? out_features - whole * made->block_rows_
-                                            : made->block_rows_);
+  const int64_t whole = std::max<int64_t>(blocks_ - 1, 0);
+  for (Shared& shared : shared_) {
+    const bool last = &shared != shared_;
+    const auto rows = static_cast<int>(last ? out_features - whole * block_rows_
+                                            : block_rows_);
     for (size_t i = 0; i < std::size(shared.head); ++i) {
       shared.head[i] = position();
       EmitHead(static_cast<Head>(i), rows, assembler);
@@ -137,31 +136,44 @@ std::shared_ptr<const GeneratedRows> GeneratedRows::Make(const std::vector<Entry
   }
   std::vector<Entry> block;
   size_t next = 0;
-  for (int64_t b = 0; b < made->blocks_; ++b) {
-    const int64_t first_row = b * made->block_rows_;
-    const int64_t rows = std::min(made->block_rows_, out_features - first_row);
+  for (int64_t b = 0; b < blocks_; ++b) {
+    const int64_t first_row = b * block_rows_;
+    const int64_t rows = std::min(block_rows_, out_features - first_row);
     const size_t start = next;
     while (next < entries.size() && entries[next].row < first_row + rows) ++next;
     block.assign(entries.begin() + start, entries.begin() + next);
     std::sort(block.begin(), block.end(), [](const Entry& a, const Entry& b) {
       return std::tie(a.column, a.row) < std::tie(b.column, b.row);
     });
-    for (size_t i = 0; i < block.size(); ++i) made->values_[start + i] = block[i].value;
+    for (size_t i = 0; i < block.size(); ++i) values_[start + i] = block[i].value;
     const Entry* at = block.data();
     const Entry* const end = at + block.size();
-    for (int64_t p = 0; p < made->panels_; ++p) {
-      const int64_t first_column = p * made->panel_columns_;
+    for (int64_t p = 0; p < panels_; ++p) {
+      const int64_t first_column = p * panel_columns_;
       const Entry* const begin = at;
-      while (at != end && at->column < first_column + made->panel_columns_) ++at;
+      while (at != end && at->column < first_column + panel_columns_) ++at;
       const int64_t first = static_cast<int64_t>(start) + (begin - block.data());
-      made->pieces_.push_back({position(), first});
-      EmitPiece(begin, at, made->values_.data() + first, first_row, first_column, assembler);
+      pieces_.push_back({position(), first});
+      EmitPiece(begin, at, values_.data() + first, first_row, first_column, assembler);
     }
   }
-  made->pieces_.push_back({0, static_cast<int64_t>(entries.size())});
-  made->code_ = Executable::Make(assembler.code());
+  pieces_.push_back({0, static_cast<int64_t>(entries.size())});
+  return std::move(assembler.code());
+}
+
+std::vector<uint8_t> GeneratedRows::Code(const std::vector<Entry>& entries,
+                                         int64_t out_features, int64_t in_features) {
+  return GeneratedRows().Emit(entries, out_features, in_features);
+}
+
+std::shared_ptr<const GeneratedRows> GeneratedRows::Make(const std::vector<Entry>& entries,
+                                                         int64_t out_features,
+                                                         int64_t in_features) {
+  auto made = std::make_shared<GeneratedRows>();
+  made->code_ = Executable::Make(made->Emit(entries, out_features, in_features));
   return made->code_ == nullptr ? nullptr : made;
 }
+
 
 int64_t GeneratedRows::entries(int64_t block) const {
   return pieces_[(block + 1) * panels_].value - pieces_[block * panels_].value;

@@ -42,6 +42,10 @@ class GeneratedRows {
   static std::shared_ptr<const GeneratedRows> Make(const std::vector<Entry>& entries,
                                                    int64_t out_features, int64_t in_features);
 
+  // The code alone, for tests on any machine.
+  static std::vector<uint8_t> Code(const std::vector<Entry>& entries, int64_t out_features,
+                                   int64_t in_features);
+
   // Blocks of rows, the units of work; the last one may have fewer rows.
   int64_t blocks() const { return blocks_; }
   int64_t block_rows() const { return block_rows_; }
@@ -74,6 +78,10 @@ class GeneratedRows {
   }
 
  private:
+  // Lays everything out but what executes it.
+  std::vector<uint8_t> Emit(const std::vector<Entry>& entries, int64_t out_features,
+                            int64_t in_features);
+
   // The code of one block for one panel, and where its values begin.
   struct Piece {
     int64_t code = 0;
