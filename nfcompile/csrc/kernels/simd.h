@@ -51,7 +51,8 @@ NFCOMPILE_INLINE Floats Splat(float value) {
   return FloatsOf([=](int) { return value; }, Lanes());
 }
 
-// The lanes of a mask from memory, of which p is lane 0, zero in the others; touches nothing else.
+// The lanes of a mask from memory, of which p is lane 0, zero in the others; touches nothing
+// else.
 NFCOMPILE_INLINE Floats LoadLanes(const float* p, uint32_t lanes) {
 #if defined(__AVX512F__)
   return reinterpret_cast<Floats>(_mm512_maskz_loadu_ps(static_cast<__mmask16>(lanes), p));

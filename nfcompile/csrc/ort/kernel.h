@@ -58,7 +58,8 @@ class Kernel {
 // Products, alone or in a chain, over rows or over the windows of images.
 class ChainKernel final : public Kernel {
  public:
-  // `is_product`: whether bias and residual are inputs of their own. `window`: of a convolution.
+  // `is_product`: whether bias and residual are inputs of their own. `window`: of a
+  // convolution.
   ChainKernel(const Api& api, std::string subject, std::unique_ptr<Chain> chain,
               bool is_product, std::optional<Window> window)
       : Kernel(api, std::move(subject)),

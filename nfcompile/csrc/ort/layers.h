@@ -12,8 +12,8 @@
 
 namespace nfcompile::ort {
 
-// CsrMatMul, BsrMatMul, BlockDiagonalMatMul and their convolutions: slot 0 is X, slot 1 the residual where there is
-// one. Throws std::invalid_argument on malformed weights.
+// CsrMatMul, BsrMatMul, BlockDiagonalMatMul and their convolutions: slot 0 is X, slot 1 the
+// residual where there is one. Throws std::invalid_argument on malformed weights.
 std::unique_ptr<Chain> ReadProduct(const Node& node, Family family);
 
 // The window of CsrConv, BsrConv or BlockDiagonalConv, whose weights are those of the product.

@@ -43,9 +43,9 @@ OrtStatus* MakeKernel(const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo*
     } else {
       std::optional<Window> window;
       if (self.convolves()) window = ReadWindow(node);
-      made = std::make_unique<ChainKernel>(self.api(), subject,
-                                           family ? ReadProduct(node, *family) : ReadChain(node),
-                                           family.has_value(), std::move(window));
+      made = std::make_unique<ChainKernel>(
+          self.api(), subject, family ? ReadProduct(node, *family) : ReadChain(node),
+          family.has_value(), std::move(window));
     }
     *kernel = made.release();
   });

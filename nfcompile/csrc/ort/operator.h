@@ -7,9 +7,9 @@
 //   CsrConv, BsrConv, BlockDiagonalConv, SparseConvChain: inputs as of the products
 //
 // X [..., in] and Y [..., out] of a product are float32 of any rank >= 1; X [n, channels, h, w]
-// and Y [n, out, h', w'] of a convolution too, with in = channels * kernel size. Weights must be constant
-// initializers, values float32 or bfloat16; bias [out] and residual (of Y's shape) of a product
-// may change from run to run.
+// and Y [n, out, h', w'] of a convolution too, with in = channels * kernel size. Weights must
+// be constant initializers, values float32 or bfloat16; bias [out] and residual (of Y's shape)
+// of a product may change from run to run.
 #ifndef NFCOMPILE_ORT_OPERATOR_H_
 #define NFCOMPILE_ORT_OPERATOR_H_
 

@@ -175,8 +175,8 @@ void BindChain(nb::module_& m) {
       .def("workers", &Workers, "batch"_a, "threads"_a = 1)
       .def("run", run, "inputs"_a, "y"_a.noconvert(), nb::kw_only(), "threads"_a = 1,
            "form"_a = "auto")
-      .def("convolve", convolve, "inputs"_a, "y"_a.noconvert(), nb::kw_only(),
-           "kernel_shape"_a, "strides"_a, "dilations"_a, "pads"_a, "threads"_a = 1);
+      .def("convolve", convolve, "inputs"_a, "y"_a.noconvert(), nb::kw_only(), "kernel_shape"_a,
+           "strides"_a, "dilations"_a, "pads"_a, "threads"_a = 1);
 }
 
 }  // namespace nfcompile::python

@@ -18,8 +18,8 @@ void Pause() {
 #endif
 }
 
-// Writes zeros to `rows` of a tile; of several vectors, those of one row are neighbours or those
-// of one vector are.
+// Writes zeros to `rows` of a tile; of several vectors, those of one row are neighbours or
+// those of one vector are.
 void ClearRows(char* tile, const TileShape& shape, size_t element, Range rows) {
   const bool by_feature = shape.row > shape.vector;
   const int runs = by_feature ? 1 : shape.vectors;
@@ -261,8 +261,8 @@ void ChainRun::Unpack(int64_t tile, int64_t part, char* memory) {
   const TileShape shape = SlotShape(last, tile);
   const auto* from = reinterpret_cast<const float*>(SlotData(last, memory));
   if (operands_.images == nullptr) {
-    plan_.kernel->unpack(from, shape, rows.size(), range,
-                         operands_.y + rows.begin * features, features);
+    plan_.kernel->unpack(from, shape, rows.size(), range, operands_.y + rows.begin * features,
+                         features);
   } else {
     plan_.kernel->scatter(from, shape, features, operands_.images->places(), rows, range,
                           operands_.y);

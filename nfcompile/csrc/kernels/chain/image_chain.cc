@@ -73,8 +73,7 @@ ImageRun::ImageRun(const ImageChain& chain, std::vector<std::vector<int64_t>> di
   if (groups_ > 0) group_ = CeilDiv(batch, groups_);  // even ones
   for (int64_t l = 0; l < count; ++l) {
     const int64_t places = group_ * images_[l].places();
-    const ChainPlan plan =
-        PlanChain(*chain.layers_[l].chain, places, Form::kTiles, threads_);
+    const ChainPlan plan = PlanChain(*chain.layers_[l].chain, places, Form::kTiles, threads_);
     workers_ = std::max(workers_, plan.workers);
   }
 }
@@ -106,8 +105,8 @@ std::shared_ptr<ImageRun::Step> ImageRun::Begin(int64_t step) {
   operands.batch = std::min(group_, y_dims()[0] - first) * images_[l].places();
   operands.inputs.push_back(read(layer.source));
   if (layer.residual >= 0) operands.inputs.push_back(read(layer.residual));
-  operands.y = l + 1 == count ? y_ + first * SlotSize(dims_.size() - 1)
-                              : own(chain_.inputs() + l);
+  operands.y =
+      l + 1 == count ? y_ + first * SlotSize(dims_.size() - 1) : own(chain_.inputs() + l);
   made->run = std::make_unique<ChainRun>(*layer.chain, operands, threads_);
   return made;
 }

@@ -1,5 +1,5 @@
-// Convolutions that feed each other, run as one: a few images at a time go through all layers, so
-// that activations stay in the cache.
+// Convolutions that feed each other, run as one: a few images at a time go through all layers,
+// so that activations stay in the cache.
 //
 // Slots are as of a chain (chain.h): the inputs, then what each layer gives, here images.
 #ifndef NFCOMPILE_KERNELS_CHAIN_IMAGE_CHAIN_H_

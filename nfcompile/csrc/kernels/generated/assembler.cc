@@ -19,8 +19,7 @@ constexpr uint8_t kBreakpoint = 0xcc;
 void Assembler::Evex(int reg, int second, int map, int prefix, bool broadcast) {
   const auto bit = [](int number, int at) { return ~number >> at & 1; };
   code_.push_back(0x62);
-  code_.push_back(
-      static_cast<uint8_t>(bit(reg, 3) << 7 | 3 << 5 | bit(reg, 4) << 4 | map));
+  code_.push_back(static_cast<uint8_t>(bit(reg, 3) << 7 | 3 << 5 | bit(reg, 4) << 4 | map));
   code_.push_back(static_cast<uint8_t>((~second & 15) << 3 | 1 << 2 | prefix));
   const int length512 = 2;
   code_.push_back(
@@ -102,11 +101,11 @@ void Assembler::Or(int to, int a, int b) {  // vpord zmm, zmm, zmm
 }
 
 void Assembler::ReturnNonZero(int zmm) {
-  constexpr int kShiftLeft = 6;  // in place of a register
+  constexpr int kShiftLeft = 6;                              // in place of a register
   Registers(kMap0F, kPrefix66, 0x72, kShiftLeft, zmm, zmm);  // vpslld zmm, zmm, 1: no sign
   code_.push_back(1);
   Registers(kMap0F38, kPrefix66, 0x27, 1, zmm, zmm);  // vptestmd k1, zmm, zmm
-  Bytes({0xc5, 0xf8, 0x93, 0xc1});  // kmovw eax, k1
+  Bytes({0xc5, 0xf8, 0x93, 0xc1});                    // kmovw eax, k1
   Return();
 }
 

@@ -8,8 +8,8 @@ namespace nfcompile {
 
 std::unique_ptr<Executable> Executable::Make(const std::vector<uint8_t>& code) {
   if (code.empty()) return nullptr;
-  void* memory = mmap(nullptr, code.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                      -1, 0);
+  void* memory =
+      mmap(nullptr, code.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
   std::memcpy(memory, code.data(), code.size());
   if (mprotect(memory, code.size(), PROT_READ | PROT_EXEC) != 0) {

@@ -123,8 +123,7 @@ std::vector<uint8_t> GeneratedRows::Emit(const std::vector<Entry>& entries,
   const int64_t whole = std::max<int64_t>(blocks_ - 1, 0);
   for (Shared& shared : shared_) {
     const bool last = &shared != shared_;
-    const auto rows = static_cast<int>(last ? out_features - whole * block_rows_
-                                            : block_rows_);
+    const auto rows = static_cast<int>(last ? out_features - whole * block_rows_ : block_rows_);
     for (size_t i = 0; i < std::size(shared.head); ++i) {
       shared.head[i] = position();
       EmitHead(static_cast<Head>(i), rows, assembler);
@@ -173,7 +172,6 @@ std::shared_ptr<const GeneratedRows> GeneratedRows::Make(const std::vector<Entry
   made->code_ = Executable::Make(made->Emit(entries, out_features, in_features));
   return made->code_ == nullptr ? nullptr : made;
 }
-
 
 int64_t GeneratedRows::entries(int64_t block) const {
   return pieces_[(block + 1) * panels_].value - pieces_[block * panels_].value;

@@ -2,9 +2,9 @@
 //
 //   x[(c, i, j), (n, p, q)] = image[n, c, p * stride + i * dilation - pad, q * ...]
 //
-// Feature (c, i, j) is the element at (i, j) of the window in channel c, and batch row (n, p, q)
-// a place of the window in image n. Outside an image x is zero. So a convolution is
-// y = W x with W of [out, channels * kernel height * kernel width], for every encoding.
+// Feature (c, i, j) is the element at (i, j) of the window in channel c, and batch row (n, p,
+// q) a place of the window in image n. Outside an image x is zero. So a convolution is y = W x
+// with W of [out, channels * kernel height * kernel width], for every encoding.
 #ifndef NFCOMPILE_KERNELS_TILE_IMAGES_H_
 #define NFCOMPILE_KERNELS_TILE_IMAGES_H_
 

@@ -90,8 +90,7 @@ struct TileKernel {
   // Computes the groups `groups`; returns whether any output is not zero.
   bool (*run)(const TileWeights& weights, const TileOperands& operands, Range groups);
   // The same for blocks of generated rows; null where there is no such code.
-  bool (*run_generated)(const TileWeights& weights, const TileOperands& operands,
-                        Range blocks);
+  bool (*run_generated)(const TileWeights& weights, const TileOperands& operands, Range blocks);
   // Transposes features of row-major x [batch <= tile, stride] into a tile, whose other batch
   // rows become zero; returns whether any is not zero. `features` begins at a multiple of 64.
   bool (*pack)(const float* x, int64_t stride, int64_t batch, Range features,

@@ -135,7 +135,8 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
     const int64_t beside = group.row[r] * operands.residual_shape.row + first * kWidth;
     Floats residual[kVectors] = {};
     if (operands.residual != nullptr) {
-      LoadResidual<kVectors>(static_cast<const uint16_t*>(operands.residual) + beside, residual);
+      LoadResidual<kVectors>(static_cast<const uint16_t*>(operands.residual) + beside,
+                             residual);
     }
     Floats y[kVectors];
 #pragma GCC unroll 4

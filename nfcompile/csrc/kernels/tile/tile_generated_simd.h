@@ -60,12 +60,11 @@ bool RunGenerated(const TileWeights& weights, const TileOperands& operands, Rang
       const bool last = in_code && p + 1 == code.panels();
       const bool from_sums = p > 0 || starts_from_sums;
       for (int v = 0; v < vectors; ++v) {
-        const GeneratedRows::Ends ends{
-            .head = from_sums ? Head::kSums : Head::kRow,
-            .tail = last ? TailInCode(operands) : Tail::kSums,
-            .from = from_sums ? sums[v] : bias,
-            .to = last ? y + v * to.vector : sums[v],
-            .stride = to.row * static_cast<int64_t>(sizeof(float))};
+        const GeneratedRows::Ends ends{.head = from_sums ? Head::kSums : Head::kRow,
+                                       .tail = last ? TailInCode(operands) : Tail::kSums,
+                                       .from = from_sums ? sums[v] : bias,
+                                       .to = last ? y + v * to.vector : sums[v],
+                                       .stride = to.row * static_cast<int64_t>(sizeof(float))};
         const bool nonzero = code.Run(b, p, x + v * operands.x_shape.vector, ends);
         found |= last && nonzero;
       }

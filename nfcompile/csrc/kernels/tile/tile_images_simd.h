@@ -9,8 +9,8 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-// What one vector of a tile's row holds of one line of pixels: lane l is the pixel `from` plus l
-// strides of its channel, for the lanes that lie inside the image.
+// What one vector of a tile's row holds of one line of pixels: lane l is the pixel `from` plus
+// l strides of its channel, for the lanes that lie inside the image.
 struct Piece {
   int64_t from;
   uint64_t pixels;  // a bit each; with strides over 2, of lanes
@@ -80,8 +80,8 @@ inline void FindPieces(const Images& images, int64_t i, int64_t j, Range places,
   found.first[vectors] = count;
 }
 
-// The lanes of a piece, zero in the others, whose memory is not touched. kStride: 1, 2, or 0 for
-// any.
+// The lanes of a piece, zero in the others, whose memory is not touched. kStride: 1, 2, or 0
+// for any.
 template <int kStride>
 NFCOMPILE_INLINE Floats LoadPiece(const float* p, uint64_t pixels, int64_t stride) {
   if constexpr (kStride == 1) return LoadLanes(p, static_cast<uint32_t>(pixels));

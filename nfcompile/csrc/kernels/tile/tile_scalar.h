@@ -109,8 +109,8 @@ bool ScalarGather(const float* x, const Images& images, Range places, Range feat
     for (int64_t t = 0; t < shape.vectors * kScalarTile; ++t) {
       const int64_t place = places.begin + t;
       const int64_t image = place / images.places();
-      const int64_t row =
-          ScalarPixel(images.rows, tap / images.columns.kernel, place / width % images.rows.out);
+      const int64_t row = ScalarPixel(images.rows, tap / images.columns.kernel,
+                                      place / width % images.rows.out);
       const int64_t column =
           ScalarPixel(images.columns, tap % images.columns.kernel, place % width);
       float value = 0;

@@ -33,8 +33,7 @@ NFCOMPILE_INLINE void AddColumn(Floats (&acc)[kRows][kVectors], const float* val
 // Entry k of a group: values [k][r].
 template <int kRows, int kVectors>
 NFCOMPILE_INLINE void AddEntry(Floats (&acc)[kRows][kVectors], const float* values,
-                               const int32_t* columns, const float* x,
-                               const TileShape& shape) {
+                               const int32_t* columns, const float* x, const TileShape& shape) {
   const float* column = x + int64_t{columns[0]} * kWidth;
   Floats vectors[kVectors];
 #pragma GCC unroll 4
@@ -114,7 +113,8 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
         Store(static_cast<float*>(operands.y) + at, sum);
         continue;
       }
-      const Floats y = FinishTileVector<Element>(operands, sum + shift, group.row[r], first + v);
+      const Floats y =
+          FinishTileVector<Element>(operands, sum + shift, group.row[r], first + v);
       any.Add(y);
       StoreTileVector<Element>(operands, at, y);
     }
