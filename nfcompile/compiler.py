@@ -72,6 +72,7 @@ class Options:
         passes: Pipeline text; the target's default if None.
         weights: State for a referenced module: `.safetensors` or a state_dict.
         input_shapes: Shapes of random example inputs for a referenced module.
+        dynamic_shapes: The dimensions of a module's inputs that may vary.
         tolerance: How far outputs may differ.
         samples: Number of inputs to verify on.
         seed: Seed of random inputs.
@@ -88,7 +89,8 @@ class Options:
     precision: str = "fp32"
     passes: str | None = None
     weights: Path | None = None
-    input_shapes: Sequence[tuple[int, ...]] | None = None
+    input_shapes: Sequence[tuple[int, ...] | str] | None = None
+    dynamic_shapes: Any = None
     tolerance: Tolerance = field(default_factory=Tolerance)
     samples: int = 3
     seed: int = 0
@@ -160,7 +162,11 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
 
     options.progress("reading the model")
     source = load_source(
-        src, example_inputs, weights=options.weights, input_shapes=options.input_shapes
+        src,
+        example_inputs,
+        weights=options.weights,
+        input_shapes=options.input_shapes,
+        dynamic_shapes=options.dynamic_shapes,
     )
     model = source.model
     before = summarize(model)

@@ -55,7 +55,10 @@ def compile_command(
     ] = None,
     input_shape: Annotated[
         list[str] | None,
-        typer.Option(help="Shape of an example input for a reference, such as 8,784."),
+        typer.Option(
+            help="Shape of an example input for a reference, such as 8,784 or, with names where "
+            "it may vary and a type, batch=2,tokens=128:int64."
+        ),
     ] = None,
     inputs: InputsFile = None,
     passes: Annotated[
@@ -115,7 +118,7 @@ def compile_command(
             precision=precision,
             passes=passes,
             weights=weights,
-            input_shapes=[_shape(text) for text in input_shape] if input_shape else None,
+            input_shapes=input_shape or None,
             tolerance=Tolerance(rtol, atol),
             samples=samples,
             seed=seed,
@@ -145,16 +148,6 @@ def _check_pass_names(names: set[str]) -> None:
 
     for name in sorted(names - {"all", *PASSES}):
         raise InputError(f"unknown pass {name!r}: {closest(name, [*PASSES, 'all'])}")
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    try:
-        shape = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 0:
-        raise InputError(f"input shape must be sizes with commas between, got {text!r}")
-    return shape
 
 
 def _show(compiled: "Compiled", output: Path, *, stderr: bool) -> None:

@@ -68,7 +68,7 @@ def handed_over(monkeypatch):
     monkeypatch.setattr(
         python_reference,
         "from_module",
-        lambda module, inputs, name: SimpleNamespace(module=module, inputs=inputs, name=name),
+        lambda module, inputs, **more: SimpleNamespace(module=module, inputs=inputs, **more),
     )
 
 

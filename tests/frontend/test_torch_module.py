@@ -227,7 +227,7 @@ def test_a_module_that_depends_on_its_batch_stays_at_the_examples_and_says_so():
 
 
 def test_dynamic_batch_can_be_turned_off():
-    source = from_module(nn.Linear(8, 4), torch.randn(3, 8), dynamic_batch=False)
+    source = from_module(nn.Linear(8, 4), torch.randn(3, 8), dynamic_shapes={})
     assert list(source.model.graph.inputs[0].shape) == [3, 8]
 
 
