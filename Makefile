@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml Makefile $(NATIVE)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV): the first time takes some minutes"
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[torch,study,test,lint]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[torch,networks,study,test,lint]'
 	@touch $@
 
 $(OLDEST_ORT): Makefile | $(STAMP)
