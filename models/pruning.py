@@ -1,8 +1,8 @@
 """Zeros in trained networks, as magnitude pruning leaves them.
 
-Weights are pruned in linear layers and in convolutions, seen as matrices (out, in * height * width).
-Embeddings, norms, biases and depthwise convolutions are left alone, and so is a head whose weight is
-an embedding's.
+Weights are pruned in linear layers and in convolutions, whose weights are seen as matrices (out,
+in * height * width). Embeddings, norms, biases and depthwise convolutions are left alone, and so is
+a head whose weight is an embedding's.
 """
 
 from collections.abc import Iterator
