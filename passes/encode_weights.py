@@ -4,9 +4,11 @@
 
 The pattern of the zeros gives the candidates, the cost model their times at the batch sizes that
 count, or a timer measures them. A sparse encoding is taken only if it is faster than dense at each
-of them: a layer must never get slower by being compiled.
+of them: a layer must never get slower by being compiled. What else reads the constant, such as the
+Gather of an embedding that a head is tied to, keeps it dense.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,6 +23,7 @@ from nfcompile.errors import InputError, UnsupportedModelError
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear
 from nfcompile.ir.remarks import Decision, set_decisions
+from nfcompile.ir.rewrite import add_constant, main_graph
 from nfcompile.target import Target
 
 __all__ = ["EncodeWeightsPass"]
@@ -56,22 +59,25 @@ class EncodeWeightsPass(CostedPass):
         target = self.where()
         self._remark_unmatched(model)
         taken: list[Decision] = []
-        chosen: dict[ir.Value, Decision] = {}
+        chosen: dict[tuple[ir.Value, bool], Decision] = {}
         count = 0
         for linear in list(find_linears(model)):
-            if linear.weight in chosen:
-                taken.append(_named(chosen[linear.weight], linear))
+            key = linear.weight, linear.transposed
+            if key in chosen:
+                taken.append(_named(chosen[key], linear))
                 continue
             if reason := self._refusal(linear):
                 self.remark(model, "missed", linear.name, reason)
                 continue
             decision, encoded = self._decide(linear, target)
             if encoded is not None:
-                linear.weight.const_value = encoded
+                self._store(model, linear, encoded)
+                decision = dataclasses.replace(decision, weight=str(linear.weight.name))
                 count += 1
             if decision.encoding == "dense":
                 self.remark(model, "missed", linear.name, f"stays dense: {decision.reason}")
-            chosen[linear.weight] = decision
+            for other in _same_use(linear):
+                chosen[other.weight, other.transposed] = decision
             taken.append(decision)
         set_decisions(model, taken)
         return count
@@ -89,15 +95,19 @@ class EncodeWeightsPass(CostedPass):
             return f"stays dense: weight {linear.weight.name} is {tensor.dtype}, kernels take FLOAT"
         if 0 in linear.out_in:
             return f"stays dense: weight {linear.weight.name} is empty"
-        for use in linear.weight.uses():
-            other = match_linear(use.node)
-            if not isinstance(other, Linear) or use.idx != 1:
-                return (
-                    f"stays dense: weight {linear.weight.name} is also used by {use.node.op_type}"
-                )
-            if other.transposed != linear.transposed:
-                return f"stays dense: weight {linear.weight.name} is used both ways around"
         return ""
+
+    def _store(self, model: ir.Model, linear: Linear, encoded: ir.TensorProtocol) -> None:
+        """Gives the layers that use the weight this way its encoding; others keep it dense."""
+        weight, users = linear.weight, _same_use(linear)
+        if len(users) == len(weight.uses()):
+            weight.const_value = encoded
+            return
+        own = add_constant(main_graph(weight), f"{weight.name}.encoded", encoded)
+        for user in users:
+            user.node.replace_input_with(1, own)
+        others = ", ".join(dict.fromkeys(use.node.op_type for use in weight.uses()))
+        self.remark(model, "note", linear.name, f"{weight.name} stays dense too, for {others}")
 
     def _decide(self, linear: Linear, target: Target) -> tuple[Decision, ir.TensorProtocol | None]:
         weight = linear.weight.const_value
@@ -123,6 +133,16 @@ class EncodeWeightsPass(CostedPass):
             name=name,
             precision=self.precision,
         )
+
+
+def _same_use(linear: Linear) -> list[Linear]:
+    """The layers that use the weight of `linear` the same way around, itself among them."""
+    others = (match_linear(use.node) for use in linear.weight.uses() if use.idx == 1)
+    return [
+        other
+        for other in others
+        if isinstance(other, Linear) and other.transposed == linear.transposed
+    ]
 
 
 def _dense_again(linear: Linear, weight: ir.TensorProtocol) -> ir.TensorProtocol | None:

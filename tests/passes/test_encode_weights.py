@@ -4,7 +4,16 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import scipy.sparse
-from support import blocky, butterfly_factor, evaluate, model, run_passes, said, unstructured
+from support import (
+    blocky,
+    butterfly_factor,
+    evaluate,
+    model,
+    op_types,
+    run_passes,
+    said,
+    unstructured,
+)
 
 from nfcompile.errors import UnsupportedModelError
 from nfcompile.ir.encoded_tensor import EncodedTensor
@@ -92,19 +101,51 @@ def test_a_shared_weight_is_encoded_once_and_decided_for_each_layer() -> None:
     assert [item.encoding for item in decisions(source)] == ["csr", "csr"]
 
 
+TIED = (
+    f"agraph (float[b,{N}] x, int64[b] i) => (float[b,{N}] y) {{ e = Gather(w, i)\n"
+    " h = Gemm<transB=1>(x, w)\n k = Gemm<transB=1>(h, w)\n y = Add(e, k) }"
+)
+
+
+def test_a_head_that_is_tied_to_an_embedding_is_encoded_and_the_embedding_stays_dense() -> None:
+    source = model(TIED, w=PATTERNS["csr"])
+    inputs = {"x": X, "i": np.array([3, 0, N - 1])}
+    before = evaluate(source, **inputs)[0]
+    assert run_passes(source, "encode-weights{threads=1}") == 1
+    gather, first, second, _ = source.graph
+    assert not isinstance(gather.inputs[0].const_value, EncodedTensor)
+    assert first.inputs[1] is second.inputs[1]
+    assert isinstance(first.inputs[1].const_value, EncodedTensor)
+    assert [item.encoding for item in decisions(source)] == ["csr", "csr"]
+    assert "w stays dense too, for Gather" in said(source, "note")[0]
+    np.testing.assert_allclose(evaluate(source, **inputs)[0], before, rtol=1e-4, atol=1e-5)
+    assert run_passes(source, "legalize-ort-cpu") == 1
+    np.testing.assert_allclose(evaluate(source, **inputs)[0], before, rtol=1e-4, atol=1e-5)
+
+
+def test_a_tied_weight_without_zeros_is_not_copied() -> None:
+    source = model(TIED, w=unstructured(RNG, (N, N), 1.0))
+    assert run_passes(source, "encode-weights{threads=1}") == 0
+    assert list(source.graph.initializers) == ["w"]
+
+
+def test_a_weight_that_is_used_both_ways_around_is_encoded_for_each() -> None:
+    text = (
+        f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
+        " { h = Gemm<transB=1>(x, w)\n y = MatMul(h, w) }"
+    )
+    source = model(text, w=PATTERNS["csr"])
+    before = evaluate(source, x=X)[0]
+    assert run_passes(source, "encode-weights{threads=1}") == 1
+    assert [item.encoding for item in decisions(source)] == ["csr", "csr"]
+    assert run_passes(source, "legalize-ort-cpu") == 1
+    assert not {"Gemm", "MatMul"} & set(op_types(source))
+    np.testing.assert_allclose(evaluate(source, x=X)[0], before, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (
-            f"agraph (float[b,{N}] x, int64[b] i) => (float[b,{N}] y) {{ e = Gather(w, i)\n"
-            " h = Gemm<transB=1>(x, w)\n y = Add(e, h) }",
-            "weight w is also used by Gather",
-        ),
-        (
-            f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
-            " { h = Gemm<transB=1>(x, w)\n y = MatMul(h, w) }",
-            "weight w is used both ways around",
-        ),
         (
             f"agraph (float[b,{N}] x, float[{N},{N}] w) => (float[b,{N}] y) {{ y = MatMul(x, w) }}",
             "weight w is also a graph input",
