@@ -1,13 +1,13 @@
 """The tensors of a model whose bytes lie in files, wherever in the model they are."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
 import onnx_ir as ir
 
-__all__ = ["Stored", "loaded", "stored_outside"]
+__all__ = ["Stored", "loaded", "release", "stored_outside"]
 
 
 class Stored(NamedTuple):
@@ -24,6 +24,13 @@ class Stored(NamedTuple):
     name: str
     place: Callable[[ir.TensorProtocol], None]
     is_weight: bool
+
+
+def release(tensor: ir.TensorProtocol) -> None:
+    """Lets go of the pages of a tensor that is mapped from a file; reading it maps them again."""
+    if isinstance(tensor, ir.ExternalTensor):
+        with suppress(BufferError):  # another constant is a view of it, such as a folded Transpose
+            tensor.release()
 
 
 def stored_outside(model: ir.Model) -> Iterator[Stored]:

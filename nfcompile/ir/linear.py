@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from nfcompile.ir.encoded_tensor import EncodedTensor
+from nfcompile.ir.external_tensors import release
 from nfcompile.sparse import CsrTensor
 
 __all__ = [
@@ -92,12 +93,6 @@ def csr_weight(linear: Linear) -> CsrTensor:
     csr = CsrTensor.from_dense(weight.numpy())
     release(weight)
     return csr.transposed() if linear.transposed else csr
-
-
-def release(tensor: ir.TensorProtocol) -> None:
-    """Lets go of the pages of a tensor that is mapped from a file; reading it maps them again."""
-    if isinstance(tensor, ir.ExternalTensor):
-        tensor.release()
 
 
 def is_row(shape: ir.ShapeProtocol | None, out_features: int) -> bool:
