@@ -18,8 +18,6 @@ __all__ = ["NETWORKS"]
 _DENSITY = 0.10
 _VOCABULARY = 30_522
 _TOKENS = 128
-_BATCH = 4
-"""Images that statistics of batch norms are taken from."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,8 @@ def _pruned(network: Any, blocksize: int, folder: Path) -> Network:
         settle(network.module, network.inputs["pixel_values"])
     path = folder / "model.onnx"
     write_onnx(network, path, dynamo=False)
-    network.module.model.set_attn_implementation("sdpa")  # the fastest that torch has
+    if hasattr(network.module.model.config, "num_attention_heads"):
+        network.module.model.set_attn_implementation("sdpa")  # the fastest that torch has
     torch.save(network.module, folder / "module.pt")
     return Network(path, path, path, module=folder / "module.pt")
 
