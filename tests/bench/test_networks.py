@@ -55,13 +55,13 @@ def test_every_engine_runs_the_file_and_agrees(name: str, tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("small")
 def test_every_layer_has_the_density_that_its_case_is_called_by(tmp_path: Path) -> None:
-    network = case("resnet50-block-16-0.10").build(tmp_path)
+    network = case("resnet50-unstructured-0.10").build(tmp_path)
     proto = onnx.load(network.graph)
     weights = {item.name: onnx.numpy_helper.to_array(item) for item in proto.graph.initializer}
     layers = [node.input[1] for node in proto.graph.node if node.op_type in ("Conv", "Gemm")]
     assert len(layers) == 1 + 2 * 4 + 1
-    stored = sum(np.count_nonzero(weights[name]) for name in layers)
-    assert 0.08 < stored / sum(weights[name].size for name in layers) < 0.15
+    densities = [np.mean(weights[name] != 0) for name in layers]
+    assert densities == pytest.approx([0.10] * len(layers), abs=0.002)
     shape = proto.graph.input[0].type.tensor_type.shape.dim
     assert shape[0].dim_param == "batch"
 
