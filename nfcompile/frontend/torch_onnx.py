@@ -15,6 +15,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 from torch.export.graph_signature import ConstantArgument, OutputKind, TensorArgument
 
 from nfcompile.errors import UnsupportedModelError
@@ -73,6 +74,8 @@ def to_onnx(
         ) from error
     assert translated is not None
     model = translated.model.clone()  # torch's own values overload !=, < and * to add nodes
+    # torch reads a shared weight anew for each layer: folded, each would have its own copy.
+    CommonSubexpressionEliminationPass()(model)
     clean(model, name, dimensions)
     return model
 
