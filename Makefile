@@ -15,6 +15,7 @@ TORCH := torch==2.13.0
 OLDEST := onnxruntime==1.17.3 numpy==1.26.4
 NATIVE := $(shell find nfcompile/csrc -type f 2>/dev/null)
 PARALLEL ?= 2
+SUITE ?= cpu
 
 .PHONY: help setup demo test lint bench bench-peers bench-suite topologies clean
 
@@ -72,7 +73,7 @@ $(PEERS_STAMP): Makefile
 bench-suite: $(STAMP)
 	@$(MAKE) bench-peers || echo "the peers are left out" >&2
 	@mkdir -p out
-	$(BIN)/nfcompile bench --suite cpu --json out/suite.json --output out/suite.md $(ARGS)
+	$(BIN)/nfcompile bench --suite $(SUITE) --json out/$(SUITE).json --output out/$(SUITE).md $(ARGS)
 
 topologies: $(STAMP)
 	$(BIN)/python benchmarks/topologies.py
