@@ -113,9 +113,7 @@ def pack_csr(
     precision: str = "float32",
     generate: bool = True,
 ) -> Product: ...
-def generate_csr(
-    values: _Floats, indices: _Integers, indptr: _Integers, in_features: int
-) -> bytes:
+def generate_csr(values: _Floats, indices: _Integers, indptr: _Integers, in_features: int) -> bytes:
     """The code that pack_csr generates for AVX-512, on any machine."""
 
 def pack_bsr(

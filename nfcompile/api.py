@@ -27,7 +27,8 @@ def compile(  # noqa: A001
     precision: str = "fp32",
     passes: str | None = None,
     weights: str | os.PathLike[str] | None = None,
-    input_shapes: Sequence[tuple[int, ...]] | None = None,
+    input_shapes: Sequence[tuple[int, ...] | str] | None = None,
+    dynamic_shapes: Any = None,
     rtol: float | None = None,
     atol: float | None = None,
     samples: int = 3,
@@ -52,7 +53,11 @@ def compile(  # noqa: A001
         passes: Pipeline text; the target's default if None.
         weights: State for a referenced module: `.safetensors` or a state_dict, the `.index.json` of
             several files, or a folder with one of these.
-        input_shapes: Shapes of random example inputs for a referenced module.
+        input_shapes: Shapes of random example inputs for a referenced module: tuples, or texts
+            such as `batch=2,tokens=128:int64`, where named dimensions may vary.
+        dynamic_shapes: The dimensions of a module's inputs that may vary, with their names, as
+            torch's exporters take them: `{"input_ids": {0: "batch", 1: "tokens"}}`. By default the
+            first of every input, and the second of integer matrices.
         rtol: Relative tolerance; by default 1e-4, and 2e-2 for 16-bit floats or precision bf16.
         atol: Absolute tolerance; by default 1e-5 of the output's largest element, or 2e-2 of it.
         samples: Number of inputs to verify on.
@@ -82,6 +87,7 @@ def compile(  # noqa: A001
         passes=passes,
         weights=None if weights is None else Path(weights),
         input_shapes=input_shapes,
+        dynamic_shapes=dynamic_shapes,
         tolerance=Tolerance(rtol, atol, min_agreement=min_agreement),
         sampling=Sampling(samples, seed, _arrays(data), batch),
         op_libraries=op_libraries,

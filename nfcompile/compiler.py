@@ -60,6 +60,7 @@ class Options:
         passes: Pipeline text; the target's default if None.
         weights: State for a referenced module, as for `nfcompile.frontend.weights.load_weights`.
         input_shapes: Shapes of random example inputs for a referenced module.
+        dynamic_shapes: The dimensions of a module's inputs that may vary.
         tolerance: How far outputs may differ.
         sampling: On what the result is verified.
         op_libraries: Libraries of the user's own operators, needed to run the model.
@@ -75,7 +76,8 @@ class Options:
     precision: str = "fp32"
     passes: str | None = None
     weights: Path | None = None
-    input_shapes: Sequence[tuple[int, ...]] | None = None
+    input_shapes: Sequence[tuple[int, ...] | str] | None = None
+    dynamic_shapes: Any = None
     tolerance: Tolerance = field(default_factory=Tolerance)
     sampling: Sampling = field(default_factory=Sampling)
     op_libraries: Sequence[str] = ()
@@ -145,7 +147,11 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
 
     options.progress("reading the model")
     source = load_source(
-        src, example_inputs, weights=options.weights, input_shapes=options.input_shapes
+        src,
+        example_inputs,
+        weights=options.weights,
+        input_shapes=options.input_shapes,
+        dynamic_shapes=options.dynamic_shapes,
     )
     model = source.model
     before = summarize(model)

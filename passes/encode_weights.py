@@ -5,9 +5,12 @@
 
 The pattern of the zeros gives the candidates, the cost model their times at the batch sizes that
 count, or a timer measures them. A sparse encoding is taken only if it is faster than dense at each
-of them: a layer must never get slower by being compiled.
+of them: a layer must never get slower by being compiled. What else reads the constant, such as the
+Gather of an embedding that a head is tied to, keeps it dense.
 """
 
+import dataclasses
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,11 +22,12 @@ from nfcompile.cost.costed_pass import CostedPass
 from nfcompile.cost.encoding import MAX_DENSITY, best_encoding
 from nfcompile.cost.linear import batches_of_layer
 from nfcompile.errors import InputError, UnsupportedModelError
-from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.convolution import Convolution
+from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.layer import Layer, find_layers, match_layer
 from nfcompile.ir.linear import Linear, csr_weight
 from nfcompile.ir.remarks import Decision, set_decisions
+from nfcompile.ir.rewrite import add_constant, main_graph
 from nfcompile.target import Target
 
 __all__ = ["EncodeWeightsPass"]
@@ -59,22 +63,25 @@ class EncodeWeightsPass(CostedPass):
         target = self.where()
         self._remark_unmatched(model)
         taken: list[Decision] = []
-        chosen: dict[ir.Value, Decision] = {}
+        chosen: dict[tuple[ir.Value, Hashable], Decision] = {}
         count = 0
         for layer in list(find_layers(model)):
-            if layer.weight in chosen:
-                taken.append(_named(chosen[layer.weight], layer))
+            key = layer.weight, _way(layer)
+            if key in chosen:
+                taken.append(_named(chosen[key], layer))
                 continue
             if reason := self._refusal(layer):
                 self.remark(model, "missed", layer.name, f"stays dense: {reason}")
                 continue
             decision, encoded = self._decide(layer, target)
             if encoded is not None:
-                layer.weight.const_value = encoded
+                self._store(model, layer, encoded)
+                decision = dataclasses.replace(decision, weight=str(layer.weight.name))
                 count += 1
             if decision.encoding == "dense":
                 self.remark(model, "missed", layer.name, f"stays dense: {decision.reason}")
-            chosen[layer.weight] = decision
+            for other in _same_use(layer):
+                chosen[other.weight, _way(other)] = decision
             taken.append(decision)
         set_decisions(model, taken)
         return count
@@ -94,13 +101,19 @@ class EncodeWeightsPass(CostedPass):
             return f"weight {name} is empty"
         if isinstance(layer, Convolution) and self.target == "portable":
             return "no standard operators are faster for a sparse convolution"
-        for use in layer.weight.uses():
-            other = match_layer(use.node)
-            if type(other) is not type(layer) or use.idx != 1:
-                return f"weight {name} is also used by {use.node.op_type}"
-            if _way_around(other) != _way_around(layer):
-                return f"weight {name} is used both ways around"
         return ""
+
+    def _store(self, model: ir.Model, layer: Layer, encoded: ir.TensorProtocol) -> None:
+        """Gives the layers that use the weight this way its encoding; others keep it dense."""
+        weight, users = layer.weight, _same_use(layer)
+        if len(users) == len(weight.uses()):
+            weight.const_value = encoded
+            return
+        own = add_constant(main_graph(weight), f"{weight.name}.encoded", encoded)
+        for user in users:
+            user.node.replace_input_with(1, own)
+        others = ", ".join(dict.fromkeys(use.node.op_type for use in weight.uses()))
+        self.remark(model, "note", layer.name, f"{weight.name} stays dense too, for {others}")
 
     def _decide(self, layer: Layer, target: Target) -> tuple[Decision, ir.TensorProtocol | None]:
         weight = layer.weight.const_value
@@ -131,9 +144,21 @@ class EncodeWeightsPass(CostedPass):
         )
 
 
-def _way_around(layer: Layer | str | None) -> object:
-    """What layers that share a weight must share, too."""
-    return layer.transposed if isinstance(layer, Linear) else getattr(layer, "group", None)
+def _way(layer: Layer) -> Hashable:
+    """What layers that share an encoding must share besides the weight."""
+    if isinstance(layer, Linear):
+        return "linear", layer.transposed
+    return "convolution", layer.group
+
+
+def _same_use(layer: Layer) -> list[Layer]:
+    """The layers that use the weight of `layer` the same way, itself among them."""
+    others = (match_layer(use.node) for use in layer.weight.uses() if use.idx == 1)
+    return [
+        other
+        for other in others
+        if isinstance(other, Linear | Convolution) and _way(other) == _way(layer)
+    ]
 
 
 def _dense_again(layer: Layer, weight: ir.TensorProtocol) -> ir.TensorProtocol | None:

@@ -13,8 +13,8 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.convolution import Convolution
+from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.layer import Layer, find_layers
 from nfcompile.ir.linear import Linear, constant, is_row
 from nfcompile.ir.pass_base import Pass

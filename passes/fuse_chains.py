@@ -5,12 +5,12 @@
     M2(M1(X); residual=R)              ->  SparseChain(X, R; M1, M2)
     C2(C1(X))                          ->  SparseConvChain(X; C1, C2)          convolutions
 
-A chain of products runs a few rows of the batch at a time through all its layers, so that activations stay in
-the cache, and transposes none of them in between: each product alone brings its input into the
-kernels' order and its output back. It runs after epilogues are fused, which leaves nothing between
-the products of a chain. Of convolutions, a few images at a time go through all layers. A chain of them
-ends where the images change their size: the larger ones take the more memory, and the number that
-fits the cache differs.
+A chain of products runs a few rows of the batch at a time through all its layers, so that
+activations stay in the cache, and transposes none of them in between: each product alone brings its
+input into the kernels' order and its output back. It runs after epilogues are fused, which leaves
+nothing between the products of a chain. Of convolutions, a few images at a time go through all
+layers; a chain of them ends where the images change their size, since the number of images that
+fits the cache does, too.
 """
 
 from collections.abc import Iterator

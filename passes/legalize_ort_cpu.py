@@ -16,8 +16,8 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
-from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.convolution import Convolution
+from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.layer import find_layers
 from nfcompile.ir.linear import Linear, constant, is_row
 from nfcompile.ir.pass_base import Pass
@@ -54,9 +54,7 @@ class LegalizeOrtCpuPass(Pass):
         return count
 
 
-def _add_components(
-    weight: ir.Value, tensor: EncodedTensor, alpha: float
-) -> list[ir.Value | None]:
+def _add_components(weight: ir.Value, tensor: EncodedTensor, alpha: float) -> list[ir.Value | None]:
     """The weight's arrays as initializers, in the order of the operator's inputs."""
     graph = main_graph(weight)
     encoding = tensor.encoding

@@ -21,7 +21,6 @@ from nfcompile.cli.options import (
     Threads,
     Weights,
     load_inputs,
-    shape_of,
 )
 from nfcompile.cli.output import (
     accuracy_line,
@@ -122,7 +121,7 @@ def compile_command(
             precision=precision,
             passes=passes,
             weights=weights,
-            input_shapes=[shape_of(text) for text in input_shape] if input_shape else None,
+            input_shapes=input_shape or None,
             tolerance=Tolerance(rtol, atol, min_agreement=min_agreement),
             sampling=Sampling(samples, seed, load_inputs(data), batch),
             op_libraries=op_library or (),

@@ -2,8 +2,8 @@
 
 Y[n, o, p] = sum_c,k W[o, c, k] X[n, c, p * strides + k * dilations - pads] + B[o]
 
-As a matrix W is (out, channels * window), with feature c * window + k. Groups make it block-diagonal:
-its rows of one group see that group's channels only.
+As a matrix W is (out, channels * window), with feature c * window + k. Groups make it
+block-diagonal: its rows of one group see that group's channels only.
 """
 
 import math
@@ -13,7 +13,8 @@ import numpy as np
 import onnx_ir as ir
 
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.linear import constant, release
+from nfcompile.ir.external_tensors import release
+from nfcompile.ir.linear import constant
 from nfcompile.sparse import CsrTensor, Encoding
 
 __all__ = ["Convolution", "match_convolution"]

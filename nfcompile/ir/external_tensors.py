@@ -1,7 +1,7 @@
 """The tensors of a model whose bytes lie in files, wherever in the model they are."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from nfcompile.errors import UnsupportedModelError
 
-__all__ = ["Stored", "check_bytes", "check_folder", "loaded", "stored_outside"]
+__all__ = ["Stored", "check_bytes", "check_folder", "loaded", "release", "stored_outside"]
 
 
 class Stored(NamedTuple):
@@ -29,6 +29,13 @@ class Stored(NamedTuple):
     place: Callable[[ir.TensorProtocol], None]
     is_weight: bool = False
     is_initializer: bool = False
+
+
+def release(tensor: ir.TensorProtocol) -> None:
+    """Lets go of the pages of a tensor that is mapped from a file; reading it maps them again."""
+    if isinstance(tensor, ir.ExternalTensor):
+        with suppress(BufferError):  # another constant is a view of it, such as a folded Transpose
+            tensor.release()
 
 
 def stored_outside(model: ir.Model) -> Iterator[Stored]:

@@ -231,7 +231,7 @@ def _chain(name: str, doc: str, y: str, lists: Sequence[tuple[str, str]]) -> OpS
         ("activations", OpSchema.AttrType.STRING,
          "As activation of the products, with commas between."),
         *((name, OpSchema.AttrType.INTS, text) for name, text in lists),
-        *((f"activation_{name}s", OpSchema.AttrType.FLOATS, f"As activation_{name} of the products.")
+        *((f"activation_{name}s", OpSchema.AttrType.FLOATS, f"As activation_{name} of products.")
           for name in ("alpha", "beta")),
     ]  # fmt: skip
     operands = OpSchema.FormalParameter(
@@ -285,7 +285,13 @@ CONV_CHAIN = _chain(
     (*_LAYER_LISTS, *_WINDOW_LISTS),
 )
 
-SCHEMAS: tuple[OpSchema, ...] = (*MATMULS.values(), *CONVS.values(), CHAIN, CONV_CHAIN, _CSR_TO_DENSE)
+SCHEMAS: tuple[OpSchema, ...] = (
+    *MATMULS.values(),
+    *CONVS.values(),
+    CHAIN,
+    CONV_CHAIN,
+    _CSR_TO_DENSE,
+)
 """Every operator of the domain."""
 
 
