@@ -15,6 +15,7 @@ TORCH := torch==2.13.0
 OLDEST := onnxruntime==1.17.3 numpy==1.26.4
 NATIVE := $(shell find nfcompile/csrc -type f 2>/dev/null)
 PARALLEL ?= 2
+SUITE ?= cpu
 
 .PHONY: help setup demo test lint bench bench-peers bench-suite backend-test topologies clean
 
@@ -29,7 +30,7 @@ $(STAMP): pyproject.toml Makefile $(NATIVE)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV): the first time takes some minutes"
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[torch,study,test,lint]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[torch,networks,study,test,lint]'
 	@touch $@
 
 $(OLDEST_ORT): Makefile | $(STAMP)
@@ -72,7 +73,7 @@ $(PEERS_STAMP): Makefile
 bench-suite: $(STAMP)
 	@$(MAKE) bench-peers || echo "the peers are left out" >&2
 	@mkdir -p out
-	$(BIN)/nfcompile bench --suite cpu --json out/suite.json --output out/suite.md $(ARGS)
+	$(BIN)/nfcompile bench --suite $(SUITE) --json out/$(SUITE).json --output out/$(SUITE).md $(ARGS)
 
 backend-test: $(STAMP)
 	$(BIN)/python benchmarks/backend_test.py $(ARGS)

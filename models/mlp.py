@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nfcompile.errors import InputError
+from nfcompile.models.pruning import largest_blocks
 
 __all__ = ["Example", "block_mlp", "mlp", "unstructured_mlp"]
 
@@ -42,24 +43,13 @@ def mlp(
     for columns, rows in pairwise(widths):
         linear = nn.Linear(columns, rows)
         weight = torch.randn((rows, columns), generator=generator)
-        weight *= _largest(weight, density, block or 1)
+        weight *= largest_blocks(weight, density, (block or 1, block or 1))
         keeps_scale = (2 / columns / weight.square().mean()).sqrt()
         with torch.no_grad():
             linear.weight.copy_(weight * keeps_scale)
             linear.bias.copy_(0.1 * torch.randn(rows, generator=generator))
         layers += [linear, nn.ReLU()]
     return nn.Sequential(*layers)
-
-
-def _largest(weight: Tensor, density: float, block: int) -> Tensor:
-    """Ones where the blocks of largest norm are, zeros elsewhere."""
-    rows, columns = weight.shape
-    tiles = weight.view(rows // block, block, columns // block, block)
-    norms = tiles.square().sum((1, 3))
-    kept = max(1, round(density * norms.numel()))
-    mask = torch.zeros(norms.numel())
-    mask[norms.flatten().topk(kept).indices] = 1
-    return mask.view(norms.shape).repeat_interleave(block, 0).repeat_interleave(block, 1)
 
 
 def block_mlp() -> Example:

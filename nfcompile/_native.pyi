@@ -26,6 +26,9 @@ class Product:
     def out_features(self) -> int: ...
     @property
     def description(self) -> str: ...
+    @property
+    def generated(self) -> bool:
+        """Whether code was generated for the weights."""
     def workers(self, batch: int, *, threads: int = 1) -> int: ...
     def run(
         self,
@@ -79,6 +82,22 @@ class Chain:
     def run(
         self, inputs: list[_Floats], y: _Floats, *, threads: int = 1, form: str = "auto"
     ) -> None: ...
+    def convolve(
+        self,
+        inputs: list[_Floats],
+        y: _Floats,
+        *,
+        kernel_shape: list[int],
+        strides: list[int],
+        dilations: list[int],
+        pads: list[int],
+        threads: int = 1,
+    ) -> None:
+        """Runs on images (n, channels, height, width), whose windows are the first layer's x.
+
+        Features are (channel, row, column) of the window, in this order; other inputs and y have
+        shape (n, features, height, width) of the result.
+        """
 
 def isas() -> list[str]: ...
 def test_isas() -> list[str]: ...
@@ -92,7 +111,11 @@ def pack_csr(
     *,
     isa: str = "",
     precision: str = "float32",
+    generate: bool = True,
 ) -> Product: ...
+def generate_csr(values: _Floats, indices: _Integers, indptr: _Integers, in_features: int) -> bytes:
+    """The code that pack_csr generates for AVX-512, on any machine."""
+
 def pack_bsr(
     values: _Floats,
     indices: _Integers,

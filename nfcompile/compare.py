@@ -5,12 +5,14 @@ and infinities equal themselves. Integers, booleans and strings must be equal. S
 are compared item by item; an optional without a value equals only another.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from nfcompile.agreement import Accuracy, accuracy, same_top1
 from nfcompile.errors import InputError
 
 __all__ = [
@@ -43,16 +45,21 @@ class Tolerance:
             far beyond the rest, as masks leave in logits, do not set the scale. For 16-bit floats
             2e-2 of it.
         half: Whether the model computes in 16-bit floats although its outputs are wider.
+        min_agreement: Least share of answers (see `nfcompile.agreement`) that must be the same, in
+            each output that has answers.
 
     Raises:
-        InputError: If one is negative or not a number.
+        InputError: If one is negative or not a number, or the share is above 1.
     """
 
     rtol: float | None = None
     atol: float | None = None
     half: bool = False
+    min_agreement: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.min_agreement <= 1:
+            raise InputError(f"min-agreement must be from 0 to 1, got {self.min_agreement}")
         for name, value in (("rtol", self.rtol), ("atol", self.atol)):
             if value is not None and not value >= 0:
                 raise InputError(f"{name} must be at least 0, got {value}")
@@ -86,23 +93,38 @@ class OutputError:
         max_abs: Largest |got - ref|.
         max_rel: Largest |got - ref| / |ref| among elements that are not tiny.
         max_of_largest: Largest |got - ref| over the largest |ref| of its sample.
+        rms: Root of the mean square of got - ref.
+        rms_of_rms: The same over the root mean square of ref.
         mismatched: Elements out of bounds.
         size: Elements compared.
         constant: Whether the reference was the same everywhere, so that agreement means little.
+        agreed: Answers that are the same, see `nfcompile.agreement`.
+        answers: Answers in all.
+        min_agreement: Least share of them that must be the same.
     """
 
     name: str
     max_abs: float
     max_rel: float
     max_of_largest: float
+    rms: float
+    rms_of_rms: float
     mismatched: int
     size: int
     constant: bool
+    agreed: int
+    answers: int
+    min_agreement: float = 0.0
+
+    @property
+    def agrees(self) -> bool:
+        """Whether enough answers are the same."""
+        return self.agreed >= self.min_agreement * self.answers
 
     @property
     def passed(self) -> bool:
-        """Whether every element is within bounds."""
-        return self.mismatched == 0
+        """Whether every element is within bounds, and enough answers are the same."""
+        return self.mismatched == 0 and self.agrees
 
 
 @dataclass(frozen=True)
@@ -111,13 +133,15 @@ class VerifyReport:
 
     Attributes:
         outputs: One entry per output.
-        samples: Number of inputs compared on.
+        samples: Number of inputs compared on: calls of the models.
         notes: What limits the comparison, in words.
+        accuracy: Right answers before and after, if there were labels.
     """
 
     outputs: tuple[OutputError, ...]
     samples: int
     notes: tuple[str, ...] = ()
+    accuracy: Accuracy | None = None
 
     @property
     def passed(self) -> bool:
@@ -128,8 +152,19 @@ class VerifyReport:
         return self.passed
 
 
+class _Pair(NamedTuple):
+    """Two arrays to compare; `answers` unless they only tell how others are put together."""
+
+    right: np.ndarray
+    got: np.ndarray | None
+    answers: bool = False
+
+
 def compare(
-    references: Sequence[Arrays], results: Sequence[Arrays], tolerance: Tolerance
+    references: Sequence[Arrays],
+    results: Sequence[Arrays],
+    tolerance: Tolerance,
+    labels: Sequence[np.ndarray] | None = None,
 ) -> VerifyReport:
     """Compares outputs sample by sample.
 
@@ -137,6 +172,7 @@ def compare(
         references: Per sample, the outputs by name that are right.
         results: Per sample, the outputs to check.
         tolerance: How far they may differ.
+        labels: Per sample, the right classes, if they are known.
 
     Raises:
         InputError: If there is nothing to compare.
@@ -161,7 +197,12 @@ def compare(
         for item in outputs
         if item.constant
     )
-    return VerifyReport(outputs, len(references), notes)
+    right = None
+    if labels is not None and all(np.isfinite(item.max_abs) for item in outputs):
+        right = accuracy(references, results, labels)
+        if right is None:
+            notes += (f"no output has a class for each label of shape {list(labels[0].shape)}",)
+    return VerifyReport(outputs, len(references), notes, right)
 
 
 def moved_by_optimizer(report: VerifyReport) -> str:
@@ -170,7 +211,7 @@ def moved_by_optimizer(report: VerifyReport) -> str:
     Args:
         report: The comparison with the original as it is written.
     """
-    worst = max(report.outputs, key=lambda item: item.mismatched)
+    worst = max(report.outputs, key=lambda item: (item.mismatched, not item.agrees))
     return (
         "agrees with the original as ONNX Runtime optimizes it; those optimizations alone move "
         f"output {worst.name} by up to {worst.max_abs:.3g}"
@@ -195,26 +236,26 @@ def sample_sizes(samples: int) -> list[int]:
     return [sizes[index % len(sizes)] for index in range(samples)]
 
 
-def _paired(right: Any, got: Any) -> list[tuple[np.ndarray, np.ndarray | None]]:
+def _paired(right: Any, got: Any) -> list[_Pair]:
     """The arrays inside two values of any ONNX type; None where one has something else there."""
     if isinstance(right, Mapping):
         keys = np.asarray(list(right))
         same = isinstance(got, Mapping)
-        pair = (keys, np.asarray(list(got)) if same else None)
+        pair = _Pair(keys, np.asarray(list(got)) if same else None)
         return [pair, *_paired(list(right.values()), list(got.values()) if same else None)]
     if isinstance(right, list):
-        count = (np.asarray(len(right)), np.asarray(len(got)) if isinstance(got, list) else None)
+        count = np.asarray(len(got)) if isinstance(got, list) else None
         others = got if isinstance(got, list) and len(got) == len(right) else [None] * len(right)
-        return [count, *(pair for items in zip(right, others, strict=True)
-                         for pair in _paired(*items))]  # fmt: skip
+        items = [pair for both in zip(right, others, strict=True) for pair in _paired(*both)]
+        return [_Pair(np.asarray(len(right)), count), *items]
     if right is None:
-        return [(np.zeros(()), np.zeros(()) if got is None else None)]
+        return [_Pair(np.zeros(()), np.zeros(()) if got is None else None)]
     if got is None or isinstance(got, Mapping | list):
-        return [(np.asarray(right), None)]
+        return [_Pair(np.asarray(right), None)]
     right, got = np.asarray(right), np.asarray(got)
     if right.dtype.kind == got.dtype.kind == "c" and right.dtype == got.dtype:
-        return [(right.real, got.real), (right.imag, got.imag)]
-    return [(right, got)]
+        return [_Pair(right.real, got.real), _Pair(right.imag, got.imag)]
+    return [_Pair(right, got, answers=True)]
 
 
 def _says_little(reference: np.ndarray) -> bool:
@@ -224,37 +265,63 @@ def _says_little(reference: np.ndarray) -> bool:
     return reference.dtype.kind == "f" and not bool(np.isfinite(reference).any())
 
 
-def _output_error(
-    name: str, pairs: list[tuple[np.ndarray, np.ndarray | None]], tolerance: Tolerance
-) -> OutputError:
-    max_abs = max_rel = max_of_largest = 0.0
-    mismatched = size = 0
+def _output_error(name: str, pairs: Sequence[_Pair], tolerance: Tolerance) -> OutputError:
+    max_abs = max_rel = max_of_largest = squares = error_squares = 0.0
+    mismatched = size = agreed = answers = 0
     constant = True
-    for right, got in pairs:
-        reference = np.asarray(right)
+    for pair in pairs:
+        reference, got = pair.right, pair.got
         size += reference.size
         constant &= _says_little(reference)
         if got is None or got.shape != reference.shape or got.dtype != reference.dtype:
             mismatched += max(reference.size, 1)
-            max_abs = max_rel = max_of_largest = float("inf")
+            max_abs = max_rel = max_of_largest = error_squares = float("inf")
             continue
+        if pair.answers:
+            same, all_ = same_top1(reference, got)
+            agreed, answers = agreed + same, answers + all_
         if reference.dtype.kind not in "fV":
             mismatched += int(np.count_nonzero(reference != got))
             continue
         bounds = tolerance.bounds(reference)
         ref, out = reference.astype(np.float64), np.asarray(got).astype(np.float64)
-        same = (ref == out) | (np.isnan(ref) & np.isnan(out))
-        with np.errstate(invalid="ignore"):
-            error = np.where(same, 0.0, np.abs(out - ref))
-        error = np.where(np.isnan(error), np.inf, error)
+        error = _error(ref, out)
         mismatched += int(np.count_nonzero(error > bounds))
         max_abs = max(max_abs, float(error.max(initial=0.0)))
-        largest = float(np.abs(ref[np.isfinite(ref)]).max(initial=0.0))
+        magnitude = np.abs(ref[np.isfinite(ref)])
+        squares += float(magnitude @ magnitude)
+        error_squares += float(error.reshape(-1) @ error.reshape(-1))
+        largest = float(magnitude.max(initial=0.0))
         if largest > 0:
             max_of_largest = max(max_of_largest, float(error.max(initial=0.0)) / largest)
         floor = 1e-3 * largest
         large = np.isfinite(ref) & (np.abs(ref) > floor)
         max_rel = max(max_rel, float((error[large] / np.abs(ref[large])).max(initial=0.0)))
     return OutputError(
-        name, max_abs, max_rel, max_of_largest, mismatched, size, constant and size > 1
+        name=name,
+        max_abs=max_abs,
+        max_rel=max_rel,
+        max_of_largest=max_of_largest,
+        rms=math.sqrt(error_squares / max(size, 1)),
+        rms_of_rms=_root_ratio(error_squares, squares),
+        mismatched=mismatched,
+        size=size,
+        constant=constant and size > 1,
+        agreed=agreed,
+        answers=answers,
+        min_agreement=tolerance.min_agreement,
     )
+
+
+def _error(ref: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """|out - ref|; 0 for the same NaN or infinity, infinite where only one is such."""
+    same = (ref == out) | (np.isnan(ref) & np.isnan(out))
+    with np.errstate(invalid="ignore"):
+        error = np.where(same, 0.0, np.abs(out - ref))
+    return np.where(np.isnan(error), np.inf, error)
+
+
+def _root_ratio(above: float, below: float) -> float:
+    if not below:
+        return float("inf") if above else 0.0
+    return math.sqrt(above / below)

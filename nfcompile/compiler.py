@@ -8,24 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
-from nfcompile.compare import (
-    Tolerance,
-    VerifyReport,
-    check_sampling,
-    compare,
-    moved_by_optimizer,
-    sample_sizes,
-)
+from nfcompile.compare import Tolerance, VerifyReport
 from nfcompile.cost.costed_pass import CostedPass
-from nfcompile.errors import (
-    InputError,
-    NfcompileError,
-    UnsupportedModelError,
-    VerificationError,
-)
+from nfcompile.errors import InputError, UnsupportedModelError, VerificationError
 from nfcompile.frontend.dispatch import load_source
 from nfcompile.frontend.onnx_file import MIN_OPSET, opset
 from nfcompile.ir.chain import computes_in_bf16
@@ -43,11 +30,11 @@ from nfcompile.ir.remarks import (
     write_metadata,
 )
 from nfcompile.ir.schemas import DOMAIN, register_schemas
-from nfcompile.ir.source import Arrays, Source
+from nfcompile.ir.source import Source
 from nfcompile.ir.summary import Summary, summarize
 from nfcompile.passes import PASSES, default_pipeline
 from nfcompile.runtime.reference import Reference
-from nfcompile.runtime.sampling import check_inputs, sample_inputs
+from nfcompile.runtime.trials import Sampling, run_original
 from nfcompile.target import Target
 from nfcompile.tuning import (
     TUNE_SECONDS,
@@ -73,11 +60,11 @@ class Options:
         threads: Threads per inference that costs are estimated for; all cores if None.
         precision: `fp32` or `bf16`: what sparse weights are stored as and computed in.
         passes: Pipeline text; the target's default if None.
-        weights: State for a referenced module: `.safetensors` or a state_dict.
+        weights: State for a referenced module, as for `nfcompile.frontend.weights.load_weights`.
         input_shapes: Shapes of random example inputs for a referenced module.
+        dynamic_shapes: The dimensions of a module's inputs that may vary.
         tolerance: How far outputs may differ.
-        samples: Number of inputs to verify on.
-        seed: Seed of random inputs.
+        sampling: On what the result is verified.
         op_libraries: Libraries of the user's own operators, needed to run the model.
         tune: Whether layers are measured on this machine instead of estimated.
         tune_seconds: Seconds that measuring may take; 60 if None.
@@ -91,10 +78,10 @@ class Options:
     precision: str = "fp32"
     passes: str | None = None
     weights: Path | None = None
-    input_shapes: Sequence[tuple[int, ...]] | None = None
+    input_shapes: Sequence[tuple[int, ...] | str] | None = None
+    dynamic_shapes: Any = None
     tolerance: Tolerance = field(default_factory=Tolerance)
-    samples: int = 3
-    seed: int = 0
+    sampling: Sampling = field(default_factory=Sampling)
     op_libraries: Sequence[str] = ()
     tune: bool = False
     tune_seconds: float | None = None
@@ -152,7 +139,6 @@ _STAGED = "compiled.onnx"
 def compile_model(src: Any, example_inputs: Any = None, options: Options | None = None) -> Compiled:
     """Compiles `src` and verifies the result against it. See `nfcompile.compile`."""
     options = options or Options()
-    check_sampling(options.samples, options.seed)
     register_schemas()
     target = Target.host(options.target, options.threads, options.precision)
     text = options.passes
@@ -163,7 +149,11 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
 
     options.progress("reading the model")
     source = load_source(
-        src, example_inputs, weights=options.weights, input_shapes=options.input_shapes
+        src,
+        example_inputs,
+        weights=options.weights,
+        input_shapes=options.input_shapes,
+        dynamic_shapes=options.dynamic_shapes,
     )
     model = source.model
     before = summarize(model)
@@ -173,8 +163,8 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     staging = staging_folder()
     options.progress("running the original")
     reference = Reference(source, Path(staging.name), options.op_libraries)
-    expected = _run_original(source, reference, options)
-    for note in reference.notes:
+    trials = run_original(source, reference, options.sampling)
+    for note in (*reference.notes, *trials.notes):
         add_remark(model, Remark("compiler", "note", source.name, note))
 
     options.progress("compiling")
@@ -198,17 +188,10 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     staged = Path(staging.name) / _STAGED
     stage(model, staged)
     runner = reference.load_compiled(model, staged)
-    results = [runner.run(item) for item, _ in expected]
-    right = [reference.comparable(outputs) for _, outputs in expected]
     tolerance = dataclasses.replace(
         options.tolerance, half=computes_in_bf16(model) or has_half_floats(model)
     )
-    report = compare(right, results, tolerance)
-    if not report.passed and (optimized := reference.run_optimized([i for i, _ in expected])):
-        again = compare([reference.comparable(item) for item in optimized], results, tolerance)
-        if again.passed:
-            add_remark(model, Remark("compiler", "note", source.name, moved_by_optimizer(report)))
-            report = again
+    report = trials.compare(reference, runner, tolerance)
     if not report.passed:
         raise VerificationError(_failure(source, report))
     return Compiled(model, source, before, summarize(model), report, staging)
@@ -229,67 +212,6 @@ def _timed_by(tuner: Tuner | None, step: ir.passes.PassBase) -> ir.passes.PassBa
     if tuner is None or not isinstance(step, CostedPass):
         return step
     return dataclasses.replace(step, timer=tuner)
-
-
-def _run_original(
-    source: Source, reference: Reference, options: Options
-) -> list[tuple[Arrays, Arrays]]:
-    """Inputs that the original runs on, with its outputs."""
-    while True:
-        try:
-            pairs = [(item, reference.run(item)) for item in _inputs(source, reference, options)]
-            error = reference.error
-        except UnsupportedModelError as unsampled:
-            pairs, error = [], unsampled
-        expected: list[tuple[Arrays, Arrays]] = [
-            (item, outputs) for item, outputs in pairs if outputs is not None
-        ]
-        if expected:
-            return expected
-        if not reference.narrow():
-            raise error or NfcompileError(f"{source.name} does not run")
-
-
-def _inputs(source: Source, reference: Reference, options: Options) -> list[Arrays]:
-    """The user's example inputs first, then random ones where those can mean something."""
-    inputs: list[Arrays] = []
-    rng = np.random.default_rng(options.seed)
-    if source.example_inputs is not None:
-        check_inputs(source.model, source.example_inputs)
-        inputs.append(_completed(source.example_inputs, source.model, reference.model, rng))
-        if not all(
-            value.dtype is not None and value.dtype.is_floating_point()
-            for value in source.model.graph.inputs
-            if not value.is_initializer()
-        ):
-            return inputs  # random token ids mean nothing beside real ones
-    try:
-        for size in sample_sizes(options.samples - len(inputs)):
-            inputs.append(sample_inputs(reference.model, size, rng))
-    except UnsupportedModelError:
-        if not inputs:
-            raise
-    return inputs
-
-
-def _completed(
-    example: Arrays, original: ir.Model, model: ir.Model, rng: np.random.Generator
-) -> Arrays:
-    """Example inputs of `original`, with random ones for what `model` takes besides."""
-    lengths: dict[str, int] = {}
-    for value in original.graph.inputs:
-        given = example.get(str(value.name))
-        if isinstance(given, np.ndarray) and value.shape is not None:
-            lengths.update(zip(map(str, value.shape), given.shape, strict=True))
-    missing = []
-    for value in model.graph.inputs:
-        if value.name not in example and not value.is_initializer():
-            shape = value.shape
-            if shape is not None:
-                shape = ir.Shape([lengths.get(str(dim), dim) for dim in shape])
-            missing.append(ir.Value(name=value.name, type=value.type, shape=shape))
-    rest = ir.Model(ir.Graph(missing, [], nodes=[]), ir_version=model.ir_version)
-    return {**sample_inputs(rest, 1, rng), **example}
 
 
 def _compiled_for(model: ir.Model) -> str:
@@ -335,8 +257,14 @@ def _tell_what_stayed_encoded(model: ir.Model) -> None:
 
 
 def _failure(source: Source, report: VerifyReport) -> str:
-    worst = max(report.outputs, key=lambda item: item.mismatched)
-    return (
-        f"{source.name} compiled gives other results, so nothing was written: output {worst.name} "
+    worst = max(report.outputs, key=lambda item: (item.mismatched, not item.agrees))
+    difference = (
         f"differs in {worst.mismatched} of {worst.size} elements, by up to {worst.max_abs:.3g}"
+        if worst.mismatched
+        else f"gives the same answer in {worst.agreed} of {worst.answers} cases only, "
+        f"not in a share of {worst.min_agreement:g}"
+    )
+    return (
+        f"{source.name} compiled gives other results, so nothing was written: "
+        f"output {worst.name} {difference}"
     )

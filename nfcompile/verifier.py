@@ -1,52 +1,49 @@
-"""Verifies one model file against another: same inputs, outputs compared."""
+"""Verifies a model file against the original: same inputs, outputs compared."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
-from nfcompile.compare import (
-    Tolerance,
-    VerifyReport,
-    check_sampling,
-    compare,
-    moved_by_optimizer,
-    sample_sizes,
-)
-from nfcompile.errors import NfcompileError, VerificationError
+from nfcompile.compare import Tolerance, VerifyReport
+from nfcompile.errors import InputError, VerificationError
+from nfcompile.frontend.dispatch import load_source
 from nfcompile.frontend.onnx_file import read_model
+from nfcompile.ir.half_floats import has_half_floats
+from nfcompile.ir.publish import staging_folder
 from nfcompile.ir.remarks import is_narrow
-from nfcompile.runtime.ort import OrtEngine
-from nfcompile.runtime.sampling import check_inputs, sample_inputs
+from nfcompile.runtime.reference import Reference
+from nfcompile.runtime.trials import Sampling, run_original
 
 __all__ = ["verify_files"]
 
 
 def verify_files(
-    reference: Path,
+    original: Any,
     compiled: Path,
     *,
+    weights: Path | None = None,
+    input_shapes: Sequence[tuple[int, ...]] | None = None,
     tolerance: Tolerance | None = None,
-    samples: int = 3,
-    seed: int = 0,
-    inputs: Mapping[str, np.ndarray] | None = None,
+    sampling: Sampling | None = None,
+    inputs: Mapping[str, Any] | None = None,
     op_libraries: Sequence[str] = (),
 ) -> VerifyReport:
-    """Runs both models in ONNX Runtime on the same inputs and compares every output.
+    """Runs the original and a model on the same inputs and compares every output.
 
-    The reference runs as written, and if that does not agree as ONNX Runtime optimizes it, which
-    moves the results of quantized models by whole steps.
+    An original that ONNX Runtime runs does so as written, and where that does not agree as it is
+    optimized, which moves the results of quantized models by whole steps.
 
     Args:
-        reference: The model that is right.
-        compiled: The model to check.
+        original: The model that is right: whatever can be compiled, see `load_source`.
+        compiled: The `.onnx` file to check.
+        weights: State for an original that is a reference to code.
+        input_shapes: Shapes of random example inputs for one.
         tolerance: How far outputs may differ.
-        samples: Number of inputs.
-        seed: Seed of random inputs.
-        inputs: Inputs to use instead of random ones.
+        sampling: On what they are compared.
+        inputs: Inputs to compare on instead, by name.
         op_libraries: Libraries of the user's own operators.
 
     Raises:
@@ -54,46 +51,23 @@ def verify_files(
         UnsupportedModelError: If one is no model, or does not run.
         VerificationError: If the two have different inputs or outputs.
     """
-    check_sampling(samples, seed)
-    models = [read_model(path) for path in (reference, compiled)]
-    _same_signature(*models)
+    sampling = sampling or Sampling()
+    source = load_source(original, weights=weights, input_shapes=input_shapes)
+    model = read_model(compiled)
+    _same_signature(source.model, model)
     if inputs is not None:
-        check_inputs(models[0], inputs)
-    rng = np.random.default_rng(seed)
-    feeds: list[Mapping[str, Any]] = (
-        [inputs]
-        if inputs is not None
-        else [sample_inputs(models[0], size, rng) for size in sample_sizes(samples)]
-    )
-    engine = OrtEngine(op_libraries)
-    runner = engine.load_reference(reference)
-    expected: list[tuple[Mapping[str, Any], dict[str, np.ndarray]]] = []
-    failure: NfcompileError | None = None
-    for feed in feeds:
-        try:
-            expected.append((feed, runner.run(feed)))
-        except NfcompileError as error:  # sizes that the original itself does not take
-            failure = error
-    if not expected:
-        assert failure is not None
-        raise failure
-    results = _run(engine, compiled, expected)
-    tolerance = dataclasses.replace(tolerance or Tolerance(), half=any(map(is_narrow, models)))
-    report = compare([outputs for _, outputs in expected], results, tolerance)
-    if report.passed:
-        return report
-    again = compare(_run(engine, reference, expected), results, tolerance)
-    if not again.passed:
-        return report
-    return dataclasses.replace(again, notes=(*again.notes, moved_by_optimizer(report)))
-
-
-def _run(
-    engine: OrtEngine, path: Path, expected: Sequence[tuple[Mapping[str, Any], Any]]
-) -> list[dict[str, Any]]:
-    """Outputs of a model as ONNX Runtime optimizes it."""
-    runner = engine.load(path, threads=0)
-    return [runner.run(feed) for feed, _ in expected]
+        if sampling.data is not None:
+            raise InputError("give inputs for one call, or data of many samples, not both")
+        source = dataclasses.replace(source, example_inputs=inputs)
+        sampling = dataclasses.replace(sampling, samples=1)
+    half = any(map(is_narrow, (source.model, model))) or has_half_floats(source.model)
+    tolerance = dataclasses.replace(tolerance or Tolerance(), half=half)
+    with staging_folder() as folder:
+        reference = Reference(source, Path(folder), op_libraries)
+        trials = run_original(source, reference, sampling)
+        report = trials.compare(reference, reference.load_compiled(model, compiled), tolerance)
+    notes = (*reference.notes, *trials.notes, *report.notes)
+    return dataclasses.replace(report, notes=notes)
 
 
 def _same_signature(reference: ir.Model, compiled: ir.Model) -> None:

@@ -1,12 +1,16 @@
 """Chooses for each weight how its non-zeros are stored: dense, CSR, BSR or block-diagonal.
 
     MatMul(X, W)  ->  MatMul(X, W: encoding)        the node stays, the constant's encoding changes
+    Conv(X, W)    ->  Conv(X, W: encoding)          W as a matrix over the windows of X
 
 The pattern of the zeros gives the candidates, the cost model their times at the batch sizes that
 count, or a timer measures them. A sparse encoding is taken only if it is faster than dense at each
-of them: a layer must never get slower by being compiled.
+of them: a layer must never get slower by being compiled. What else reads the constant, such as the
+Gather of an embedding that a head is tied to, keeps it dense.
 """
 
+import dataclasses
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,11 +20,14 @@ import onnx_ir as ir
 from nfcompile.cost.choice import Choice
 from nfcompile.cost.costed_pass import CostedPass
 from nfcompile.cost.encoding import MAX_DENSITY, best_encoding
-from nfcompile.cost.linear import batches_of
+from nfcompile.cost.linear import batches_of_layer
 from nfcompile.errors import InputError, UnsupportedModelError
+from nfcompile.ir.convolution import Convolution
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear
+from nfcompile.ir.layer import Layer, find_layers, match_layer
+from nfcompile.ir.linear import Linear, csr_weight
 from nfcompile.ir.remarks import Decision, set_decisions
+from nfcompile.ir.rewrite import add_constant, main_graph
 from nfcompile.target import Target
 
 __all__ = ["EncodeWeightsPass"]
@@ -31,7 +38,7 @@ _KINDS = ("csr", "bsr", "block-diagonal")
 
 @dataclass(frozen=True)
 class EncodeWeightsPass(CostedPass):
-    """Replaces the constants of linear layers by encoded ones where that is faster.
+    """Replaces the constants of layers by encoded ones where that is faster.
 
     Attributes:
         target: Where the model will run: `ort-cpu` or `portable`.
@@ -56,89 +63,118 @@ class EncodeWeightsPass(CostedPass):
         target = self.where()
         self._remark_unmatched(model)
         taken: list[Decision] = []
-        chosen: dict[ir.Value, Decision] = {}
+        chosen: dict[tuple[ir.Value, Hashable], Decision] = {}
         count = 0
-        for linear in list(find_linears(model)):
-            if linear.weight in chosen:
-                taken.append(_named(chosen[linear.weight], linear))
+        for layer in list(find_layers(model)):
+            key = layer.weight, _way(layer)
+            if key in chosen:
+                taken.append(_named(chosen[key], layer))
                 continue
-            if reason := self._refusal(linear):
-                self.remark(model, "missed", linear.name, reason)
+            if reason := self._refusal(layer):
+                self.remark(model, "missed", layer.name, f"stays dense: {reason}")
                 continue
-            decision, encoded = self._decide(linear, target)
+            decision, encoded = self._decide(layer, target)
             if encoded is not None:
-                linear.weight.const_value = encoded
+                self._store(model, layer, encoded)
+                decision = dataclasses.replace(decision, weight=str(layer.weight.name))
                 count += 1
             if decision.encoding == "dense":
-                self.remark(model, "missed", linear.name, f"stays dense: {decision.reason}")
-            chosen[linear.weight] = decision
+                self.remark(model, "missed", layer.name, f"stays dense: {decision.reason}")
+            for other in _same_use(layer):
+                chosen[other.weight, _way(other)] = decision
             taken.append(decision)
         set_decisions(model, taken)
         return count
 
     def _remark_unmatched(self, model: ir.Model) -> None:
         for node in ir.traversal.RecursiveGraphIterator(model.graph):
-            reason = match_linear(node)
+            reason = match_layer(node)
             if isinstance(reason, str):
                 self.remark(model, "missed", node.name, reason)
 
-    def _refusal(self, linear: Linear) -> str:
-        tensor = linear.weight.const_value
+    def _refusal(self, layer: Layer) -> str:
+        tensor, name = layer.weight.const_value, layer.weight.name
         assert tensor is not None
         if tensor.dtype != ir.DataType.FLOAT:
-            return f"stays dense: weight {linear.weight.name} is {tensor.dtype}, kernels take FLOAT"
-        if 0 in linear.out_in:
-            return f"stays dense: weight {linear.weight.name} is empty"
-        for use in linear.weight.uses():
-            other = match_linear(use.node)
-            if not isinstance(other, Linear) or use.idx != 1:
-                return (
-                    f"stays dense: weight {linear.weight.name} is also used by {use.node.op_type}"
-                )
-            if other.transposed != linear.transposed:
-                return f"stays dense: weight {linear.weight.name} is used both ways around"
+            return f"weight {name} is {tensor.dtype}, kernels take FLOAT"
+        if 0 in layer.out_in:
+            return f"weight {name} is empty"
+        if isinstance(layer, Convolution) and self.target == "portable":
+            return "no standard operators are faster for a sparse convolution"
         return ""
 
-    def _decide(self, linear: Linear, target: Target) -> tuple[Decision, ir.TensorProtocol | None]:
-        weight = linear.weight.const_value
+    def _store(self, model: ir.Model, layer: Layer, encoded: ir.TensorProtocol) -> None:
+        """Gives the layers that use the weight this way its encoding; others keep it dense."""
+        weight, users = layer.weight, _same_use(layer)
+        if len(users) == len(weight.uses()):
+            weight.const_value = encoded
+            return
+        own = add_constant(main_graph(weight), f"{weight.name}.encoded", encoded)
+        for user in users:
+            user.node.replace_input_with(1, own)
+        others = ", ".join(dict.fromkeys(use.node.op_type for use in weight.uses()))
+        self.remark(model, "note", layer.name, f"{weight.name} stays dense too, for {others}")
+
+    def _decide(self, layer: Layer, target: Target) -> tuple[Decision, ir.TensorProtocol | None]:
+        weight = layer.weight.const_value
         assert weight is not None
-        nonzeros = _count_nonzeros(linear, weight)
+        nonzeros = _count_nonzeros(layer, weight)
         choice = best_encoding(
-            linear.out_in,
+            layer.dense_shape if isinstance(layer, Convolution) else layer.out_in,
             nonzeros,
-            lambda: csr_weight(linear),
-            batches_of(linear.x),
+            layer.csr if isinstance(layer, Convolution) else lambda: csr_weight(layer),
+            batches_of_layer(layer),
             target,
             max_density=self.max_density,
             force=self.force,
-            timer=self.timer,
+            # What a timer runs are products over rows.
+            timer=None if isinstance(layer, Convolution) else self.timer,
         )
-        decision = _decision(linear, nonzeros, choice)
+        decision = _decision(layer, nonzeros, choice)
         if choice.candidate.make is None:
-            return decision, _dense_again(linear, weight)
-        name = linear.weight.name
+            return decision, _dense_again(layer, weight)
+        encoding = choice.candidate.make()
+        if isinstance(layer, Convolution):
+            return decision, layer.encoded(encoding, self.precision)
         return decision, EncodedTensor(
-            choice.candidate.make(),
-            transposed=linear.transposed,
-            name=name,
+            encoding,
+            transposed=layer.transposed,
+            name=layer.weight.name,
             precision=self.precision,
         )
 
 
-def _dense_again(linear: Linear, weight: ir.TensorProtocol) -> ir.TensorProtocol | None:
+def _way(layer: Layer) -> Hashable:
+    """What layers that share an encoding must share besides the weight."""
+    if isinstance(layer, Linear):
+        return "linear", layer.transposed
+    return "convolution", layer.group
+
+
+def _same_use(layer: Layer) -> list[Layer]:
+    """The layers that use the weight of `layer` the same way, itself among them."""
+    others = (match_layer(use.node) for use in layer.weight.uses() if use.idx == 1)
+    return [
+        other
+        for other in others
+        if isinstance(other, Linear | Convolution) and _way(other) == _way(layer)
+    ]
+
+
+def _dense_again(layer: Layer, weight: ir.TensorProtocol) -> ir.TensorProtocol | None:
     """A dense constant for a weight that came by its non-zeros; None if it is dense already."""
     if not isinstance(weight, EncodedTensor):
         return None
     if weight.nbytes > _MAX_DENSE_BYTES:
-        rows, columns = linear.out_in
+        rows, columns = layer.out_in
         raise UnsupportedModelError(
-            f"weight {linear.weight.name} of {rows}x{columns} would take {weight.nbytes >> 30} GiB "
+            f"weight {layer.weight.name} of {rows}x{columns} would take {weight.nbytes >> 30} GiB "
             "stored dense, and this target has no sparse form for it: use target ort-cpu"
         )
-    return ir.Tensor(weight.numpy(), name=linear.weight.name)
+    return ir.Tensor(weight.numpy(), name=layer.weight.name)
 
 
-def _count_nonzeros(linear: Linear, weight: ir.TensorProtocol) -> int:
+def _count_nonzeros(layer: Layer, weight: ir.TensorProtocol) -> int:
     if isinstance(weight, EncodedTensor):
         values = weight.encoding.components()["values"]
     else:
@@ -146,18 +182,19 @@ def _count_nonzeros(linear: Linear, weight: ir.TensorProtocol) -> int:
     if not np.isfinite(values).all():
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise UnsupportedModelError(
-            f"weight {linear.weight.name} must be finite, got {values[at]} at {list(at)}: "
+            f"weight {layer.weight.name} must be finite, got {values[at]} at {list(at)}: "
             "the checkpoint is damaged or training diverged"
         )
     return int(np.count_nonzero(values))
 
 
-def _decision(linear: Linear, nonzeros: int, choice: Choice) -> Decision:
+def _decision(layer: Layer, nonzeros: int, choice: Choice) -> Decision:
     chosen = choice.candidate
-    size = chosen.shape[0] * chosen.shape[1]
+    assert layer.weight.const_value is not None
+    size = layer.weight.const_value.size
     return Decision(
-        layer=linear.name,
-        weight=linear.weight.name or "",
+        layer=layer.name,
+        weight=layer.weight.name or "",
         shape=chosen.shape,
         density=round(nonzeros / size, 6),
         pattern=choice.pattern,
@@ -166,11 +203,11 @@ def _decision(linear: Linear, nonzeros: int, choice: Choice) -> Decision:
         bytes_encoded=chosen.nbytes,
         estimates_us=choice.estimates_us,
         reason=choice.reason,
-        batches=batches_of(linear.x),
+        batches=batches_of_layer(layer),
         measured_us=choice.measured_us,
     )
 
 
-def _named(decision: Decision, linear: Linear) -> Decision:
+def _named(decision: Decision, layer: Layer) -> Decision:
     """The same decision for another layer that shares the weight."""
-    return Decision(**{**decision.__dict__, "layer": linear.name})
+    return Decision(**{**decision.__dict__, "layer": layer.name})

@@ -1,6 +1,7 @@
-"""Folds an inference batch normalization into the linear layer before it.
+"""Folds an inference batch normalization into the layer before it.
 
-    BatchNormalization(X W^T + b)  =  X (diag(s) W)^T + s o (b - mean) + shift
+    BatchNormalization(X W^T + b)        =  X (diag(s) W)^T + s o (b - mean) + shift
+    BatchNormalization(Conv(X, W) + b)   =  Conv(X, diag(s) W) + s o (b - mean) + shift
     s = scale / sqrt(var + eps)
 
 It scales rows, so every zero stays a zero, and the layer's epilogue is free for what follows.
@@ -12,8 +13,10 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
+from nfcompile.ir.convolution import Convolution
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.linear import Linear, constant, find_linears, is_row
+from nfcompile.ir.layer import Layer, find_layers
+from nfcompile.ir.linear import Linear, constant, is_row
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import add_constant, main_graph, replace_node, single_use
 from nfcompile.sparse import CsrTensor
@@ -28,20 +31,20 @@ class FoldBatchNormPass(Pass):
     name: ClassVar[str] = "fold-batch-norm"
 
     def run(self, model: ir.Model) -> int:
-        """Folds every batch normalization that directly follows a linear layer."""
+        """Folds every batch normalization that directly follows a layer."""
         count = 0
-        for linear in list(find_linears(model)):
-            chain = _chain(linear)
+        for layer in list(find_layers(model)):
+            chain = _chain(layer)
             if chain is None:
                 continue
-            if reason := _refusal(linear, chain):
-                self.remark(model, "missed", linear.name, reason)
+            if reason := _refusal(layer, chain):
+                self.remark(model, "missed", layer.name, reason)
                 continue
-            _fold(linear, chain)
+            _fold(layer, chain)
             self.remark(
                 model,
                 "applied",
-                linear.name,
+                layer.name,
                 f"folded {chain.norm.name or 'BatchNormalization'}",
             )
             count += 1
@@ -50,18 +53,19 @@ class FoldBatchNormPass(Pass):
 
 @dataclass(frozen=True)
 class _Chain:
-    """What follows a linear layer: maybe an Add of a constant, then the normalization."""
+    """What follows a layer: maybe an Add of a constant, then the normalization."""
 
     add: ir.Node | None
     bias: ir.Value | None
     norm: ir.Node
 
 
-def _chain(linear: Linear) -> _Chain | None:
-    follower = single_use(linear.node.outputs[0])
-    add, bias = None, linear.bias
-    if follower is not None and follower.op_type == "Add" and linear.bias is None:
-        others = [item for item in follower.inputs if item is not linear.node.outputs[0]]
+def _chain(layer: Layer) -> _Chain | None:
+    follower = single_use(layer.node.outputs[0])
+    add, bias = None, layer.bias
+    after_add = isinstance(layer, Linear) and layer.bias is None
+    if follower is not None and follower.op_type == "Add" and after_add:
+        others = [item for item in follower.inputs if item is not layer.node.outputs[0]]
         if len(others) == 1 and constant(others[0]) is not None:
             add, bias = follower, others[0]
             follower = single_use(add.outputs[0])
@@ -70,66 +74,71 @@ def _chain(linear: Linear) -> _Chain | None:
     return _Chain(add, bias, follower)
 
 
-def _refusal(linear: Linear, chain: _Chain) -> str:
+def _refusal(layer: Layer, chain: _Chain) -> str:
     norm = chain.norm
     if norm.attributes.get_int("training_mode", 0) or len(norm.outputs) > 1:
         return "its batch normalization is in training mode"
     if any(constant(item) is None for item in norm.inputs[1:]):
         return "the statistics of its batch normalization are not constant"
-    rank = linear.node.outputs[0].shape
-    if linear.node.op_type == "MatMul" and (rank is None or len(rank) != 2):
+    rank = layer.node.outputs[0].shape
+    if layer.node.op_type == "MatMul" and (rank is None or len(rank) != 2):
         return "batch normalization after a product of rank other than 2 is over another axis"
-    if len(linear.weight.uses()) > 1:
-        return f"weight {linear.weight.name} has other uses"
+    if len(layer.weight.uses()) > 1:
+        return f"weight {layer.weight.name} has other uses"
     if chain.bias is not None:
         tensor = constant(chain.bias)
-        if tensor is None or not (tensor.size == 1 or is_row(tensor.shape, linear.out_in[0])):
+        if tensor is None or not (tensor.size == 1 or is_row(tensor.shape, layer.out_in[0])):
             return "its bias is not a constant of one value per output"
         if len(tensor.shape) > 2:
             return "its bias raises the rank"
-    if linear.weight.dtype not in (ir.DataType.FLOAT, ir.DataType.DOUBLE):
-        return f"its weight is {linear.weight.dtype}"
+    if layer.weight.dtype not in (ir.DataType.FLOAT, ir.DataType.DOUBLE):
+        return f"its weight is {layer.weight.dtype}"
     return ""
 
 
-def _fold(linear: Linear, chain: _Chain) -> None:
+def _fold(layer: Layer, chain: _Chain) -> None:
     scale, shift, mean, variance = (
         _array(item).astype(np.float64) for item in chain.norm.inputs[1:5]
     )
     factor = scale / np.sqrt(variance + chain.norm.attributes.get_float("epsilon", 1e-5))
-    bias = np.zeros(linear.out_in[0]) if chain.bias is None else _array(chain.bias).reshape(-1)
-    bias = factor * (bias * (linear.beta if chain.add is None else 1.0) - mean) + shift
+    bias = np.zeros(layer.out_in[0]) if chain.bias is None else _array(chain.bias).reshape(-1)
+    beta = layer.beta if isinstance(layer, Linear) and chain.add is None else 1.0
+    bias = factor * (bias * beta - mean) + shift
 
-    graph = main_graph(linear.weight)
-    name = linear.weight.name or "weight"
-    weight = add_constant(graph, f"{name}.scaled", _scale_rows(linear, factor))
+    graph = main_graph(layer.weight)
+    name = layer.weight.name or "weight"
+    weight = add_constant(graph, f"{name}.scaled", _scale_rows(layer, factor))
     dtype = _array(chain.norm.inputs[1]).dtype
     bias_value = add_constant(graph, f"{name}.bias", bias.astype(dtype))
-    linear.node.replace_input_with(1, weight)
-    if linear.node.op_type == "Gemm":
-        linear.node.resize_inputs(3)
-        linear.node.replace_input_with(2, bias_value)
-        linear.node.attributes["beta"] = ir.AttrFloat32("beta", 1.0)
-    last = chain.add or linear.node
+    layer.node.replace_input_with(1, weight)
+    if layer.node.op_type != "MatMul":
+        layer.node.resize_inputs(3)
+        layer.node.replace_input_with(2, bias_value)
+    if layer.node.op_type == "Gemm":
+        layer.node.attributes["beta"] = ir.AttrFloat32("beta", 1.0)
+    last = chain.add or layer.node
     if chain.add is not None:
-        chain.add.replace_input_with(0, linear.node.outputs[0])
+        chain.add.replace_input_with(0, layer.node.outputs[0])
         chain.add.replace_input_with(1, bias_value)
-    if linear.node.op_type == "MatMul" and chain.add is None:
+    if layer.node.op_type == "MatMul" and chain.add is None:
         replace_node(chain.norm, ir.node("Add", [last.outputs[0], bias_value]))
     else:
         replace_node(chain.norm, ir.node("Identity", [last.outputs[0]]))
 
 
-def _scale_rows(linear: Linear, factor: np.ndarray) -> ir.TensorProtocol:
-    tensor = linear.weight.const_value
+def _scale_rows(layer: Layer, factor: np.ndarray) -> ir.TensorProtocol:
+    tensor = layer.weight.const_value
     assert tensor is not None
+    if isinstance(layer, Convolution):
+        weight = tensor.numpy()
+        return ir.Tensor((weight * factor[:, None, None, None]).astype(weight.dtype))
     if isinstance(tensor, EncodedTensor) and isinstance(tensor.encoding, CsrTensor):
         # Rows of the encoding are outputs unless the constant is used the other way around.
-        same_way = tensor.transposed == linear.transposed
+        same_way = tensor.transposed == layer.transposed
         csr = tensor.encoding if same_way else tensor.encoding.transposed()
-        return EncodedTensor(csr.scale_rows(factor), transposed=linear.transposed, name=None)
+        return EncodedTensor(csr.scale_rows(factor), transposed=layer.transposed, name=None)
     dense = tensor.numpy()
-    scaled = dense * (factor if linear.transposed else factor[:, None])
+    scaled = dense * (factor if layer.transposed else factor[:, None])
     return ir.Tensor(scaled.astype(dense.dtype))
 
 

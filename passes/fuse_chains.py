@@ -3,11 +3,14 @@
     M2(M1(X))                          ->  SparseChain(X; M1, M2)
     M3(M1(X); residual=M2(X))          ->  SparseChain(X; M1, M2, M3)
     M2(M1(X); residual=R)              ->  SparseChain(X, R; M1, M2)
+    C2(C1(X))                          ->  SparseConvChain(X; C1, C2)          convolutions
 
-A chain runs a few rows of the batch at a time through all its layers, so that activations stay in
-the cache, and transposes none of them in between: each product alone brings its input into the
-kernels' order and its output back. It runs after epilogues are fused, which leaves nothing between
-the products of a chain.
+A chain of products runs a few rows of the batch at a time through all its layers, so that
+activations stay in the cache, and transposes none of them in between: each product alone brings its
+input into the kernels' order and its output back. It runs after epilogues are fused, which leaves
+nothing between the products of a chain. Of convolutions, a few images at a time go through all
+layers; a chain of them ends where the images change their size, since the number of images that
+fits the cache does, too.
 """
 
 from collections.abc import Iterator
@@ -19,12 +22,19 @@ import onnx_ir as ir
 from nfcompile.ir.linear import constant
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import replace_node
-from nfcompile.ir.schemas import CHAIN, DOMAIN, MATMULS
+from nfcompile.ir.schemas import CHAIN, CONV_CHAIN, CONVS, DOMAIN, MATMULS
 
 __all__ = ["FuseChainsPass"]
 
-_KINDS = {schema.name: kind for kind, schema in MATMULS.items()}
-_SLOTS = {schema.name: [item.name for item in schema.inputs] for schema in MATMULS.values()}
+_CONVOLUTIONS = {schema.name for schema in CONVS.values()}
+_KINDS = {schema.name: kind for of in (MATMULS, CONVS) for kind, schema in of.items()}
+_SLOTS = {
+    schema.name: [item.name for item in schema.inputs]
+    for of in (MATMULS, CONVS)
+    for schema in of.values()
+}
+_WINDOW = {"kernel_shape": "kernel_shapes", "strides": "strides", "dilations": "dilations",
+           "pads": "pads"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ class FuseChainsPass(Pass):
                 inside = all(use.node in members for use in value.uses())
                 if not inside or value.is_graph_output() or node.graph is not last.graph:
                     continue
-                if _apart(node) or _precision(node) != _precision(last):
+                if _apart(node) or not _alike(node, last):
                     continue
                 members[node] = None
                 grown = True
@@ -88,6 +98,26 @@ class FuseChainsPass(Pass):
 
 def _is_product(node: ir.Node) -> bool:
     return node.domain == DOMAIN and node.op_type in _KINDS
+
+
+def _alike(node: ir.Node, last: ir.Node) -> bool:
+    """Whether two of our operators can be part of one chain."""
+    if _precision(node) != _precision(last) or _convolves(node) != _convolves(last):
+        return False
+    size = _size(node)
+    return not _convolves(node) or (size is not None and size == _size(last))
+
+
+def _convolves(node: ir.Node) -> bool:
+    return node.op_type in _CONVOLUTIONS
+
+
+def _size(node: ir.Node) -> tuple[object, ...] | None:
+    """Height and width of a result; None where they are not known."""
+    shape = node.outputs[0].shape
+    if shape is None or any(dim == ir.SymbolicDim(None) for dim in shape.dims[2:]):
+        return None
+    return tuple(shape.dims[2:])
 
 
 def _apart(node: ir.Node) -> str:
@@ -127,7 +157,8 @@ def _chain_node(chain: list[ir.Node]) -> ir.Node:
         slots.append(node.outputs[0])
     operands = [*slots[: builder.inputs], *builder.constants]
     name = f"{chain[0].name}..{chain[-1].name}"
-    return ir.node(CHAIN.name, operands, builder.attributes(), domain=DOMAIN, name=name)
+    kind = CONV_CHAIN if _convolves(chain[-1]) else CHAIN
+    return ir.node(kind.name, operands, builder.attributes(), domain=DOMAIN, name=name)
 
 
 @dataclass
@@ -165,6 +196,8 @@ class _Builder:
         }
         for name, entry in entries.items():
             self.lists.setdefault(name, []).append(entry)
+        for name, of_chain in _WINDOW.items() if _convolves(node) else ():
+            self.lists.setdefault(of_chain, []).extend(attributes.get_ints(name))
 
     def attributes(self) -> dict[str, Any]:
         return {

@@ -19,11 +19,15 @@ from nfcompile.ir.activations import match_activation
 from nfcompile.ir.linear import constant, is_row
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import add_constant, main_graph, single_use
-from nfcompile.ir.schemas import DOMAIN, MATMULS
+from nfcompile.ir.schemas import CONVS, DOMAIN, MATMULS
 
 __all__ = ["FuseEpiloguePass"]
 
-_SLOTS = {schema.name: [item.name for item in schema.inputs] for schema in MATMULS.values()}
+_SLOTS = {
+    schema.name: [item.name for item in schema.inputs]
+    for schema in (*MATMULS.values(), *CONVS.values())
+}
+_CONVOLUTIONS = {schema.name for schema in CONVS.values()}
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def _next_step(product: ir.Node, opset_imports: dict[str, int]) -> _Step | str:
     follower = single_use(value)
     if follower is None:
         names = {use.node.op_type for use in value.uses()}
-        return "its output has other uses" if "Add" in names else ""
+        return "its output has other uses" if "Add" in names and not has_activation else ""
     if follower.op_type != "Add" or follower.domain != "":
         return ""
     other = follower.inputs[1] if follower.inputs[0] is value else follower.inputs[0]
@@ -155,10 +159,17 @@ def _as_bias(product: ir.Node, value: ir.Value, other: ir.Value) -> ir.Value | N
         return None
     if value.shape is None or other.shape is None or len(other.shape) > len(value.shape):
         return None
+    tensor = constant(other)
+    if product.op_type in _CONVOLUTIONS:
+        # One value per channel: (1, out, 1, 1), and maybe without the first 1.
+        channels = ir.Shape(other.shape[-3:-2])
+        single = all(size == 1 for size in (*other.shape[:-3], *other.shape[-2:]))
+        if tensor is None or not single or not is_row(channels, value.shape[1]):
+            return None
+        return add_constant(main_graph(other), f"{other.name}.row", tensor.numpy().reshape(-1))
     out_features = value.shape[-1]
     if not isinstance(out_features, int) or not is_row(other.shape, out_features):
         return None
-    tensor = constant(other)
     if len(other.shape) == 1 or tensor is None:
         return other if len(other.shape) == 1 else None
     return add_constant(main_graph(other), f"{other.name}.row", tensor.numpy().reshape(-1))

@@ -4,6 +4,7 @@
     Gemm(X, W: BSR, C; alpha, beta)  ->  nfcompile.BsrMatMul(X, alpha * values, ..., bias=beta * C)
     MatMul(X, W: block-diagonal)     ->  nfcompile.BlockDiagonalMatMul(X, values, rows?, cols?)
     MatMul(X, W: CSR in bf16)        ->  nfcompile.CsrMatMul(X, bfloat16(values), indices, indptr)
+    Conv(X, W: CSR, B)               ->  nfcompile.CsrConv(X, values, indices, indptr, bias=B)
 
 Components are plain initializers: any tool can read the file, and ONNX Runtime loads nothing dense.
 """
@@ -15,11 +16,13 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
+from nfcompile.ir.convolution import Convolution
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.linear import Linear, constant, find_linears, is_row
+from nfcompile.ir.layer import find_layers
+from nfcompile.ir.linear import Linear, constant, is_row
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import add_constant, insert_before, main_graph, replace_node
-from nfcompile.ir.schemas import DOMAIN, MATMULS, VERSION
+from nfcompile.ir.schemas import CONVS, DOMAIN, MATMULS, VERSION
 from nfcompile.sparse import BlockDiagonalTensor, Encoding
 
 __all__ = ["LegalizeOrtCpuPass"]
@@ -35,23 +38,27 @@ class LegalizeOrtCpuPass(Pass):
         """Emits our operators and imports their domain."""
         components: dict[tuple[ir.Value, float], list[ir.Value | None]] = {}
         count = 0
-        for linear in list(find_linears(model)):
-            tensor = linear.weight.const_value
+        for layer in list(find_layers(model)):
+            tensor = layer.weight.const_value
             if not isinstance(tensor, EncodedTensor):
                 continue
-            key = (linear.weight, linear.alpha)
+            alpha = layer.alpha if isinstance(layer, Linear) else 1.0
+            key = (layer.weight, alpha)
             if key not in components:
-                components[key] = _add_components(linear, tensor)
-            _rewrite(linear, tensor.encoding, components[key])
+                components[key] = _add_components(layer.weight, tensor, alpha)
+            if isinstance(layer, Linear):
+                _rewrite_linear(layer, tensor.encoding, components[key])
+            else:
+                _rewrite_convolution(layer, tensor.encoding, components[key])
             count += 1
         if count:
             model.graph.opset_imports[DOMAIN] = VERSION
         return count
 
 
-def _add_components(linear: Linear, tensor: EncodedTensor) -> list[ir.Value | None]:
+def _add_components(weight: ir.Value, tensor: EncodedTensor, alpha: float) -> list[ir.Value | None]:
     """The weight's arrays as initializers, in the order of the operator's inputs."""
-    graph = main_graph(linear.weight)
+    graph = main_graph(weight)
     encoding = tensor.encoding
     arrays = encoding.components()
     values: list[ir.Value | None] = []
@@ -60,23 +67,38 @@ def _add_components(linear: Linear, tensor: EncodedTensor) -> list[ir.Value | No
         if array is None:
             values.append(None)
             continue
-        if formal.name == "values" and linear.alpha != 1.0:
-            array = (array * np.float32(linear.alpha)).astype(array.dtype)
+        if formal.name == "values" and alpha != 1.0:
+            array = (array * np.float32(alpha)).astype(array.dtype)
         if formal.name == "values" and tensor.precision == "bf16":
             array = array.astype(ml_dtypes.bfloat16)
-        values.append(add_constant(graph, f"{linear.weight.name}.{formal.name}", array))
+        values.append(add_constant(graph, f"{weight.name}.{formal.name}", array))
     return values
 
 
-def _rewrite(linear: Linear, encoding: Encoding, components: list[ir.Value | None]) -> None:
+def _attributes(encoding: Encoding) -> dict[str, Any]:
     out_features, in_features = encoding.shape
-    attributes: dict[str, Any] = {"in_features": in_features}
-    if isinstance(encoding, BlockDiagonalTensor):
-        attributes |= {
-            "out_features": out_features,
-            "row_stride": encoding.row_stride,
-            "col_stride": encoding.col_stride,
-        }
+    if not isinstance(encoding, BlockDiagonalTensor):
+        return {"in_features": in_features}
+    return {
+        "in_features": in_features,
+        "out_features": out_features,
+        "row_stride": encoding.row_stride,
+        "col_stride": encoding.col_stride,
+    }
+
+
+def _rewrite_convolution(
+    layer: Convolution, encoding: Encoding, components: list[ir.Value | None]
+) -> None:
+    inputs = [layer.x, *components] + ([layer.bias] if layer.bias is not None else [])
+    attributes = {**_attributes(encoding), **layer.window}
+    name = CONVS[encoding.kind].name
+    replace_node(layer.node, ir.node(name, inputs, attributes, domain=DOMAIN, name=layer.name))
+
+
+def _rewrite_linear(linear: Linear, encoding: Encoding, components: list[ir.Value | None]) -> None:
+    out_features = encoding.shape[0]
+    attributes = _attributes(encoding)
     bias, remainder = _split_bias(linear, out_features)
     inputs = [linear.x, *components] + ([bias] if bias is not None else [])
     node = ir.node(MATMULS[encoding.kind].name, inputs, attributes, domain=DOMAIN, name=linear.name)

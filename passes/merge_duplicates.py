@@ -24,7 +24,8 @@ from nfcompile.ir.affine import Affine, match_affine
 from nfcompile.ir.affine_rewrite import set_affine, set_features
 from nfcompile.ir.elementwise import Region, elementwise_region
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear, release
+from nfcompile.ir.external_tensors import release
+from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear
 from nfcompile.ir.rewrite import add_constant, main_graph, single_use, unique_name
 from nfcompile.sparse.duplicates import equal_rows, rows_differ
 from nfcompile.target import Target

@@ -1,76 +1,22 @@
-"""The cases of the CPU suite: networks as files for every engine, and inputs of any batch size."""
+"""The cases of the CPU suite: perceptrons, cascades, and what else is made of linear layers."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from nfcompile.errors import InputError, closest
+from nfcompile.bench.case import Case, Inputs, Network
 from nfcompile.ir.protobuf import write_model
 from nfcompile.models.chain import chain, feed_forward, unstructured_weight, weight_of
 
-__all__ = ["CASES", "Case", "Network", "pick_cases"]
-
-Inputs = dict[str, np.ndarray]
+__all__ = ["CASES"]
 
 _WIDTH = 2048
 _TOKENS = 128
 _DENSE_LIMIT = 4096
 """A Graph Challenge network of this width would take 8 GB densely."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """A case as files and objects.
-
-    Attributes:
-        graph: `.onnx` file with the weights by their non-zeros where they are wide: what engines
-            with sparse matrices read.
-        dense: `.onnx` file of standard operators with dense weights, cascades multiplied out;
-            None where that would be too large.
-        source: What is compiled: a path, or a torch module.
-        example: Example inputs for a module, else None.
-    """
-
-    graph: Path
-    dense: Path | None
-    source: Any
-    example: Any = None
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network to measure.
-
-    Attributes:
-        name: Family and parameters, such as `mlp-block-16-0.10`.
-        what: In words.
-        build: Writes its files into a folder.
-        inputs: By regime ("" where there is only one) what gives inputs of a batch size.
-        alive: Regimes in which every row must have an output that is not zero throughout.
-    """
-
-    name: str
-    what: str
-    build: Callable[[Path], Network]
-    inputs: Mapping[str, Callable[[int], Inputs]]
-    alive: Sequence[str] = field(default=())
-
-
-def pick_cases(patterns: Sequence[str] | None) -> list[Case]:
-    """The cases whose names begin with one of `patterns`; all by default.
-
-    Raises:
-        InputError: If a pattern fits none.
-    """
-    for pattern in patterns or ():
-        if not any(case.name.startswith(pattern) for case in CASES):
-            known = closest(pattern, [case.name for case in CASES])
-            raise InputError(f"no case begins with {pattern!r}; {known}")
-    return [case for case in CASES if patterns is None or case.name.startswith(tuple(patterns))]
 
 
 def _normal(*shape: int, name: str = "x") -> dict[str, Callable[[int], Inputs]]:

@@ -2,14 +2,14 @@
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nfcompile.api import compile as compile_network
-from nfcompile.bench.cases import Network
-from nfcompile.errors import EngineMissingError, InputError, UnsupportedModelError, closest
+from nfcompile.bench.case import Network
+from nfcompile.errors import EngineMissingError, UnsupportedModelError
 from nfcompile.passes import default_pipeline
 from nfcompile.runtime.deepsparse import DeepSparseEngine
 from nfcompile.runtime.engine import TimedRunner
@@ -20,7 +20,7 @@ from nfcompile.runtime.scipy import ScipyEngine
 from nfcompile.runtime.torch import TorchEngine
 from nfcompile.target import cpu_flags
 
-__all__ = ["CONTENDERS", "REFERENCE", "Contender", "pick_contenders"]
+__all__ = ["CONTENDERS", "REFERENCE", "Contender"]
 
 MakeFile = Callable[[Network, Path, int], Path]
 """The file to load, out of a network, a folder to write to and the number of threads."""
@@ -47,21 +47,6 @@ class Contender:
     cases: str = ""
 
 
-def pick_contenders(names: Sequence[str] | None) -> list[Contender]:
-    """The contenders of these names, all by default; the reference comes along in any case.
-
-    Raises:
-        InputError: If there is no such name.
-    """
-    if names is None:
-        return list(CONTENDERS)
-    known = [item.name for item in CONTENDERS]
-    for name in names:
-        if name not in known:
-            raise InputError(f"unknown engine {name!r}; {closest(name, known)}")
-    return [item for item in CONTENDERS if item.name in (*names, REFERENCE)]
-
-
 def _graph(network: Network, folder: Path, threads: int) -> Path:
     return network.graph
 
@@ -70,6 +55,10 @@ def _dense(network: Network, folder: Path, threads: int) -> Path:
     if network.dense is None:
         raise UnsupportedModelError("dense weights of this case would take 8 GB")
     return network.dense
+
+
+def _module(network: Network, folder: Path, threads: int) -> Path:
+    return network.module or _dense(network, folder, threads)
 
 
 def _int8(network: Network, folder: Path, threads: int) -> Path:
@@ -137,8 +126,8 @@ CONTENDERS: tuple[Contender, ...] = (
         _dense,
         OpenVinoEngine("").load,
     ),
-    Contender("torch", "fp32", False, _dense, TorchEngine().load),
-    Contender("torch-compile", "fp32", False, _dense, TorchEngine("compile").load),
+    Contender("torch", "fp32", False, _module, TorchEngine().load),
+    Contender("torch-compile", "fp32", False, _module, TorchEngine("compile").load),
     Contender("torch-csr", "fp32", False, _graph, TorchEngine("csr").load),
     Contender("scipy", "fp32", False, _graph, ScipyEngine().load),
     Contender("deepsparse", "fp32", False, _dense, DeepSparseEngine().load),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nfcompile.bench.cases import Case
+from nfcompile.bench.case import Case
 from nfcompile.bench.contenders import REFERENCE, Contender
 from nfcompile.errors import NfcompileError
 from nfcompile.runtime.engine import Runner, TimedRunner

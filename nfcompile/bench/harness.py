@@ -15,8 +15,8 @@ from nfcompile.frontend.onnx_file import read_model
 from nfcompile.ir.remarks import is_narrow
 from nfcompile.runtime.engine import Runner
 from nfcompile.runtime.ort import OrtEngine
-from nfcompile.runtime.sampling import sample_inputs
 from nfcompile.runtime.timing import time_runners
+from nfcompile.runtime.trials import sampled_runs
 
 __all__ = ["Row", "compare"]
 
@@ -86,7 +86,7 @@ def compare(
     rows: list[Row] = []
     for batch in batches:
         _check_batch(signature, batch, paths[0])
-        inputs = sample_inputs(signature, batch, np.random.default_rng(batch))
+        ((inputs, _),) = sampled_runs(signature, [batch], np.random.default_rng(batch), runners[0])
         progress(f"batch {batch}: comparing outputs")
         _check_agreement(runners, names, inputs, batch, tolerance)
         progress(f"batch {batch}: timing")

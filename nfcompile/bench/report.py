@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nfcompile.bench.cases import Case
+from nfcompile.bench.case import Case
 from nfcompile.bench.contenders import Contender
 from nfcompile.bench.markdown import LOSS, head, line, ratio
 from nfcompile.bench.measurement import Cell
@@ -29,6 +29,7 @@ class Results:
         rooflines: Limits of the machine, by number of threads.
         cells: What was measured; grows during the run.
         complete: Whether the run came to its end.
+        title: Of the page.
     """
 
     environment: Mapping[str, Any]
@@ -38,6 +39,7 @@ class Results:
     rooflines: Mapping[int, Roofline]
     cells: list[Cell] = field(default_factory=list)
     complete: bool = False
+    title: str = "CPU suite"
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -58,7 +60,7 @@ class Results:
         """As a page."""
         peers = {item.name: item.precision for item in self.contenders if not item.ours}
         rows = rows_of(self.cells, peers)
-        parts = ["# CPU suite", *self._conditions(), "## Summary", *summarize(rows)]
+        parts = [f"# {self.title}", *self._conditions(), "## Summary", *summarize(rows)]
         if any(cell.timing and cell.timing.spread > _BUSY for cell in self.cells):
             fastest = [dataclasses.replace(row, fastest=True) for row in rows]
             parts += ["## Summary by the fastest calls", _BUSY_NOTE, *summarize(fastest)]

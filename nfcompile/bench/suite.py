@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nfcompile.bench.cases import Case
+from nfcompile.bench.case import Case
 from nfcompile.bench.contenders import Contender
 from nfcompile.bench.field import Field, reason_of
 from nfcompile.bench.measurement import Cell, Measurement

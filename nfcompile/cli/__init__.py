@@ -4,9 +4,12 @@ Exit codes: 0 done, 1 a check failed, 2 wrong usage, 3 a model that cannot be ta
 that is not installed, 130 interrupted.
 """
 
+from typing import Annotated
+
 import typer
 
 from nfcompile.cli import bench, compile, env, explain, topology, verify  # noqa: A004
+from nfcompile.version import __version__
 
 __all__ = ["app"]
 
@@ -21,6 +24,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"nfcompile {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Compiles neural networks with sparse weights into ONNX models that run sparse."""
+
+
 app.command("compile")(compile.compile_command)
 app.command("verify")(verify.verify_command)
 app.command("explain")(explain.explain_command)

@@ -5,11 +5,8 @@ from pathlib import Path
 
 from nfcompile.cli.options import integers
 from nfcompile.cli.output import check_json, progress, talk, write_json
-from nfcompile.errors import InputError, closest
 
-__all__ = ["SUITES", "run_bench_suite"]
-
-SUITES = ("cpu",)
+__all__ = ["run_bench_suite"]
 
 
 def run_bench_suite(
@@ -30,28 +27,29 @@ def run_bench_suite(
         InputError: If an argument breaks its rule, before anything is run.
         KeyboardInterrupt: After what was measured has been written.
     """
-    from nfcompile.bench.cases import pick_cases
-    from nfcompile.bench.contenders import pick_contenders
     from nfcompile.bench.environment import describe
     from nfcompile.bench.report import Results
     from nfcompile.bench.roofline import measure_roofline
     from nfcompile.bench.suite import Plan, run_suite
+    from nfcompile.bench.suites import pick_suite
 
-    if suite not in SUITES:
-        raise InputError(f"unknown suite {suite!r}; {closest(suite, SUITES)}")
+    picked = pick_suite(suite)
     check_json(output)
     plan = Plan(
-        batches=_counts(batch, "batch", Plan.batches),
+        batches=_counts(batch, "batch", picked.batches),
         threads=_counts(threads, "threads", _default_threads()),
         warmup_s=warmup,
         time_s=Plan.time_s if time is None else time,
     )
-    chosen, contenders = pick_cases(_words(cases)), pick_contenders(_words(engines))
+    chosen = picked.pick_cases(_words(cases))
+    contenders = picked.pick_contenders(_words(engines))
     interrupted = False
     with progress(lines=True) as step:
         step("measuring the roofline")
         rooflines = {count: measure_roofline(count) for count in plan.threads}
-        results = Results(describe(max(plan.threads)), plan, chosen, contenders, rooflines)
+        results = Results(
+            describe(max(plan.threads)), plan, chosen, contenders, rooflines, title=picked.title
+        )
         try:
             for cell in run_suite(chosen, contenders, plan, step):
                 results.cells.append(cell)

@@ -8,16 +8,23 @@ import typer
 
 from nfcompile.cli.options import (
     Atol,
+    Batch,
     InputsFile,
+    InputShapes,
     Json,
+    MinAgreement,
     OpLibraries,
     Rtol,
     Samples,
+    SamplesFile,
     Seed,
     Threads,
+    Weights,
     load_inputs,
 )
 from nfcompile.cli.output import (
+    accuracy_line,
+    agreement_of,
     check_json,
     guarded,
     human_bytes,
@@ -50,13 +57,8 @@ def compile_command(
     target: Annotated[str, typer.Option(help="ort-cpu or portable.")] = "ort-cpu",
     threads: Threads = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16, of sparse weights.")] = "fp32",
-    weights: Annotated[
-        Path | None, typer.Option(help="State for a reference: .safetensors or a state_dict.")
-    ] = None,
-    input_shape: Annotated[
-        list[str] | None,
-        typer.Option(help="Shape of an example input for a reference, such as 8,784."),
-    ] = None,
+    weights: Weights = None,
+    input_shape: InputShapes = None,
     inputs: InputsFile = None,
     passes: Annotated[
         str | None,
@@ -73,6 +75,9 @@ def compile_command(
     atol: Atol = None,
     samples: Samples = 3,
     seed: Seed = 0,
+    data: SamplesFile = None,
+    batch: Batch = None,
+    min_agreement: MinAgreement = 0.0,
     op_library: OpLibraries = None,
     tune: Annotated[
         bool,
@@ -96,6 +101,7 @@ def compile_command(
     from nfcompile.compare import Tolerance
     from nfcompile.compiler import Options, compile_model
     from nfcompile.ir.publish import check_output
+    from nfcompile.runtime.trials import Sampling
 
     check_json(json)
     check_output(output, [Path(src)])
@@ -115,10 +121,9 @@ def compile_command(
             precision=precision,
             passes=passes,
             weights=weights,
-            input_shapes=[_shape(text) for text in input_shape] if input_shape else None,
-            tolerance=Tolerance(rtol, atol),
-            samples=samples,
-            seed=seed,
+            input_shapes=input_shape or None,
+            tolerance=Tolerance(rtol, atol, min_agreement=min_agreement),
+            sampling=Sampling(samples, seed, load_inputs(data), batch),
             op_libraries=op_library or (),
             tune=tune,
             tune_seconds=tune_seconds,
@@ -147,16 +152,6 @@ def _check_pass_names(names: set[str]) -> None:
         raise InputError(f"unknown pass {name!r}: {closest(name, [*PASSES, 'all'])}")
 
 
-def _shape(text: str) -> tuple[int, ...]:
-    try:
-        shape = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 0:
-        raise InputError(f"input shape must be sizes with commas between, got {text!r}")
-    return shape
-
-
 def _show(compiled: "Compiled", output: Path, *, stderr: bool) -> None:
     before, after = compiled.before, compiled.after
     made = table("Model", "", ">before", ">after")
@@ -175,10 +170,16 @@ def _show(compiled: "Compiled", output: Path, *, stderr: bool) -> None:
             talk(f"{remark.kind}: {remark}")
     for note in compiled.report.notes:
         talk(f"note: {note}")
-    worst = max((item.max_of_largest for item in compiled.report.outputs), default=0.0)
+    report = compiled.report
+    worst = max((item.max_of_largest for item in report.outputs), default=0.0)
+    least = min((item for item in report.outputs if item.answers), default=None,
+                key=lambda item: item.agreed / item.answers)  # fmt: skip
+    same = "" if least is None else f", same answers {agreement_of(least)}"
+    for line in accuracy_line(report):
+        talk(line)
     talk(
-        f"verified on {compiled.report.samples} inputs, largest error {worst:.1e} of "
-        f"the largest output; wrote {output} ({human_bytes(output.stat().st_size)})"
+        f"verified on {report.samples} inputs, largest error {worst:.1e} of "
+        f"the largest output{same}; wrote {output} ({human_bytes(output.stat().st_size)})"
     )
 
 

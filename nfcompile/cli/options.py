@@ -1,8 +1,7 @@
 """Options that several verbs take, spelled once."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-from zipfile import BadZipFile
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,23 +12,29 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Atol",
+    "Batch",
     "DataFolder",
     "DataSet",
     "InFeatures",
+    "InputShapes",
     "InputsFile",
     "Json",
+    "MinAgreement",
     "OpLibraries",
     "OutFeatures",
     "Rtol",
     "Samples",
+    "SamplesFile",
     "Scheduler",
     "Seed",
     "Threads",
+    "Weights",
     "Width",
     "Workers",
     "check_counts",
     "integers",
     "load_inputs",
+    "shape_of",
     "width_pair",
 ]
 
@@ -54,7 +59,33 @@ Samples = Annotated[int, typer.Option(help="Inputs to compare on.")]
 Seed = Annotated[int, typer.Option(help="Seed of random inputs.")]
 InputsFile = Annotated[
     Path | None,
-    typer.Option("--inputs", help="Inputs by name in a .npz file, instead of random."),
+    typer.Option("--inputs", help="Inputs of one call by name in a .npz file."),
+]
+SamplesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Real samples to compare on: a .npz file of arrays named like the inputs, samples "
+        "along the first axis; labels, if there are any, give the accuracy.",
+    ),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(help="Samples of --data per call.", show_default="1, then 16, or what is fixed"),
+]
+MinAgreement = Annotated[
+    float,
+    typer.Option(help="Least share of answers, largest along the last axis, that must be equal."),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        help="State for a reference: .safetensors, its .index.json or folder, or a state_dict."
+    ),
+]
+InputShapes = Annotated[
+    list[str] | None,
+    typer.Option("--input-shape", help="Shape of an example input for a reference, such as 8,784."),
 ]
 OpLibraries = Annotated[
     list[str] | None,
@@ -87,15 +118,24 @@ def load_inputs(path: Path | None) -> "dict[str, np.ndarray] | None":
     """
     if path is None:
         return None
-    import numpy as np
+    from nfcompile.runtime.real_samples import read_arrays
 
-    if not path.is_file():
-        raise InputError(f"no such file: {path}")
+    return read_arrays(path)
+
+
+def shape_of(text: str) -> tuple[int, ...]:
+    """The shape that a text such as `8,784` gives.
+
+    Raises:
+        InputError: If it is none.
+    """
     try:
-        loaded: Any = np.load(path, allow_pickle=False)
-        return {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, AttributeError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path} must be a .npz file of arrays by input name") from error
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 0:
+        raise InputError(f"input shape must be sizes with commas between, got {text!r}")
+    return shape
 
 
 def width_pair(

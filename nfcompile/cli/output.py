@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import os
 import sys
 import time
@@ -17,7 +18,11 @@ from nfcompile.errors import InputError, NfcompileError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from nfcompile.compare import OutputError, VerifyReport
+
 __all__ = [
+    "accuracy_line",
+    "agreement_of",
     "check_json",
     "guarded",
     "human_bytes",
@@ -146,6 +151,29 @@ def write_json(data: Any, where: str) -> None:
         raise InputError(f"cannot write {where}: {error.strerror}") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def agreement_of(output: "OutputError") -> str:
+    """How many answers of an output are the same, such as `99.8 % of 1,024`."""
+    if not output.answers:
+        return "none"
+    return f"{_percent(output.agreed, output.answers)} of {output.answers:,}"
+
+
+def accuracy_line(report: "VerifyReport") -> list[str]:
+    """A line on the accuracy of both models, if there were labels."""
+    found = report.accuracy
+    if found is None or not found.labels:
+        return []
+    before, after = (_percent(n, found.labels) for n in (found.right_before, found.right_after))
+    return [f"accuracy of output {found.output} on {found.labels:,} labels: {before}, now {after}"]
+
+
+def _percent(part: int, whole: int) -> str:
+    """A share in percent, never rounded to all or nothing where it is not."""
+    share = 100 * part / whole
+    digits = 2 if part in (0, whole) else max(2, math.ceil(-math.log10(min(share, 100 - share))))
+    return f"{share:.{digits}f} %"
 
 
 def human_bytes(count: int) -> str:

@@ -12,13 +12,17 @@ import onnx_ir as ir
 
 from nfcompile.cost.calibration import constants
 from nfcompile.ir.candidates import Candidate
+from nfcompile.ir.convolution import Convolution
+from nfcompile.ir.layer import Layer
 from nfcompile.target import Target
 
-__all__ = ["DEFAULT_BATCHES", "batches_of", "estimate_us", "way_of_running"]
+__all__ = ["DEFAULT_BATCHES", "batches_of", "batches_of_layer", "estimate_us", "way_of_running"]
 
 DEFAULT_BATCHES = (1, 16, 64, 256)
 """Batch sizes that count where the model's batch is dynamic."""
 
+_OPEN_IMAGES = (1, 16)
+_OPEN_SIZE = 28
 _VECTOR_ROWS = 8
 
 
@@ -29,6 +33,20 @@ def batches_of(x: ir.Value) -> tuple[int, ...]:
     leading = x.shape.dims[:-1]
     sizes = [size for size in leading if isinstance(size, int)]
     return (max(1, math.prod(sizes)),) if len(sizes) == len(leading) else DEFAULT_BATCHES
+
+
+def batches_of_layer(layer: Layer) -> tuple[int, ...]:
+    """The batch of a layer; of a convolution, places of its window in all images.
+
+    Where the number of images is open, 1 and 16 count; where their size is, that of 28 x 28.
+    """
+    if not isinstance(layer, Convolution):
+        return batches_of(layer.x)
+    shape = layer.node.outputs[0].shape
+    dims = (None,) * 4 if shape is None else shape.dims
+    places = math.prod(size if isinstance(size, int) else _OPEN_SIZE for size in dims[2:])
+    images = (dims[0],) if isinstance(dims[0], int) else _OPEN_IMAGES
+    return tuple(max(1, count * places) for count in images)
 
 
 def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:

@@ -13,10 +13,12 @@ from torch.export.graph_signature import ConstantArgument, InputKind
 
 from nfcompile.errors import InputError, UnsupportedModelError
 from nfcompile.frontend.torch_call import Call, arguments, to_numpy
+from nfcompile.frontend.torch_dimensions import Dimensions, fixed_notes
 from nfcompile.frontend.torch_onnx import first_cause, quiet, to_onnx
+from nfcompile.frontend.torch_sparse import is_sparse
 from nfcompile.ir.source import Arrays, Source
 
-__all__ = ["fixed_batch_notes", "from_exported_program", "from_pt2", "program_source"]
+__all__ = ["from_exported_program", "from_pt2", "program_source"]
 
 
 def from_exported_program(
@@ -36,6 +38,12 @@ def from_exported_program(
         InputError: If the example inputs are not ones.
         UnsupportedModelError: If it cannot be written as ONNX.
     """
+    for key, tensor in program.state_dict.items():
+        if is_sparse(tensor):
+            raise UnsupportedModelError(
+                f"{name} has the sparse parameter {key}, which torch.export cannot pass on: "
+                "give the module itself"
+            )
     if example_inputs is None and program.example_inputs is not None:
         args, kwargs = program.example_inputs
         call, given = Call.of(args, kwargs), True
@@ -44,7 +52,7 @@ def from_exported_program(
     else:
         call, given = arguments(example_inputs), True
     module = program.module(check_guards=False)
-    notes = fixed_batch_notes(program)
+    notes = fixed_notes(program)
     return program_source(program, name, call, module, notes, has_example=given)
 
 
@@ -76,6 +84,7 @@ def program_source(
     reference: Callable[..., Any],
     notes: tuple[str, ...] = (),
     *,
+    dimensions: Dimensions = (),
     has_example: bool = True,
 ) -> Source:
     """A source from a program, the way to call it, and what it must agree with.
@@ -86,12 +95,13 @@ def program_source(
         call: How `reference` is called; its tensors are the example inputs.
         reference: The original, called like the program.
         notes: What the user should know of the export.
+        dimensions: Names of the dimensions of its tensors.
         has_example: Whether the tensors of `call` have values.
 
     Raises:
         UnsupportedModelError: If the program cannot be written as ONNX.
     """
-    model = to_onnx(program, name)
+    model = to_onnx(program, name, dimensions)
     inputs = [str(value.name) for value in model.graph.inputs]
     outputs = [str(value.name) for value in model.graph.outputs]
     tensors = call.tensors
@@ -117,18 +127,6 @@ def program_source(
     pairs = zip(inputs, tensors, strict=True)
     example = {key: to_numpy(value) for key, value in pairs} if has_example else None
     return Source(name, model, example, run, notes=notes)
-
-
-def fixed_batch_notes(program: torch.export.ExportedProgram) -> tuple[str, ...]:
-    """One note for each input whose first dimension the program fixes."""
-    names = program.graph_signature.user_inputs
-    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-    notes = []
-    for name in names:
-        value = nodes[name].meta.get("val") if isinstance(name, str) and name in nodes else None
-        if isinstance(value, Tensor) and value.ndim and str(value.shape[0]).isdecimal():
-            notes.append(f"the first dimension of input {name} is fixed at {value.shape[0]}")
-    return tuple(notes)
 
 
 def _described(program: torch.export.ExportedProgram) -> Call:

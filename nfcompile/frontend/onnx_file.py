@@ -8,8 +8,9 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from nfcompile.errors import InputError, UnsupportedModelError
-from nfcompile.frontend.representable import representable
-from nfcompile.ir.external_tensors import Stored, stored_outside
+from nfcompile.frontend.sparse_constants import has_sparse_constants, put_back, take_out
+from nfcompile.ir.external_tensors import check_bytes, check_folder, stored_outside
+from nfcompile.ir.foreign_types import has_foreign_types, set_aside_types
 from nfcompile.ir.protobuf import read_skeleton
 from nfcompile.ir.source import Arrays, Source
 
@@ -20,6 +21,7 @@ MIN_OPSET = 11
 
 _SMALL = 1 << 16
 _FIRST_IR_WITH_CONSTANTS = 4
+_OTHERS = (".pt2", ".py", ".pt", ".pth", ".bin", ".safetensors")
 
 
 def from_onnx_file(path: Path, example_inputs: Arrays | None = None) -> Source:
@@ -48,6 +50,11 @@ def read_model(path: Path) -> ir.Model:
         InputError: If there is no such file or it may not be read.
         UnsupportedModelError: If it is not a model, or one that we cannot take.
     """
+    if path.suffix in _OTHERS or (":" in path.name and not path.exists()):
+        raise InputError(
+            f"{path} is no .onnx file, which is all that is taken here: compile it first, "
+            f"nfcompile compile {path} -o model.onnx"
+        )
     if not path.exists():
         raise InputError(f"no such file: {path}")
     if not path.is_file():
@@ -55,10 +62,10 @@ def read_model(path: Path) -> ir.Model:
     if not os.access(path, os.R_OK):
         raise InputError(f"no permission to read {path}")
     path = path.resolve()
-    model = _deserialize(read_skeleton(path), str(path))
+    model = _deserialize(read_skeleton(path), str(path), path.parent)
     for stored in stored_outside(model):
         stored.tensor.base_dir = path.parent
-        _check_folder(stored, path.parent)
+        check_folder(stored, path.parent)
     _load_external(model)
     return model
 
@@ -81,24 +88,31 @@ def from_onnx_model(
     return Source(model.graph.name or "model", copy, example_inputs, notes=notes)
 
 
-def _deserialize(proto: onnx.ModelProto, subject: str) -> ir.Model:
-    """The graph of `proto`, which is not changed."""
+def _deserialize(proto: onnx.ModelProto, subject: str, folder: Path | None = None) -> ir.Model:
+    """The graph of `proto`, which is not changed if it is in memory: without a `folder`."""
     if not proto.HasField("graph") or not proto.opset_import:
         raise UnsupportedModelError(f"{subject} is not an ONNX model: it has no graph or no opset")
-    if proto.graph.sparse_initializer:
-        name = proto.graph.sparse_initializer[0].values.name
-        raise UnsupportedModelError(
-            f"{subject} has sparse_initializer {name}, which is not read yet: export it dense"
-        )
+    sparse, foreign = has_sparse_constants(proto), has_foreign_types(proto)
+    if folder is None and (sparse or foreign):
+        proto = _copy(proto)
+    tensors = take_out(proto, folder) if sparse else {}
+    types = set_aside_types(proto) if foreign else {}
     try:
-        proto, foreign = representable(proto)
         model = ir.from_proto(proto)
-        model.meta.update(foreign)
-        return model
     except Exception as error:  # onnx-ir raises many kinds on a malformed graph
         raise UnsupportedModelError(
             f"{subject} is not a valid ONNX model: {_root(error)}"
         ) from error
+    model.meta.update(types)
+    put_back(model, tensors)
+    return model
+
+
+def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A model that may be changed while the caller's stays as it is."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    return copy
 
 
 def _root(error: BaseException) -> str:
@@ -134,27 +148,6 @@ def opset(model: ir.Model) -> int:
 def _load_external(model: ir.Model) -> None:
     """Checks that external data is there, and loads all of it but the large weights."""
     for stored in stored_outside(model):
-        _check_bytes(stored)
+        check_bytes(stored)
         if not stored.is_weight or stored.tensor.nbytes < _SMALL:
             stored.place(ir.Tensor(stored.tensor.numpy().copy(), name=stored.tensor.name))
-
-
-def _check_folder(stored: Stored, folder: Path) -> None:
-    location = stored.tensor.location
-    if not (folder / location).resolve().is_relative_to(folder):
-        raise UnsupportedModelError(
-            f"external data of {stored.name} must lie in the model's folder {folder}, "
-            f"got {location}"
-        )
-
-
-def _check_bytes(stored: Stored) -> None:
-    tensor, path = stored.tensor, Path(stored.tensor.path).resolve()
-    subject = f"external data of {stored.name}"
-    if not path.is_file():
-        raise UnsupportedModelError(f"{subject} is missing: no file {path}")
-    end = (tensor.offset or 0) + tensor.nbytes
-    if path.stat().st_size < end or (tensor.length or tensor.nbytes) < tensor.nbytes:
-        raise UnsupportedModelError(
-            f"{subject} is truncated: {path} must have {end} bytes, has {path.stat().st_size}"
-        )

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from nfcompile.errors import InputError, NfcompileError, UnsupportedModelError
+from nfcompile.frontend.input_shape import InputShape
 from nfcompile.frontend.torch_module import from_module
 from nfcompile.frontend.weights import load_weights
 from nfcompile.ir.source import Source
@@ -31,16 +32,19 @@ def from_python_reference(
     example_inputs: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
     *,
     weights: Path | None = None,
-    input_shapes: Sequence[tuple[int, ...]] | None = None,
+    input_shapes: Sequence[tuple[int, ...] | str] | None = None,
+    dynamic_shapes: Any = None,
 ) -> Source:
     """Calls the code that makes a module and exports what it returns.
 
     Args:
-        reference: `package.module:callable` or `path.py:callable`. The callable takes no
-            arguments and returns a module or `(module, example_inputs)`.
+        reference: `package.module:callable` or `path.py:callable`. The callable takes no arguments
+            and returns a module, `(module, example_inputs)`, or those and `dynamic_shapes`.
         example_inputs: Used instead of those that the callable returns.
-        weights: A `.safetensors` file or saved state dict to load into the module.
-        input_shapes: Shapes of float inputs, with the batch, to draw examples of instead.
+        weights: State to load into the module, as for `load_weights`.
+        input_shapes: Shapes of inputs to draw examples of instead: tuples, with the batch, or
+            texts that `InputShape` reads.
+        dynamic_shapes: Used instead of what the callable returns: see `from_module`.
 
     Raises:
         InputError: If the reference, the weights or the inputs are not what they must be.
@@ -48,16 +52,19 @@ def from_python_reference(
     """
     with _search_path(reference):
         made = _call(_resolve(reference), reference)
-    module, returned = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    is_tuple = isinstance(made, tuple) and len(made) in (2, 3)
+    module, returned, free = (*made, None)[:3] if is_tuple else (made, None, None)
     if not isinstance(module, torch.nn.Module):
         raise InputError(
-            f"{reference} must return a torch module or (module, example_inputs), "
-            f"got {type(module).__name__}"
+            f"{reference} must return a torch module or "
+            f"(module, example_inputs[, dynamic_shapes]), got {type(module).__name__}"
         )
     if weights is not None:
         load_weights(module, weights, reference)
     if example_inputs is None and input_shapes:
-        example_inputs = _drawn(input_shapes)
+        shapes = [InputShape.parse(given) for given in input_shapes]
+        example_inputs = _drawn(shapes)
+        free = [{0: "batch", **shape.names} for shape in shapes] if _any_names(shapes) else None
     if example_inputs is None:
         example_inputs = returned
     if example_inputs is None:
@@ -65,12 +72,29 @@ def from_python_reference(
             f"{reference} returns no example inputs: return (module, example_inputs) "
             "or give --input-shape (input_shapes)"
         )
-    return from_module(module, example_inputs, name=reference.rpartition(":")[2])
+    return from_module(
+        module,
+        example_inputs,
+        name=reference.rpartition(":")[2],
+        dynamic_shapes=free if dynamic_shapes is None else dynamic_shapes,
+    )
 
 
-def _drawn(shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
+def _any_names(shapes: Sequence[InputShape]) -> bool:
+    return any(shape.names for shape in shapes)
+
+
+def _drawn(shapes: Sequence[InputShape]) -> tuple[Tensor, ...]:
+    """Normal floats; integers and booleans are 0 or 1, which token ids and masks can be."""
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
+    drawn = []
+    for shape in shapes:
+        dtype = getattr(torch, shape.dtype)
+        if dtype.is_floating_point:
+            drawn.append(torch.randn(shape.sizes, generator=generator).to(dtype))
+        else:
+            drawn.append(torch.randint(2, shape.sizes, generator=generator).to(dtype))
+    return tuple(drawn)
 
 
 @contextmanager

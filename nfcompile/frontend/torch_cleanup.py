@@ -3,7 +3,8 @@
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import onnx_ir as ir
 
@@ -17,19 +18,20 @@ IR_VERSION = 9
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def clean(model: ir.Model, name: str) -> None:
+def clean(model: ir.Model, name: str, dimensions: Sequence[Mapping[int, Any]] = ()) -> None:
     """Rewrites a model from torch.onnx in place.
 
     Args:
         model: The model; its constants become plain arrays that share the module's memory.
         name: The graph's new name.
+        dimensions: For each input the names of its dimensions; what is no text is none.
     """
     model.ir_version = IR_VERSION
     model.graph.name = name
     _name_nodes(model.graph)
     lower_splits(model.graph)
     _separate_outputs(model.graph)
-    _name_dimensions(model.graph)
+    _name_dimensions(model.graph, dimensions)
     for value in model.graph.initializers.values():
         tensor = value.const_value
         assert tensor is not None
@@ -66,23 +68,31 @@ def _separate_outputs(graph: ir.Graph) -> None:
         graph.outputs[index] = copy
 
 
-def _name_dimensions(graph: ir.Graph) -> None:
-    """Renames the symbols of the inputs' first dimensions to `batch`, `batch_1` ..."""
+def _name_dimensions(graph: ir.Graph, dimensions: Sequence[Mapping[int, Any]]) -> None:
+    """Gives symbols their names; other first dimensions become `batch`, `batch_1` ..."""
     names: dict[str, str] = {}
+    for value, given in zip(graph.inputs, dimensions, strict=False):
+        for index, name in given.items():
+            if isinstance(name, str) and (symbol := _symbol(value, index)):
+                names.setdefault(symbol, name)
+    others: dict[str, str] = {}
     for value in graph.inputs:
-        if value.shape is None or not value.shape.dims:
-            continue
-        symbol = value.shape[0]
-        if isinstance(symbol, ir.SymbolicDim) and _is_symbol(symbol.value):
-            count = f"_{len(names)}" if names else ""
-            names.setdefault(str(symbol.value), f"batch{count}")
+        symbol = _symbol(value, 0)
+        if symbol and symbol not in names:
+            others.setdefault(symbol, f"batch_{len(others)}" if others else "batch")
+    names |= others
     for value in _values(graph):
         if value.shape is not None:
             value.shape = ir.Shape([_dimension(dim, names) for dim in value.shape])
 
 
-def _is_symbol(text: str | None) -> bool:
-    return text is not None and not text.isdecimal()
+def _symbol(value: ir.Value, index: int) -> str | None:
+    """The symbol of a dimension of `value`, if it is open."""
+    if value.shape is None or index >= len(value.shape):
+        return None
+    dimension = value.shape[index]
+    text = dimension.value if isinstance(dimension, ir.SymbolicDim) else None
+    return None if text is None or text.isdecimal() else text
 
 
 def _dimension(

@@ -9,9 +9,18 @@ import torch
 from torch import Tensor
 
 from nfcompile.errors import InputError, UnsupportedModelError
-from nfcompile.frontend.exported_program import fixed_batch_notes, program_source
+from nfcompile.frontend.exported_program import program_source
 from nfcompile.frontend.torch_call import Call, arguments, evaluating
+from nfcompile.frontend.torch_dimensions import (
+    Dimensions,
+    asked_for,
+    fixed_notes,
+    free_batch,
+    free_tokens,
+    shapes_for,
+)
 from nfcompile.frontend.torch_onnx import first_cause, quiet
+from nfcompile.frontend.torch_sparse import has_sparse_tensors, traceable
 from nfcompile.ir.source import Source
 
 __all__ = ["from_module"]
@@ -22,17 +31,19 @@ def from_module(
     example_inputs: Tensor | Sequence[Any] | Mapping[str, Any],
     *,
     name: str | None = None,
-    dynamic_batch: bool = True,
+    dynamic_shapes: Any = None,
 ) -> Source:
     """Exports a module in evaluation mode; the module itself is not changed.
 
     Args:
         module: Any module that torch.export takes. Masks, `torch.nn.utils.prune` and
-            parametrizations may still be on.
+            parametrizations may still be on, and parameters may be sparse tensors.
         example_inputs: A tensor, a tuple of positional arguments, or a dict of keyword ones.
         name: What messages call it; the class's name by default.
-        dynamic_batch: Whether the first dimension of every input may vary. Where the module
-            depends on it, it stays fixed and the source's notes say so.
+        dynamic_shapes: The dimensions that may vary, with their names, as torch's exporters take
+            them: `{"input_ids": {0: "batch", 1: "tokens"}}`. By default the first of every input,
+            and the second of integer matrices. Where the module depends on one, it stays fixed
+            and the source's notes say so.
 
     Returns:
         The graph, and the module itself as the reference to verify against.
@@ -46,14 +57,36 @@ def from_module(
     name = name or type(module).__name__
     call = arguments(example_inputs)
     with evaluating(module):
-        _try(module, call, name)
-        program, notes = _export(module, call, name, dynamic_batch)
+        traced, original = _runnable(module, call, name)
+        program, dimensions, notes = _export(traced, call, name, dynamic_shapes)
+    if original is not module:
+        notes += (f"torch cannot run {name} with its sparse parameters: compared without them",)
 
     def reference(*args: Any, **kwargs: Any) -> Any:
-        with evaluating(module):
-            return module(*args, **kwargs)
+        with evaluating(original):
+            return original(*args, **kwargs)
 
-    return program_source(program, name, call, reference, notes)
+    return program_source(program, name, call, reference, notes, dimensions=dimensions)
+
+
+def _runnable(
+    module: torch.nn.Module, call: Call, name: str
+) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """What to trace, and what to compare with: the module, unless its sparse tensors prevent it."""
+    if not has_sparse_tensors(module):
+        _try(module, call, name)
+        return module, module
+    traced = traceable(module)
+    try:
+        _try(traced, call, name)
+    except UnsupportedModelError:  # such as code that reads the weight of its layers
+        traced = traceable(module, by_non_zeros=False)
+        _try(traced, call, name)
+    try:
+        _try(module, call, name)
+    except UnsupportedModelError:
+        return traced, traced
+    return traced, module
 
 
 def _try(module: torch.nn.Module, call: Call, name: str) -> None:
@@ -70,23 +103,35 @@ def _try(module: torch.nn.Module, call: Call, name: str) -> None:
 
 
 def _export(
-    module: torch.nn.Module, call: Call, name: str, dynamic_batch: bool
-) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
-    """Exports with free first dimensions if that is possible, and notes where it is not."""
-    if not dynamic_batch:
-        return _trace(module, call, name, dynamic=False), ()
+    module: torch.nn.Module, call: Call, name: str, dynamic_shapes: Any
+) -> tuple[torch.export.ExportedProgram, Dimensions, tuple[str, ...]]:
+    """Exports with the dimensions free that should be, and notes which of them are not."""
+    if dynamic_shapes is None:
+        return _export_as_free_as_possible(module, call, name)
+    wanted = asked_for(module, call, dynamic_shapes)
+    if all(0 in dims for dims in wanted):
+        call = _two_rows(call)
+    program = _trace(module, call, name, wanted)
+    return program, wanted, fixed_notes(program, wanted)
+
+
+def _export_as_free_as_possible(
+    module: torch.nn.Module, call: Call, name: str
+) -> tuple[torch.export.ExportedProgram, Dimensions, tuple[str, ...]]:
+    """Exports with free batch and tokens, with free batch only, or as the example is."""
     wide = _two_rows(call)
-    try:
-        program = _trace(module, wide, name, dynamic=True)
-    except UnsupportedModelError as error:
-        program = _trace(module, call, name, dynamic=False)
-        reason = str(error.__cause__ and first_cause(error.__cause__))
-        return program, (f"batch is fixed as in the example inputs: {reason}",)
-    notes = fixed_batch_notes(program)
-    if notes and wide is not call:
-        program = _trace(module, call, name, dynamic=False)
-        notes = fixed_batch_notes(program)
-    return program, notes
+    batch, tokens = free_batch(wide), free_tokens(wide)
+    for free in [tokens, batch] if tokens != batch else [batch]:
+        try:
+            program = _trace(module, wide, name, free)
+        except UnsupportedModelError as error:
+            reason = str(error.__cause__ and first_cause(error.__cause__))
+            continue
+        if wide is not call and fixed_notes(program, batch):
+            program = _trace(module, call, name)
+        return program, free, fixed_notes(program, free)
+    notes = (f"batch is fixed as in the example inputs: {reason}",)
+    return _trace(module, call, name), (), notes
 
 
 def _two_rows(call: Call) -> Call:
@@ -99,18 +144,13 @@ def _two_rows(call: Call) -> Call:
 
 
 def _trace(
-    module: torch.nn.Module, call: Call, name: str, *, dynamic: bool
+    module: torch.nn.Module, call: Call, name: str, free: Dimensions | None = None
 ) -> torch.export.ExportedProgram:
     args, kwargs = call.args_kwargs
-    shapes: Any = torch.export.ShapesCollection()  # type: ignore[no-untyped-call]
-    for tensor in call.tensors:
-        if tensor.ndim:
-            shapes[tensor] = {0: torch.export.Dim.AUTO}
+    shapes = None if free is None else shapes_for(call, free)
     try:
         with quiet():
-            return torch.export.export(
-                module, args, kwargs, dynamic_shapes=shapes if dynamic else None
-            )
+            return torch.export.export(module, args, kwargs, dynamic_shapes=shapes)
     except Exception as error:  # torch and the module's own code raise anything
         raise UnsupportedModelError(
             f"{name} cannot be exported by torch.export: {first_cause(error)}"

@@ -15,10 +15,12 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 from torch.export.graph_signature import ConstantArgument, OutputKind, TensorArgument
 
 from nfcompile.errors import UnsupportedModelError
 from nfcompile.frontend.torch_cleanup import clean
+from nfcompile.frontend.torch_dimensions import Dimensions
 from nfcompile.nn.onnx_translation import translation_table
 
 __all__ = ["OPSET", "first_cause", "quiet", "to_onnx"]
@@ -27,12 +29,15 @@ OPSET = 18
 """What torch.onnx writes without converting versions; onnxruntime 1.17 loads it."""
 
 
-def to_onnx(program: torch.export.ExportedProgram, name: str) -> ir.Model:
+def to_onnx(
+    program: torch.export.ExportedProgram, name: str, dimensions: Dimensions = ()
+) -> ir.Model:
     """Translates an exported program.
 
     Args:
         program: What torch.export gave.
         name: What messages and the graph call it.
+        dimensions: Names of the inputs' dimensions.
 
     Returns:
         A model of opset 18 and, where SparseLinear is used, `nfcompile::CsrToDense`. torch's
@@ -69,7 +74,9 @@ def to_onnx(program: torch.export.ExportedProgram, name: str) -> ir.Model:
         ) from error
     assert translated is not None
     model = translated.model.clone()  # torch's own values overload !=, < and * to add nodes
-    clean(model, name)
+    # torch reads a shared weight anew for each layer: folded, each would have its own copy.
+    CommonSubexpressionEliminationPass()(model)
+    clean(model, name, dimensions)
     return model
 
 

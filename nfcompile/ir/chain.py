@@ -2,14 +2,14 @@
 
 import onnx_ir as ir
 
-from nfcompile.ir.schemas import CHAIN, DOMAIN
+from nfcompile.ir.schemas import CHAIN, CONV_CHAIN, DOMAIN
 
 __all__ = ["chain_weights", "computes_in_bf16", "is_chain"]
 
 
 def is_chain(node: ir.Node) -> bool:
     """Whether `node` is a chain of our domain."""
-    return node.domain == DOMAIN and node.op_type == CHAIN.name
+    return node.domain == DOMAIN and node.op_type in (CHAIN.name, CONV_CHAIN.name)
 
 
 def computes_in_bf16(model: ir.Model) -> bool:

@@ -22,7 +22,8 @@ def operators_page() -> str:
         "Generated from `nfcompile/ir/schemas.py` by `python -m nfcompile.ir.documentation`. What",
         "they compute is written in numpy in `nfcompile/ir/reference.py`, for `onnx.reference`.",
         "",
-        "    Y[..., o]   = epilogue(sum_i W[o, i] * X[..., i])",
+        "    Y[..., o]   = epilogue(sum_i W[o, i] * X[..., i])               products",
+        "    Y[n, o, p]  = epilogue(sum_i W[o, i] * window(X[n], p)[i])      convolutions",
         "    epilogue(t) = t + bias[o], + residual unless it comes after, activation, "
         "+ residual if it does",
     ]

@@ -4,6 +4,8 @@ Sparsity is a property of a tensor, not of an operator: until legalization a nod
 `Gemm` and only its weight's encoding differs. Everything that asks for an array gets a dense one.
 """
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
@@ -16,28 +18,44 @@ class EncodedTensor(ir.LazyTensor):
     """An ONNX constant over an encoding, made dense only when an array is asked for.
 
     The encoding describes (out, in). ONNX's MatMul wants (in, out): then `transposed` is True and
-    the constant's shape is the encoding's, reversed.
+    the constant's shape is the encoding's, reversed. Its Conv wants (out, channels, height, width):
+    then `shape` is that, and of an encoding that sees several groups of channels, each row's own
+    group is what remains.
 
     Attributes:
         encoding: How the values are stored.
         transposed: Whether the constant is the encoding's transpose.
+        shape: Of a convolution's constant; None for a matrix.
         precision: `fp32`, or `bf16`: what legalization stores the values as.
     """
 
     def __init__(
-        self, encoding: Encoding, *, transposed: bool, name: str | None, precision: str = "fp32"
+        self,
+        encoding: Encoding,
+        *,
+        transposed: bool = False,
+        name: str | None,
+        precision: str = "fp32",
+        shape: tuple[int, ...] | None = None,
     ) -> None:
         self.encoding = encoding
         self.transposed = transposed
         self.precision = precision
         super().__init__(
-            lambda: _dense(encoding, transposed),
+            lambda: _dense(encoding, transposed, shape),
             dtype=ir.DataType.from_numpy(encoding.dtype),
-            shape=ir.Shape(encoding.shape[::-1] if transposed else encoding.shape),
+            shape=ir.Shape(shape or (encoding.shape[::-1] if transposed else encoding.shape)),
             name=name,
         )
 
 
-def _dense(encoding: Encoding, transposed: bool) -> ir.Tensor[np.ndarray]:
+def _dense(
+    encoding: Encoding, transposed: bool, shape: tuple[int, ...] | None
+) -> ir.Tensor[np.ndarray]:
     dense = encoding.numpy()
-    return ir.Tensor(np.ascontiguousarray(dense.T) if transposed else dense)
+    if shape is None:
+        return ir.Tensor(np.ascontiguousarray(dense.T) if transposed else dense)
+    groups = dense.size // math.prod(shape)
+    by_group = dense.reshape(groups, shape[0] // groups, groups, -1)
+    own = by_group[np.arange(groups), :, np.arange(groups)]
+    return ir.Tensor(own.reshape(shape))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from nfcompile.ir.encoded_tensor import EncodedTensor
+from nfcompile.ir.external_tensors import release
 from nfcompile.sparse import CsrTensor
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "find_linears",
     "is_row",
     "match_linear",
-    "release",
 ]
 
 
@@ -94,13 +94,7 @@ def csr_weight(linear: Linear) -> CsrTensor:
     return csr.transposed() if linear.transposed else csr
 
 
-def release(tensor: ir.TensorProtocol) -> None:
-    """Lets go of the pages of a tensor that is mapped from a file; reading it maps them again."""
-    if isinstance(tensor, ir.ExternalTensor):
-        tensor.release()
-
-
-def is_row(shape: ir.ShapeProtocol | None, out_features: int) -> bool:
+def is_row(shape: ir.ShapeProtocol | None, out_features: int | ir.SymbolicDim) -> bool:
     """Whether a value of this shape holds one number per output, and broadcasts along the rest."""
     if shape is None or not len(shape):
         return False

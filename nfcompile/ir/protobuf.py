@@ -22,7 +22,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from nfcompile.errors import UnsupportedModelError
-from nfcompile.ir.external_tensors import loaded
+from nfcompile.ir.external_tensors import loaded, release
 from nfcompile.ir.foreign_types import restore_types
 
 __all__ = ["MAX_PROTOBUF_BYTES", "read_skeleton", "skeleton", "write_model"]
@@ -236,7 +236,6 @@ def _tensor_head(name: str, tensor: ir.TensorProtocol) -> bytes:
 
 def _write_bytes(tensor: ir.TensorProtocol, file: BinaryIO) -> None:
     written = file.write(tensor.tobytes())
-    if isinstance(tensor, ir.ExternalTensor):
-        tensor.release()  # lets go of the mapped pages; it is read again when asked for
+    release(tensor)
     if written != tensor.nbytes:
         raise AssertionError(f"{tensor.name} has {written} bytes, not {tensor.nbytes}")

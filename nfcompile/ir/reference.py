@@ -4,7 +4,7 @@ session = onnx.reference.ReferenceEvaluator(proto, new_ops=REFERENCE_OPS)
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,9 @@ _DEFAULTS = {
     attribute.name: onnx.helper.get_attribute_value(attribute.default_value)
     for attribute in EPILOGUE_ATTRIBUTES
 }
+
+
+_RESIDUAL = 4  # among what follows x
 
 
 def activate(t: Array, activation: str, alpha: float = 0.0, beta: float = 0.0) -> Array:
@@ -106,6 +109,66 @@ class BlockDiagonalMatMul(OpRun):
         return (_finish(x @ weight.T, bias, residual, epilogue).astype(x.dtype),)
 
 
+class CsrConv(CsrMatMul):
+    """See the schema of the same name."""
+
+    def _run(self, x, *weights, **attributes):  # type: ignore[no-untyped-def]
+        return _convolve(super()._run, x, weights, attributes)
+
+
+class BsrConv(BsrMatMul):
+    """See the schema of the same name."""
+
+    def _run(self, x, *weights, **attributes):  # type: ignore[no-untyped-def]
+        return _convolve(super()._run, x, weights, attributes)
+
+
+class BlockDiagonalConv(BlockDiagonalMatMul):
+    """See the schema of the same name."""
+
+    def _run(self, x, *weights, **attributes):  # type: ignore[no-untyped-def]
+        return _convolve(super()._run, x, weights, attributes)
+
+
+def _convolve(
+    product: Callable[..., tuple[Array]],
+    x: Array,
+    weights: Sequence[Array | None],
+    attributes: dict[str, Any],
+) -> tuple[Array]:
+    """The product over the windows of x, and its result with the features in axis 1 again."""
+    window = [attributes.pop(name) for name in ("kernel_shape", "strides", "dilations", "pads")]
+    given = list(weights)
+    if len(given) > _RESIDUAL and (residual := given[_RESIDUAL]) is not None:
+        given[_RESIDUAL] = _features_last(residual)
+    (y,) = product(_windows(x, *window), *given, **attributes)
+    return (_features_second(y),)
+
+
+def _windows(
+    x: Array,
+    shape: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    pads: Sequence[int],
+) -> Array:
+    """(n, places along height, along width, channels * window)."""
+    padded = np.pad(x, [(0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])])
+    reach = [d * (k - 1) + 1 for k, d in zip(shape, dilations, strict=True)]
+    seen = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
+    seen = seen[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
+    rows: Array = seen.transpose(0, 2, 3, 1, 4, 5).reshape(len(x), *seen.shape[2:4], -1)
+    return rows
+
+
+def _features_last(x: Array) -> Array:
+    return np.moveaxis(x, 1, -1)
+
+
+def _features_second(x: Array) -> Array:
+    return np.ascontiguousarray(np.moveaxis(x, -1, 1))
+
+
 class SparseChain(OpRun):
     """See the schema of the same name."""
 
@@ -127,9 +190,28 @@ class SparseChain(OpRun):
                 "residual_after_activation": at["residual_after_activation"],
             }
             bias = next(rest) if at["has_bias"] else None
-            product = slots[at["sources"]] @ weight.T
-            slots.append(_finish(product, bias, residual, epilogue).astype(np.float32))
+            x = self.read(slots[at["sources"]], layer, lists)
+            slots.append(_finish(x @ weight.T, bias, residual, epilogue).astype(np.float32))
         return (slots[-1],)
+
+    def read(self, x: Array, layer: int, lists: dict[str, Any]) -> Array:
+        """What a layer multiplies."""
+        return x
+
+
+class SparseConvChain(SparseChain):
+    """See the schema of the same name."""
+
+    def _run(self, *operands, inputs=1, **attributes):  # type: ignore[no-untyped-def]
+        activations = [_features_last(x) for x in operands[:inputs]]
+        (y,) = super()._run(*activations, *operands[inputs:], inputs=inputs, **attributes)  # type: ignore[no-untyped-call]
+        return (_features_second(y),)
+
+    def read(self, x: Array, layer: int, lists: dict[str, Any]) -> Array:
+        """What the windows of a layer see."""
+        sizes = {"kernel_shapes": 2, "strides": 2, "dilations": 2, "pads": 4}
+        window = [lists[name][layer * size : (layer + 1) * size] for name, size in sizes.items()]
+        return _windows(_features_second(x), *window)
 
 
 def _words(text: str | bytes) -> list[str]:
@@ -176,5 +258,15 @@ class CsrToDense(OpRun):
         return (CsrTensor(values, indices, indptr, shape[1]).numpy(),)
 
 
-REFERENCE_OPS = (CsrMatMul, BsrMatMul, BlockDiagonalMatMul, SparseChain, CsrToDense)
+REFERENCE_OPS = (
+    CsrMatMul,
+    BsrMatMul,
+    BlockDiagonalMatMul,
+    CsrConv,
+    BsrConv,
+    BlockDiagonalConv,
+    SparseChain,
+    SparseConvChain,
+    CsrToDense,
+)
 """Pass these to `onnx.reference.ReferenceEvaluator(..., new_ops=...)`."""

@@ -2,9 +2,12 @@
 
 The checker, the reference semantics, the legalize passes and the C++ library are all held to it.
 
-    Y[..., o]   = epilogue(sum_i W[o, i] * X[..., i])
+    Y[..., o]   = epilogue(sum_i W[o, i] * X[..., i])               products
+    Y[n, o, p]  = epilogue(sum_i W[o, i] * window(X[n], p)[i])      convolutions
     epilogue(t) = t + bias[o], + residual unless it comes after, activation, + residual if it does
 """
+
+from collections.abc import Sequence
 
 import onnx
 import onnx.defs
@@ -13,6 +16,8 @@ from onnx.defs import OpSchema
 __all__ = [
     "ACTIVATIONS",
     "CHAIN",
+    "CONVS",
+    "CONV_CHAIN",
     "DOMAIN",
     "EPILOGUE_ATTRIBUTES",
     "MATMULS",
@@ -84,6 +89,7 @@ EPILOGUE_ATTRIBUTES = [
     ),
     _integer("residual_after_activation", "Where the residual is added: 1 after, 0 before.", 0),
 ]
+_EPILOGUE_NAMES = {item.name for item in EPILOGUE_ATTRIBUTES}
 
 
 def _matmul(
@@ -92,14 +98,17 @@ def _matmul(
     weights: list[OpSchema.FormalParameter],
     attributes: list[OpSchema.Attribute],
     types: list[tuple[str, list[str], str]],
+    *,
+    x: OpSchema.FormalParameter = _X,
+    y: str = "Shape (..., out).",
 ) -> OpSchema:
     return OpSchema(
         name,
         DOMAIN,
         VERSION,
         doc,
-        inputs=[_X, *weights, *_EPILOGUE_INPUTS],
-        outputs=[OpSchema.FormalParameter("Y", "T", "Shape (..., out).")],
+        inputs=[x, *weights, *_EPILOGUE_INPUTS],
+        outputs=[OpSchema.FormalParameter("Y", "T", y)],
         type_constraints=[_FLOAT, _WEIGHT, *types],
         attributes=[*attributes, *EPILOGUE_ATTRIBUTES],
     )
@@ -149,6 +158,36 @@ MATMULS: dict[str, OpSchema] = {
 }
 """The matrix products by the encoding that they run."""
 
+_WINDOW = [
+    OpSchema.Attribute(name, OpSchema.AttrType.INTS, text, required=True)
+    for name, text in (
+        ("kernel_shape", "Height and width of the window."),
+        ("strides", "Of the window, along both axes."),
+        ("dilations", "Of the window, along both axes."),
+        ("pads", "Zeros in front of both axes, then behind them."),
+    )
+]
+
+
+def _conv(product: OpSchema) -> OpSchema:
+    types = [item for item in product.type_constraints if item.type_param_str not in "TV"]
+    own = [item for name, item in product.attributes.items() if name not in _EPILOGUE_NAMES]
+    return _matmul(
+        product.name.replace("MatMul", "Conv"),
+        f"{product.doc} Its columns are what a window sees of all channels: column "
+        "(c * height + i) * width + j is element (i, j) in channel c. The window has no groups: "
+        "those are zeros of W.",
+        list(product.inputs)[1:-2],
+        [*own, *_WINDOW],
+        [(item.type_param_str, list(item.allowed_type_strs), item.description) for item in types],
+        x=_input("X", "T", "Images, shape (n, channels, height, width)."),
+        y="Shape (n, out, places of the window along height, along width).",
+    )
+
+
+CONVS: dict[str, OpSchema] = {kind: _conv(product) for kind, product in MATMULS.items()}
+"""The convolutions by the encoding that they run; inputs are those of the product."""
+
 _CSR_TO_DENSE = OpSchema(
     "CsrToDense",
     DOMAIN,
@@ -176,73 +215,83 @@ _LAYER_LISTS = (
     ("residual_after_activation", "Where the residual is added: 1 after, 0 before."),
 )
 
-CHAIN = OpSchema(
+_WINDOW_LISTS = (
+    ("kernel_shapes", "Height and width of each layer's window."),
+    ("strides", "Of each layer's window, along both axes."),
+    ("dilations", "Of each layer's window, along both axes."),
+    ("pads", "Zeros in front of both axes, then behind them, for each layer."),
+)
+
+
+def _chain(name: str, doc: str, y: str, lists: Sequence[tuple[str, str]]) -> OpSchema:
+    types = ("float", "bfloat16", "uint8", "uint16", "int32", "int64")
+    required = [
+        ("encodings", OpSchema.AttrType.STRING,
+         f"{', '.join(MATMULS)}: one of them per layer, with commas between."),
+        ("activations", OpSchema.AttrType.STRING,
+         "As activation of the products, with commas between."),
+        *((name, OpSchema.AttrType.INTS, text) for name, text in lists),
+        *((f"activation_{name}s", OpSchema.AttrType.FLOATS, f"As activation_{name} of products.")
+          for name in ("alpha", "beta")),
+    ]  # fmt: skip
+    operands = OpSchema.FormalParameter(
+        "operands",
+        "T0",
+        "The activations, then for each layer its weights, in the order of the product's inputs "
+        "without those that are absent, and its bias if has_bias. All but the activations are "
+        "constant.",
+        param_option=OpSchema.FormalParameterOption.Variadic,
+        is_homogeneous=False,
+        min_arity=1,
+    )
+    return OpSchema(
+        name,
+        DOMAIN,
+        VERSION,
+        doc,
+        inputs=[operands],
+        outputs=[OpSchema.FormalParameter("Y", "T", y)],
+        type_constraints=[
+            _FLOAT,
+            (
+                "T0",
+                [f"tensor({kind})" for kind in types],
+                "Types of activations, weights and indices",
+            ),
+        ],
+        attributes=[
+            _integer("inputs", "Number of activations.", 1),
+            *(OpSchema.Attribute(name, kind, text, required=True) for name, kind, text in required),
+        ],
+    )
+
+
+CHAIN = _chain(
     "SparseChain",
-    DOMAIN,
-    VERSION,
     "Several products as one operator, so that activations between them stay in the cache. It "
     "computes on slots: first the activations that it is given, all with the same leading "
     "dimensions, then what each layer gives, in order. A layer reads one slot and may add another; "
     "Y is what the last layer gives. Every list has one entry per layer.",
-    inputs=[
-        OpSchema.FormalParameter(
-            "operands",
-            "T0",
-            "The activations, then for each layer its weights, in the order of the product's "
-            "inputs without those that are absent, and its bias if has_bias. All but the "
-            "activations are constant.",
-            param_option=OpSchema.FormalParameterOption.Variadic,
-            is_homogeneous=False,
-            min_arity=1,
-        )
-    ],
-    outputs=[OpSchema.FormalParameter("Y", "T", "Shape (..., out).")],
-    type_constraints=[
-        _FLOAT,
-        (
-            "T0",
-            [
-                "tensor(float)",
-                "tensor(bfloat16)",
-                "tensor(uint8)",
-                "tensor(uint16)",
-                "tensor(int32)",
-                "tensor(int64)",
-            ],
-            "Types of activations, weights and indices",
-        ),
-    ],
-    attributes=[
-        _integer("inputs", "Number of activations.", 1),
-        OpSchema.Attribute(
-            "encodings",
-            OpSchema.AttrType.STRING,
-            f"{', '.join(MATMULS)}: one of them per layer, with commas between.",
-            required=True,
-        ),
-        OpSchema.Attribute(
-            "activations",
-            OpSchema.AttrType.STRING,
-            "As activation of the products, with commas between.",
-            required=True,
-        ),
-        *(
-            OpSchema.Attribute(name, OpSchema.AttrType.INTS, text, required=True)
-            for name, text in _LAYER_LISTS
-        ),
-        *(
-            OpSchema.Attribute(
-                f"activation_{name}s",
-                OpSchema.AttrType.FLOATS,
-                f"As activation_{name} of the products.",
-                required=True,
-            )
-            for name in ("alpha", "beta")
-        ),
-    ],
+    "Shape (..., out).",
+    _LAYER_LISTS,
 )
 
-SCHEMAS: tuple[OpSchema, ...] = (*MATMULS.values(), CHAIN, _CSR_TO_DENSE)
+CONV_CHAIN = _chain(
+    "SparseConvChain",
+    "Several convolutions as one operator, slots and layers as of SparseChain. Slots are images "
+    "(n, channels, height, width) of any size, all with the same n; a few images at a time go "
+    "through all layers. Columns of a layer's W are as of the convolution of its encoding.",
+    "Shape (n, out, height, width) of the last layer's result.",
+    (*_LAYER_LISTS, *_WINDOW_LISTS),
+)
+
+SCHEMAS: tuple[OpSchema, ...] = (
+    *MATMULS.values(),
+    *CONVS.values(),
+    CHAIN,
+    CONV_CHAIN,
+    _CSR_TO_DENSE,
+)
 """Every operator of the domain."""
 
 

@@ -1,5 +1,6 @@
 """What a model is made of: operators, bytes of constants, multiply-adds."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +9,12 @@ import onnx_ir as ir
 
 from nfcompile.ir.chain import chain_weights, is_chain
 from nfcompile.ir.linear import constant
-from nfcompile.ir.schemas import DOMAIN, MATMULS
+from nfcompile.ir.schemas import CONVS, DOMAIN, MATMULS
 
 __all__ = ["Summary", "summarize"]
 
 _PRODUCTS = {("", "MatMul"), ("", "Gemm"), *((DOMAIN, schema.name) for schema in MATMULS.values())}
+_CONVOLUTIONS = {("", "Conv"), *((DOMAIN, schema.name) for schema in CONVS.values())}
 """Operators whose second input is the weight, or what is stored of it."""
 
 
@@ -23,7 +25,8 @@ class Summary:
     Attributes:
         op_types: Nodes by operator, subgraphs included.
         nbytes: Bytes of all constants.
-        macs: Multiply-adds of linear layers for one row of activations.
+        macs: Multiply-adds of linear layers for one row of activations, and of convolutions for
+            one image of known size.
     """
 
     op_types: dict[str, int]
@@ -42,7 +45,9 @@ def summarize(model: ir.Model) -> Summary:
             weights = node.inputs[1:2]
         elif is_chain(node):
             weights = chain_weights(node)
-        macs += sum(tensor.size for value in weights if (tensor := constant(value)))
+        elif (node.domain, node.op_type) in _CONVOLUTIONS:
+            macs += _places(node.outputs[0]) * sum(map(_size, node.inputs[1:2]))
+        macs += sum(map(_size, weights))
     nbytes = sum(
         value.const_value.nbytes
         for graph in (model.graph, *model.graph.subgraphs())
@@ -50,3 +55,15 @@ def summarize(model: ir.Model) -> Summary:
         if value.const_value is not None
     )
     return Summary(dict(sorted(counts.items())), nbytes, macs)
+
+
+def _size(value: ir.Value | None) -> int:
+    tensor = constant(value)
+    return 0 if tensor is None else tensor.size
+
+
+def _places(y: ir.Value) -> int:
+    """Places of a convolution's window in one image; 0 where they are not known."""
+    dims = () if y.shape is None else y.shape.dims[2:]
+    sizes = [size for size in dims if isinstance(size, int)]
+    return math.prod(sizes) if dims and len(sizes) == len(dims) else 0

@@ -86,6 +86,21 @@ class SparseLinear(nn.Module):
                 layer.bias.copy_(linear.bias)
         return layer
 
+    @classmethod
+    def from_csr(cls, weight: csr_array, bias: Tensor | None) -> "SparseLinear":
+        """A layer with these values, which are not trained, and this very bias.
+
+        Args:
+            weight: Shape `[out_features, in_features]`, sorted, without explicit zeros.
+            bias: `[out_features]`, or None.
+        """
+        rows, columns = weight.shape
+        with torch.random.fork_rng(devices=[]):  # initial values are drawn and thrown away
+            layer = cls(columns, rows, (weight.indptr, weight.indices), bias=False)
+        layer.values = nn.Parameter(torch.from_numpy(weight.data), requires_grad=False)
+        layer.bias = bias
+        return layer
+
     @property
     def nnz(self) -> int:
         """Number of weights."""

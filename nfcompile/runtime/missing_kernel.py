@@ -1,10 +1,12 @@
 """Says in the user's terms that ONNX Runtime has no kernel for an operator of a model."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx_ir as ir
 
-from nfcompile.errors import NfcompileError, UnsupportedModelError
+from nfcompile.errors import UnsupportedModelError
 
 __all__ = ["explained"]
 
@@ -19,21 +21,30 @@ _ADVICE = {
 }
 
 
-def explained(error: NfcompileError, model: ir.Model, subject: str) -> NfcompileError:
-    """The error to raise for one of ONNX Runtime's about `model`.
+@contextmanager
+def explained(model: ir.Model, subject: str) -> Iterator[None]:
+    """Turns what ONNX Runtime says of a kernel that it lacks into an error in the user's terms.
 
     Args:
-        error: What ONNX Runtime said.
-        model: The model that it was to load.
+        model: The model that is loaded.
         subject: What messages call the model.
+
+    Raises:
+        UnsupportedModelError: Where ONNX Runtime has no kernel, or fails in another way.
     """
-    match = _MISSING.search(str(error))
-    if match is None:
-        return error
-    op_type, name = match.groups()
+    try:
+        yield
+    except UnsupportedModelError as error:
+        match = _MISSING.search(str(error))
+        if match is None:
+            raise
+        raise UnsupportedModelError(_told(model, subject, *match.groups())) from error
+
+
+def _told(model: ir.Model, subject: str, op_type: str, name: str) -> str:
     kind = _kind(model, op_type, name)
     advice = _ADVICE.get(kind, "") if kind is not None else ""
-    return UnsupportedModelError(
+    return (
         f"{subject} cannot be run: ONNX Runtime has no {op_type}"
         + (f" for {kind}" if kind is not None else "")
         + " on the CPU"

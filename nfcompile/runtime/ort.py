@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OrtEngine", "OrtRunner", "session"]
 
+_SILENT = 4
+"""Errors are raised as well; inputs that a model turns out not to take are none of the user's."""
+
 
 def session(
     path: str | os.PathLike[str], *, threads: int | None = None, **options: Any
@@ -93,6 +96,7 @@ class OrtEngine:
     def load_for_timing(self, path: Path, threads: int) -> OrtRunner:
         """As `load`, but idle sessions leave the cores alone, so that several can take turns."""
         settings = _settings()
+        settings.log_severity_level = _SILENT
         settings.intra_op_num_threads = threads
         settings.add_session_config_entry("session.force_spinning_stop", "1")
         return OrtRunner(_load(path, settings, self._op_libraries))
@@ -100,6 +104,7 @@ class OrtEngine:
     def load_reference(self, path: Path) -> OrtRunner:
         """Loads a model to compare with, as written: nothing fused, and little memory taken."""
         settings = _settings()
+        settings.log_severity_level = _SILENT
         settings.graph_optimization_level = _import().GraphOptimizationLevel.ORT_DISABLE_ALL
         settings.add_session_config_entry("session.disable_prepacking", "1")
         settings.enable_cpu_mem_arena = False

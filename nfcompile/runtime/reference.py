@@ -25,12 +25,10 @@ class Reference:
 
     Attributes:
         model: Its inputs are those that `run` takes.
-        error: What went wrong in the last run that gave None.
     """
 
     def __init__(self, source: Source, folder: Path, op_libraries: Sequence[str] = ()) -> None:
         self.model = source.model
-        self.error: NfcompileError | None = None
         self._source = source
         self._folder = folder
         self._engine = OrtEngine(op_libraries)
@@ -71,17 +69,18 @@ class Reference:
             )
         return True
 
-    def run(self, inputs: Arrays) -> dict[str, Any] | None:
-        """Outputs by name, or None if the original does not run on these inputs."""
-        try:
-            if self._source.run is not None and self._cut is None:
-                return self._source.run(inputs)
+    def run(self, inputs: Arrays) -> dict[str, Any]:
+        """Outputs by name.
+
+        Raises:
+            NfcompileError: If the original does not run on these inputs.
+        """
+        if self._source.run is not None and self._cut is None:
+            return self._source.run(inputs)
+        with explained(self.model, self._source.name):
             if self._runner is None:
                 self._runner = self._engine.load_reference(self._original())
             return self._runner.run(inputs)
-        except NfcompileError as error:
-            self.error = explained(error, self.model, self._source.name)
-            return None
 
     def run_optimized(self, inputs: Sequence[Arrays]) -> list[dict[str, Any]] | None:
         """Outputs of the original as ONNX Runtime optimizes it; None if that cannot be run.
@@ -105,10 +104,8 @@ class Reference:
             UnsupportedModelError: If ONNX Runtime cannot load it.
         """
         self._runner = None  # frees the original's weights first
-        try:
+        with explained(model, self._source.name):
             return self._load_compiled(model, path)
-        except UnsupportedModelError as error:
-            raise explained(error, model, self._source.name) from error
 
     def _load_compiled(self, model: ir.Model, path: Path) -> Runner:
         if self._cut is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nfcompile.errors import EngineMissingError
-from nfcompile.runtime.engine import TimedCall, stopwatch
+from nfcompile.runtime.engine import TimedCall, TimedRunner, stopwatch
 from nfcompile.runtime.linear_graph import LinearGraph, read_linear_graph
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class _TorchRunner:
 
 
 class TorchEngine:
-    """PyTorch, on graphs of linear layers.
+    """PyTorch, on graphs of linear layers, or on modules that were saved whole.
 
     Attributes:
         mode: `eager`, `compile` (TorchInductor's default mode), or `csr` (`torch.sparse_csr`
@@ -70,8 +70,8 @@ class TorchEngine:
         """What tables call it."""
         return "torch" if self.mode == "eager" else f"torch-{self.mode}"
 
-    def load(self, path: Path, threads: int) -> _TorchRunner:
-        """Takes the weights of the model at `path`.
+    def load(self, path: Path, threads: int) -> TimedRunner:
+        """Takes the weights of the `.onnx` model at `path`, or the module in a `.pt` file.
 
         Raises:
             EngineMissingError: If torch is not installed.
@@ -81,4 +81,8 @@ class TorchEngine:
             import torch  # noqa: F401
         except ImportError as error:
             raise EngineMissingError("torch is not installed: pip install torch") from error
+        if path.suffix == ".pt":
+            from nfcompile.runtime.torch_module import ModuleRunner
+
+            return ModuleRunner(path, threads, compiled=self.mode == "compile")
         return _TorchRunner(read_linear_graph(path), self.mode, threads)

@@ -1,24 +1,16 @@
-"""Cases are picked by their beginnings, and their networks are what they are called."""
+"""The CPU suite's networks are what they are called."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nfcompile.bench.cases import CASES, pick_cases
-from nfcompile.errors import InputError
+from nfcompile.bench.suites import SUITES
 from nfcompile.runtime.linear_graph import Multiply, read_linear_graph
 from nfcompile.runtime.ort import OrtEngine
 from nfcompile.runtime.scipy import ScipyEngine
 
-
-def test_cases_are_picked_by_their_beginnings() -> None:
-    assert [case.name for case in pick_cases(["mlp-block-16", "tall"])] == [
-        "mlp-block-16-0.10", "mlp-block-16-0.05", "tall",
-    ]  # fmt: skip
-    assert len(pick_cases(None)) == len(CASES) == len({case.name for case in CASES})
-    with pytest.raises(InputError, match="no case begins with 'tal1'; did you mean tall"):
-        pick_cases(["tal1"])
+pick_cases = SUITES["cpu"].pick_cases
 
 
 def test_the_tall_layer_has_its_shape_and_density(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import pytest
 from support import unstructured
 
 from nfcompile.bench import contenders as module
-from nfcompile.bench.cases import Network
-from nfcompile.bench.contenders import CONTENDERS, REFERENCE, Contender, pick_contenders
-from nfcompile.errors import EngineMissingError, InputError, UnsupportedModelError
+from nfcompile.bench.case import Network
+from nfcompile.bench.contenders import CONTENDERS, Contender
+from nfcompile.errors import EngineMissingError, UnsupportedModelError
 from nfcompile.ir.protobuf import write_model
 from nfcompile.models.chain import chain
 
@@ -66,10 +66,3 @@ def test_files_are_made_once(
     first = ours.file(network, tmp_path, 1)
     monkeypatch.setattr(module, "compile_network", None)
     assert ours.file(network, tmp_path, 1) == first
-
-
-def test_the_reference_comes_along() -> None:
-    assert [item.name for item in pick_contenders(["scipy"])] == [REFERENCE, "scipy"]
-    assert pick_contenders(None) == list(CONTENDERS)
-    with pytest.raises(InputError, match=r"unknown engine 'scipi'; did you mean scipy\?"):
-        pick_contenders(["scipi"])

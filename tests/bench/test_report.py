@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nfcompile.bench.cases import Case
+from nfcompile.bench.case import Case
 from nfcompile.bench.contenders import Contender
 from nfcompile.bench.measurement import Cell
 from nfcompile.bench.report import Results

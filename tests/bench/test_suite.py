@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nfcompile.bench import measurement
-from nfcompile.bench.cases import Case, Network
+from nfcompile.bench.case import Case, Network
 from nfcompile.bench.contenders import Contender
 from nfcompile.bench.suite import Plan, run_suite
 from nfcompile.errors import EngineMissingError, InputError, UnsupportedModelError

@@ -1,5 +1,6 @@
 """`nfcompile bench --suite` as a user sees it; what was measured survives an interruption."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from nfcompile.bench import cases as cases_module
-from nfcompile.bench.cases import Case, Network
+from nfcompile.bench import suites
+from nfcompile.bench.case import Case, Network
 from nfcompile.bench.measurement import Cell
 from nfcompile.cli import app
 from nfcompile.ir.protobuf import write_model
@@ -33,7 +34,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         return {"x": np.ones((batch, 16), np.float32)}
 
     case = Case("tiny", "one layer", build, {"": inputs})
-    monkeypatch.setattr(cases_module, "CASES", (case,))
+    for name, suite in suites.SUITES.items():
+        monkeypatch.setitem(suites.SUITES, name, dataclasses.replace(suite, cases=(case,)))
     monkeypatch.setattr("nfcompile.bench.roofline.caches", lambda: {"L1d": "32K"})
 
 
@@ -59,6 +61,15 @@ def test_the_page_goes_to_stdout_and_json_too_if_asked() -> None:
     assert json.loads(run(*QUICK, *options, "--json", "-").stdout)["complete"]
 
 
+def test_each_suite_has_its_title_its_engines_and_its_batches(tmp_path: Path) -> None:
+    options = ["-w", "0", "-t", "0.001", "--threads", "1", "--json", tmp_path / "s.json"]
+    result = run("--suite", "networks", *options)
+    assert result.stdout.startswith("# Networks")
+    data = json.loads((tmp_path / "s.json").read_text())
+    assert data["plan"]["batches"] == [1, 16]
+    assert "deepsparse" in data["engines"] and "graphblas" not in data["engines"]
+
+
 def test_an_interrupt_keeps_what_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +89,7 @@ def test_an_interrupt_keeps_what_was_measured(
     ("args", "words"),
     [
         (["--suite", "gpu"], "unknown suite 'gpu'"),
+        (["--suite", "network"], "did you mean networks?"),
         (["--suite", "cpu", "--cases", "none"], "no case begins with 'none'"),
         (["--suite", "cpu", "--engines", "none"], "unknown engine 'none'"),
         (["--suite", "cpu", "--threads", "0"], "threads must be integers above 0"),

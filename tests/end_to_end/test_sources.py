@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import nfcompile
 from nfcompile.cli import app
+from nfcompile.errors import InputError
 from nfcompile.frontend.onnx_file import read_model
 from nfcompile.ir.remarks import decisions
 from nfcompile.nn import SparseCascade, SparseLinear
@@ -228,6 +229,60 @@ def test_a_reference_with_weights_compiles_from_the_command_line(kind: str, tmp_
     )  # fmt: skip
     check_outputs(tmp_path / "model.onnx", module.eval())
     assert sparse_layers(tmp_path / "model.onnx", "2") == 1
+
+
+TEXT = """
+import torch
+from torch import nn
+
+class Text(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(64, {n})
+        self.linear = nn.Linear({n}, {n})
+        self.linear.weight.data *= torch.rand({n}, {n}) < 0.02
+
+    def forward(self, ids, mask):
+        return self.linear(self.embedding(ids)) * mask[..., None]
+
+def make():
+    return Text()
+
+def with_inputs():
+    ids = torch.randint(64, (2, 7))
+    return Text(), {{"ids": ids, "mask": torch.ones(2, 7)}}, dict.fromkeys(
+        ("ids", "mask"), {{0: "batch", 1: "tokens"}}
+    )
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [("make", ["batch=2,tokens=7:int64", "batch=2,tokens=7"]), ("with_inputs", [])],
+)
+def test_a_module_of_token_ids_compiles_from_the_command_line_for_any_length(
+    name: str, shapes: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "text.py").write_text(TEXT.format(n=N))
+    options = [part for shape in shapes for part in ("--input-shape", shape)]
+    command_line(f"{tmp_path / 'text.py'}:{name}", *options, "-o", tmp_path / "m.onnx")
+    (item,) = decisions(read_model(tmp_path / "m.onnx"))
+    assert item.encoding == "csr"
+    namespace: dict[str, Any] = {}
+    exec((tmp_path / "text.py").read_text(), namespace)
+    module, session = namespace["make"](), nfcompile.session(tmp_path / "m.onnx")
+    assert [value.shape for value in session.get_inputs()] == [["batch", "tokens"]] * 2
+    for size in ((1, 1), (3, 20)):
+        ids, mask = torch.randint(64, size), torch.rand(size)
+        (got,) = session.run(None, {"ids": ids.numpy(), "mask": mask.numpy()})
+        expected = module(ids, mask).detach().numpy()
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_dynamic_shapes_go_with_a_module_only(compiled_mlp: Path) -> None:
+    with pytest.raises(InputError, match="dynamic shapes go with a torch module only"):
+        nfcompile.compile(compiled_mlp, dynamic_shapes={})
 
 
 def test_an_onnx_file_of_the_exporter_compiles_from_the_command_line(tmp_path: Path) -> None:

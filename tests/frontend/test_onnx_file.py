@@ -100,16 +100,6 @@ def test_a_model_without_graph_is_told(tmp_path: Path) -> None:
         read_model(path)
 
 
-def test_a_sparse_initializer_is_refused_by_name_instead_of_lost(tmp_path: Path) -> None:
-    proto = model_proto(TEXT, w=W, bias=BIAS)
-    values = onnx.helper.make_tensor("sparse_w", onnx.TensorProto.FLOAT, [1], [1.0])
-    indices = onnx.helper.make_tensor("i", onnx.TensorProto.INT64, [1], [0])
-    proto.graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(values, indices, [4]))
-    onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(UnsupportedModelError, match="sparse_initializer sparse_w"):
-        read_model(tmp_path / "m.onnx")
-
-
 def in_a_branch() -> onnx.ModelProto:
     branch = onnx.parser.parse_graph("b () => (float[b,256] p) { p = MatMul(x, v) }")
     branch.initializer.append(onnx.numpy_helper.from_array(W, "v"))

@@ -28,6 +28,9 @@ class Options:  # needs the code to be in sys.modules
 def with_inputs():
     return nn.Linear(WIDTH, 4), torch.ones(3, WIDTH)
 
+def with_shapes():
+    return nn.Linear(WIDTH, 4), (torch.ones(3, WIDTH),), ({0: "rows"},)
+
 def module_only():
     return nn.Linear(WIDTH, 4)
 
@@ -68,7 +71,7 @@ def handed_over(monkeypatch):
     monkeypatch.setattr(
         python_reference,
         "from_module",
-        lambda module, inputs, name: SimpleNamespace(module=module, inputs=inputs, name=name),
+        lambda module, inputs, **more: SimpleNamespace(module=module, inputs=inputs, **more),
     )
 
 
@@ -100,6 +103,23 @@ def test_shapes_stand_for_example_inputs(folder, handed_over, name):
     made = from_python_reference(f"reference_code.py:{name}", input_shapes=[(5, 8), (2,)])
     assert [tensor.shape for tensor in made.inputs] == [(5, 8), (2,)]
     assert made.inputs[0].unique().numel() == 40
+
+
+def test_token_ids_and_masks_are_drawn_as_the_shape_says(folder, handed_over):
+    texts = ["batch=2,tokens=50:int64", "2,50:bool", "2,8"]
+    made = from_python_reference("reference_code:module_only", input_shapes=texts)
+    ids, mask, floats = made.inputs
+    assert (ids.dtype, mask.dtype, floats.dtype) == (torch.int64, torch.bool, torch.float32)
+    assert ids.unique().tolist() == [0, 1]
+    assert made.dynamic_shapes == [{0: "batch", 1: "tokens"}, {0: "batch"}, {0: "batch"}]
+    made = from_python_reference("reference_code:module_only", input_shapes=["2,8"])
+    assert made.dynamic_shapes is None
+
+
+def test_the_code_may_say_what_varies_and_the_caller_has_the_last_word(folder, handed_over):
+    name = "reference_code:with_shapes"
+    assert from_python_reference(name).dynamic_shapes == ({0: "rows"},)
+    assert from_python_reference(name, dynamic_shapes={}).dynamic_shapes == {}
 
 
 def test_inputs_of_the_caller_come_first_then_shapes_then_those_of_the_code(folder, handed_over):

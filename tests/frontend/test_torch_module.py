@@ -228,8 +228,78 @@ def test_a_module_that_depends_on_its_batch_stays_at_the_examples_and_says_so():
     assert fixed.notes == ("the first dimension of input args_0 is fixed at 3",)
 
 
+def tokens():
+    return functional(lambda s, ids, mask: s.e(ids) * mask[..., None], e=nn.Embedding(16, 8))
+
+
+def shapes_of(source):
+    return [[str(size) for size in value.shape] for value in source.model.graph.inputs]
+
+
+def test_batch_and_tokens_of_integer_matrices_vary_by_default():
+    ids, mask = torch.randint(16, (2, 5)), torch.ones(2, 5, dtype=torch.int64)
+    source = from_module(tokens(), (ids, mask))
+    assert source.notes == ()
+    (batch, length), other = shapes_of(source)
+    assert (batch, other) == ("batch", ["batch", length])
+    names = [value.name for value in source.model.graph.inputs]
+    for size in ((1, 1), (4, 9)):
+        arrays = np.random.default_rng(0).integers(16, size=size), np.ones(size, np.int64)
+        assert_agrees(source, dict(zip(names, arrays, strict=True)))
+
+
+def test_an_integer_matrix_whose_width_is_fixed_keeps_its_batch():
+    module = functional(lambda s, x, i: x[:, :3] + i.view(-1, 3))
+    source = from_module(module, (torch.randn(2, 8), torch.zeros(2, 3, dtype=torch.int64)))
+    assert [shape[0] for shape in shapes_of(source)] == ["batch", "batch"]
+    assert source.notes == ("dimension 1 of input args_1 is fixed at 3",)
+
+
+@pytest.mark.parametrize("of", [dict, lambda spec: tuple(spec.values())])
+def test_dimensions_vary_as_the_user_asks_and_are_called_so(of):
+    class Parts(nn.Module):
+        def forward(self, x, parts):
+            return x + parts[0], parts[1] * 2
+
+    module = Parts()
+    example = {"x": torch.randn(2, 4), "parts": [torch.randn(2, 4), torch.randn(3, 4)]}
+    spec = {"x": {0: "rows"}, "parts": [("rows", None), {0: "others"}]}
+    source = from_module(module, example, dynamic_shapes=of(spec))
+    assert shapes_of(source) == [["rows", "4"], ["rows", "4"], ["others", "4"]]
+    assert [str(value.shape[0]) for value in source.model.graph.outputs] == ["rows", "others"]
+
+
+def test_a_batch_of_one_varies_where_it_is_asked_for():
+    module, spec = nn.Linear(8, 4), ({0: "rows"},)
+    assert shapes_of(from_module(module, torch.randn(1, 8), dynamic_shapes=spec))[0][0] == "rows"
+
+
+def test_a_dimension_that_was_asked_for_and_is_fixed_is_told():
+    module = functional(lambda s, x: x + s.b, b=torch.ones(5))
+    source = from_module(module, torch.randn(2, 5), dynamic_shapes=({0: "rows", 1: "columns"},))
+    assert shapes_of(source) == [["rows", "5"]]
+    assert source.notes == ("dimension 1 of input args_0 is fixed at 5",)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"z": {0: "rows"}}, "dynamic shapes have z, the inputs are x, parts"),
+        ({"parts": {0: "rows"}}, "must be nested like the inputs, got dict for list"),
+        ({"parts": [None]}, "dynamic shapes must be 2 for a list, got 1"),
+        ({"x": "rows"}, "must be a dict by dimension, got str"),
+        ({"x": {2: "rows"}}, "name dimension 2 of a tensor of 2"),
+    ],
+)
+def test_dynamic_shapes_that_do_not_fit_are_refused(spec, message):
+    module = functional(lambda s, x, parts: x + parts[0] + parts[1])
+    example = {"x": torch.randn(2, 4), "parts": [torch.randn(2, 4)] * 2}
+    with pytest.raises(InputError, match=message):
+        from_module(module, example, dynamic_shapes=spec)
+
+
 def test_dynamic_batch_can_be_turned_off():
-    source = from_module(nn.Linear(8, 4), torch.randn(3, 8), dynamic_batch=False)
+    source = from_module(nn.Linear(8, 4), torch.randn(3, 8), dynamic_shapes={})
     assert list(source.model.graph.inputs[0].shape) == [3, 8]
 
 

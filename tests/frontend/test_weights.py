@@ -1,5 +1,7 @@
 """Weights load whole or not at all, and what does not fit is named."""
 
+import json
+
 import pytest
 import safetensors.torch
 import torch
@@ -7,9 +9,12 @@ from torch import nn
 from torch.nn.utils import prune
 
 from nfcompile.errors import InputError, UnsupportedModelError
-from nfcompile.frontend.weights import load_state, load_weights
+from nfcompile.frontend.checkpoints import load_state
+from nfcompile.frontend.weights import load_weights
 from nfcompile.nn import SparseCascade
 from nfcompile.topology import parse
+
+INDEX = "model.safetensors.index.json"
 
 
 def network(hidden=6):
@@ -121,3 +126,96 @@ def test_a_cascade_of_another_topology_is_refused_in_one_line(tmp_path):
     with pytest.raises(InputError, match=r"connections of factor .* must be those of random") as e:
         load_weights(module, tmp_path / "w.pt", "network")
     assert "\n" not in str(e.value)
+
+
+def sharded(folder, state):
+    """Two files of weights and their index."""
+    names = sorted(state)
+    where = {name: f"part-{index % 2}.safetensors" for index, name in enumerate(names)}
+    for file in set(where.values()):
+        part = {name: state[name] for name in names if where[name] == file}
+        safetensors.torch.save_file(part, folder / file)
+    index = folder / INDEX
+    index.write_text(json.dumps({"metadata": {}, "weight_map": where}))
+    return index
+
+
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_weights_in_several_files_are_found_by_their_index(tmp_path, as_folder):
+    saved, module = network(), network()
+    index = sharded(tmp_path, saved.state_dict())
+    load_weights(module, tmp_path if as_folder else index, "network")
+    torch.testing.assert_close(dict(module.state_dict()), dict(saved.state_dict()))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (lambda f: (f / "part-1.safetensors").unlink(), InputError, "no such file: .*part-1"),
+        (lambda f: (f / INDEX).write_text("{}"), UnsupportedModelError, "no index of weights"),
+        (lambda f: (f / INDEX).write_text("no"), UnsupportedModelError, "no index of weights"),
+        (
+            lambda f: (f / INDEX).write_text('{"weight_map": {"w": "../part-1.safetensors"}}'),
+            UnsupportedModelError,
+            r"must name files beside it, got \.\./part-1",
+        ),
+        (
+            lambda f: (f / INDEX).write_text('{"weight_map": {"w": "part-1.safetensors"}}'),
+            UnsupportedModelError,
+            "names weights that its files lack: w",
+        ),
+        (
+            lambda f: (f / INDEX).write_text('{"weight_map": [1]}'),
+            UnsupportedModelError,
+            "must map",
+        ),
+        (lambda f: (f / INDEX).unlink(), InputError, "has no weights: none of model.safetensors"),
+    ],
+)
+def test_a_bad_index_is_refused_in_one_line(tmp_path, spoil, error, words):
+    sharded(tmp_path, network().state_dict())
+    spoil(tmp_path)
+    with pytest.raises(error, match=words) as caught:
+        load_state(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layout", ["to_sparse", "to_sparse_csr", "to_sparse_csc"])
+def test_sparse_tensors_of_a_state_dict_become_sparse_weights(tmp_path, layout):
+    saved, module = network(), network()
+    prune.l1_unstructured(saved[0], "weight", amount=0.7)
+    prune.remove(saved[0], "weight")
+    state = saved.state_dict()
+    state["0.weight"] = getattr(state["0.weight"], layout)()
+    torch.save(state, tmp_path / "w.pt")
+    load_weights(module, tmp_path / "w.pt", "network")
+    assert module[0].weight.layout == state["0.weight"].layout
+    torch.testing.assert_close(module[0].weight.to_dense(), saved[0].weight.detach())
+    load_weights(module, tmp_path / "w.pt", "network")  # into the sparse module, too
+    torch.testing.assert_close(module[0].weight.to_dense(), saved[0].weight.detach())
+
+
+def test_damaged_sparse_tensors_are_refused(tmp_path):
+    tensor = torch.sparse_csr_tensor(
+        torch.tensor([0, 1, 2]), torch.tensor([0, 9]), torch.ones(2), (2, 3), check_invariants=False
+    )
+    torch.save({"weight": tensor}, tmp_path / "w.pt")
+    with pytest.raises(UnsupportedModelError, match="holds no weights"):
+        load_state(tmp_path / "w.pt")
+
+
+def test_a_tied_weight_need_not_be_saved_twice(tmp_path):
+    def tied():
+        module = nn.Sequential(nn.Embedding(6, 8), nn.Linear(8, 6, bias=False))
+        module[1].weight = module[0].weight
+        return module
+
+    saved, module = tied(), tied()
+    safetensors.torch.save_file({"0.weight": saved[0].weight}, tmp_path / "w.safetensors")
+    load_weights(module, tmp_path / "w.safetensors", "network")
+    assert module[1].weight is module[0].weight
+    torch.testing.assert_close(module[0].weight, saved[0].weight)
+    sparse = {"1.weight": saved[0].weight.detach().to_sparse_csr()}
+    torch.save(sparse, tmp_path / "w.pt")
+    load_weights(module, tmp_path / "w.pt", "network")
+    assert module[1].weight is module[0].weight

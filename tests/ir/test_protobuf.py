@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from support import evaluate, model, model_proto, unstructured
+from support import evaluate, model, model_proto, run_passes, unstructured
 
 from nfcompile.errors import UnsupportedModelError
 from nfcompile.frontend.onnx_file import read_model
@@ -43,6 +43,24 @@ def test_a_written_model_is_one_message_that_onnx_reads(tmp_path: Path) -> None:
     )
     # Some readers take the last of several graph fields instead of merging them.
     assert _top_level_fields(target.read_bytes()).count(7) == 1
+
+
+def test_a_dense_head_that_is_tied_to_an_embedding_in_the_file_is_written_twice(
+    tmp_path: Path,
+) -> None:
+    text = (
+        "agraph (int64[b] i) => (float[b,512] y)"
+        " { e = Gather(w, i)\n t = Transpose<perm=[1,0]>(w)\n y = MatMul(e, t) }"
+    )
+    dense = RNG.standard_normal((512, 256)).astype(np.float32)
+    path = tmp_path / "tied.onnx"
+    onnx.save(model_proto(text, w=dense), path)
+    source = read_model(path)
+    run_passes(source, "fold-masks")  # a view of what is mapped from the file
+    protobuf.write_model(source, tmp_path / "out.onnx")
+    read, i = onnx.load(tmp_path / "out.onnx"), np.array([5, 0])
+    assert len(read.graph.initializer) == 2
+    np.testing.assert_allclose(evaluate(read, i=i)[0], dense[i] @ dense.T, rtol=1e-4, atol=1e-4)
 
 
 def test_a_model_read_and_written_again_holds_the_same_tensors(path: Path, tmp_path: Path) -> None:

@@ -35,6 +35,22 @@ def test_a_mode_agrees_with_onnxruntime(
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("mode", ["eager", "compile"])
+def test_a_module_that_was_saved_whole_takes_its_inputs_by_name(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda m: original(m, backend="eager"))
+    module = torch.nn.Bilinear(3, 2, 4)
+    torch.save(module, tmp_path / "module.pt")
+    runner = TorchEngine(mode).load(tmp_path / "module.pt", 1)  # type: ignore[arg-type]
+    a, b = torch.randn(5, 3), torch.randn(5, 2)
+    inputs = {"input2": b.numpy(), "input1": a.numpy()}
+    (got,) = runner.run(inputs).values()
+    np.testing.assert_allclose(got, module(a, b).detach().numpy(), rtol=1e-5, atol=1e-6)
+    assert runner.timed(inputs)() > 0
+
+
 def test_a_runner_sets_its_number_of_threads(path: Path) -> None:
     before = torch.get_num_threads()
     try:

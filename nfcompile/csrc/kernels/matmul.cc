@@ -10,7 +10,8 @@ MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa) {
   matmul.out_features = tile.out_features;
   matmul.rows = std::move(rows);
   matmul.tile_kernel = FindTileKernel(tile.values.precision(), isa);
-  if (Fp32Isa(isa) == Isa::kAvx512 && tile.values.precision() == Precision::kFloat32) {
+  const bool wide = Fp32Isa(isa) == Isa::kAvx512;
+  if (wide && tile.values.precision() == Precision::kFloat32 && tile.generated == nullptr) {
     matmul.half_kernel = FindTileKernel(tile.values.precision(), Isa::kAvx2);
   }
   matmul.tile = std::move(tile);

@@ -51,17 +51,45 @@ NFCOMPILE_INLINE Floats Splat(float value) {
   return FloatsOf([=](int) { return value; }, Lanes());
 }
 
-// The first `count` lanes from memory, zero in the others; touches nothing beyond.
+// The lanes of a mask from memory, of which p is lane 0, zero in the others; touches nothing
+// else.
+NFCOMPILE_INLINE Floats LoadLanes(const float* p, uint32_t lanes) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Floats>(_mm512_maskz_loadu_ps(static_cast<__mmask16>(lanes), p));
+#elif defined(__AVX2__) && NFCOMPILE_WIDTH == 8
+  const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(lanes)), bits);
+  return reinterpret_cast<Floats>(_mm256_maskload_ps(p, _mm256_cmpeq_epi32(set, bits)));
+#else
+  float values[kWidth] __attribute__((aligned(64))) = {};
+  for (int l = 0; l < kWidth; ++l) {
+    if (lanes >> l & 1) values[l] = p[l];
+  }
+  return Load(values);
+#endif
+}
+
 NFCOMPILE_INLINE Floats LoadPart(const float* p, int count) {
-  float lanes[kWidth] __attribute__((aligned(64))) = {};
-  for (int i = 0; i < count; ++i) lanes[i] = p[i];
-  return Load(lanes);
+  return LoadLanes(p, (1u << count) - 1);
 }
 
 NFCOMPILE_INLINE void StorePart(float* p, Floats v, int count) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1),
+                        reinterpret_cast<__m512>(v));
+#else
   float lanes[kWidth] __attribute__((aligned(64)));
   Store(lanes, v);
   for (int i = 0; i < count; ++i) p[i] = lanes[i];
+#endif
+}
+
+// Lanes 0, 2, 4 ... of both.
+NFCOMPILE_INLINE Floats EvenLanes(Floats low, Floats high) {
+  const auto even = [&]<int... kLane>(std::integer_sequence<int, kLane...>) {
+    return __builtin_shufflevector(low, high, (2 * kLane)...);
+  };
+  return even(Lanes());
 }
 
 NFCOMPILE_INLINE Floats Select(Ints mask, Floats yes, Floats no) { return mask ? yes : no; }

@@ -6,7 +6,6 @@
 #include <new>
 
 #include "base/text.h"
-#include "kernels/chain/chain_run.h"
 #include "ort/layers.h"
 
 namespace nfcompile::ort {
@@ -30,6 +29,16 @@ OrtStatus* Kernel::Compute(OrtKernelContext* context) const noexcept {
   return Guard(api_, subject_, [&] { Run(context); });
 }
 
+Tensor Kernel::RequiredInput(const OrtKernelContext* context, size_t index,
+                             const char* name) const {
+  const OrtValue* value = nullptr;
+  api_.Call<KernelContextGetInput>(context, index, &value);
+  Require(value != nullptr, name, " must be given");
+  Tensor tensor = ReadTensor(api_, value);
+  Require(tensor.type == kFloat, name, " must be of type float32");
+  return tensor;
+}
+
 const float* Kernel::OptionalInput(const OrtKernelContext* context, size_t index,
                                    const char* name, const std::vector<int64_t>& dims) const {
   size_t count = 0;
@@ -38,69 +47,105 @@ const float* Kernel::OptionalInput(const OrtKernelContext* context, size_t index
   const OrtValue* value = nullptr;
   api_.Call<KernelContextGetInput>(context, index, &value);
   if (value == nullptr) return nullptr;
-  const Tensor tensor = ReadTensor(api_, value);
-  Require(tensor.type == kFloat, name, " must be of type float32");
+  const Tensor tensor = RequiredInput(context, index, name);
   Require(tensor.dims == dims, name, " must have shape ", ShapeText(dims), ", got ",
           ShapeText(tensor.dims));
   return static_cast<const float*>(tensor.data);
 }
 
-int64_t Kernel::LikelyThreads(int64_t most) const {
-  return shared_runs_.load(std::memory_order_relaxed) < kRunsToLearn
-             ? most
-             : most_came_.load(std::memory_order_relaxed);
-}
-
-void Kernel::Run(OrtKernelContext* context) const {
-  const OrtValue* value = nullptr;
-  api_.Call<KernelContextGetInput>(context, kX, &value);
-  Require(value != nullptr, "X must be given");
-  const Tensor x = ReadTensor(api_, value);
-  const int64_t in = chain_->features(0);
-  Require(!x.dims.empty() && x.dims.back() == in, "X must have ", in,
-          " elements in its last dimension, got shape ", ShapeText(x.dims));
-  Require(x.type == kFloat, "X must be of type float32");
-  std::vector<int64_t> dims = x.dims;
-  dims.back() = chain_->out_features();
+float* Kernel::Output(OrtKernelContext* context, const std::vector<int64_t>& dims) const {
   OrtValue* output = nullptr;
   api_.Call<KernelContextGetOutput>(context, 0, dims.data(), dims.size(), &output);
   void* y = nullptr;
   api_.Call<GetTensorMutableData>(output, &y);
+  return static_cast<float*>(y);
+}
 
-  ChainOperands operands;
-  operands.inputs.push_back(static_cast<const float*>(x.data));
-  operands.y = static_cast<float*>(y);
-  operands.batch = 1;
-  for (size_t i = 0; i + 1 < dims.size(); ++i) operands.batch *= dims[i];
-  for (int64_t i = 1; !is_product_ && i < chain_->inputs(); ++i) {
-    std::vector<int64_t> shape = x.dims;
-    shape.back() = chain_->features(static_cast<int>(i));
-    const float* input = OptionalInput(context, static_cast<size_t>(i), "an activation", shape);
-    Require(input != nullptr || x.elements() == 0, "activation ", i, " must be given");
-    operands.inputs.push_back(input);
-  }
-  if (is_product_) {
-    operands.bias = OptionalInput(context, kBiasInput, "bias", {dims.back()});
-    const float* residual = OptionalInput(context, kResidualInput, "residual", dims);
-    if (residual != nullptr) operands.inputs.push_back(residual);
-  }
-  if (operands.batch == 0 || dims.back() == 0) return;
-
+Threads Kernel::SessionThreads() const {
   static const int64_t most = MostThreads();
-  ChainRun run(*chain_, operands, {.most = most, .likely = LikelyThreads(most)});
+  const bool learned = shared_runs_.load(std::memory_order_relaxed) >= kRunsToLearn;
+  return {.most = most, .likely = learned ? most_came_.load(std::memory_order_relaxed) : most};
+}
+
+void Kernel::Learn(int64_t came) const {
+  shared_runs_.fetch_add(1, std::memory_order_relaxed);
+  int64_t seen = most_came_.load(std::memory_order_relaxed);
+  while (seen < came && !most_came_.compare_exchange_weak(seen, came)) {
+  }
+}
+
+template <typename Shared>
+void Kernel::Share(OrtKernelContext* context, Shared& run) const {
   if (run.workers() == 1) {
     run.Work();
   } else {
-    const auto work = [](void* shared, size_t) { static_cast<ChainRun*>(shared)->Work(); };
+    const auto work = [](void* shared, size_t) { static_cast<Shared*>(shared)->Work(); };
     // Zero batches: ONNX Runtime deals the workers out one by one.
     api_.Call<KernelContextParallelFor>(context, +work, static_cast<size_t>(run.workers()),
                                         size_t{0}, static_cast<void*>(&run));
-    shared_runs_.fetch_add(1, std::memory_order_relaxed);
-    int64_t seen = most_came_.load(std::memory_order_relaxed);
-    while (seen < run.came() && !most_came_.compare_exchange_weak(seen, run.came())) {
-    }
+    Learn(run.came());
   }
   if (run.out_of_memory()) throw std::bad_alloc();
+}
+
+void ChainKernel::Run(OrtKernelContext* context) const {
+  const Tensor x = RequiredInput(context, kX, "X");
+  const int64_t in = chain_->features(0);
+  const size_t axis = window_ ? 1 : x.dims.size() - 1;  // of the features
+  std::vector<int64_t> dims = x.dims;
+  Images images;
+  if (window_) {
+    images = MakeImages(*window_, x.dims, in);
+    dims[2] = images.out_shape[0];
+    dims[3] = images.out_shape[1];
+  } else {
+    Require(!x.dims.empty() && x.dims.back() == in, "X must have ", in,
+            " elements in its last dimension, got shape ", ShapeText(x.dims));
+  }
+  dims[axis] = chain_->out_features();
+
+  ChainOperands operands;
+  operands.y = Output(context, dims);
+  operands.images = window_ ? &images : nullptr;
+  operands.inputs.push_back(static_cast<const float*>(x.data));
+  operands.batch = 1;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    if (i != axis) operands.batch *= dims[i];
+  }
+  for (int64_t i = 1; !is_product_ && i < chain_->inputs(); ++i) {
+    std::vector<int64_t> shape = dims;
+    shape[axis] = chain_->features(static_cast<int>(i));
+    const float* input = OptionalInput(context, static_cast<size_t>(i), "an activation", shape);
+    Require(input != nullptr || operands.batch == 0, "activation ", i, " must be given");
+    operands.inputs.push_back(input);
+  }
+  if (is_product_) {
+    operands.bias = OptionalInput(context, kBiasInput, "bias", {dims[axis]});
+    const float* residual = OptionalInput(context, kResidualInput, "residual", dims);
+    if (residual != nullptr) operands.inputs.push_back(residual);
+  }
+  if (operands.batch == 0 || dims[axis] == 0) return;
+  ChainRun run(*chain_, operands, SessionThreads());
+  Share(context, run);
+}
+
+void ImageChainKernel::Run(OrtKernelContext* context) const {
+  std::vector<std::vector<int64_t>> dims;
+  std::vector<const float*> inputs;
+  for (int64_t i = 0; i < chain_->inputs(); ++i) {
+    const Tensor x = RequiredInput(context, static_cast<size_t>(i), "an activation");
+    Require(x.dims.size() == 4, "an activation must have 4 dimensions, got shape ",
+            ShapeText(x.dims));
+    Require(i == 0 || x.dims[0] == dims[0][0], "activations must have as many images, ",
+            dims.empty() ? 0 : dims[0][0], ", got shape ", ShapeText(x.dims));
+    dims.push_back(x.dims);
+    inputs.push_back(static_cast<const float*>(x.data));
+  }
+  ImageRun run(*chain_, std::move(dims), SessionThreads());
+  float* y = Output(context, run.y_dims());
+  if (run.empty()) return;
+  run.SetOperands(std::move(inputs), y);
+  Share(context, run);
 }
 
 }  // namespace nfcompile::ort

@@ -4,39 +4,87 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "kernels/chain/chain.h"
+#include "kernels/chain/chain_run.h"
+#include "kernels/chain/image_chain.h"
+#include "kernels/tile/window.h"
 #include "ort/api.h"
 
 namespace nfcompile::ort {
 
 class Kernel {
  public:
-  Kernel(const Api& api, std::string subject, std::unique_ptr<Chain> chain, bool is_product)
-      : api_(api),
-        subject_(std::move(subject)),
-        chain_(std::move(chain)),
-        is_product_(is_product) {}
+  Kernel(const Api& api, std::string subject) : api_(api), subject_(std::move(subject)) {}
+  virtual ~Kernel() = default;
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
 
   // Safe to call from several threads at once: a run changes nothing here but what is known of
   // the session's threads.
   OrtStatus* Compute(OrtKernelContext* context) const noexcept;
 
- private:
-  void Run(OrtKernelContext* context) const;
-  int64_t LikelyThreads(int64_t most) const;
+ protected:
+  virtual void Run(OrtKernelContext* context) const = 0;
+
+  const Api& api() const { return api_; }
+
+  // Throws std::invalid_argument where it is absent or not of float32.
+  Tensor RequiredInput(const OrtKernelContext* context, size_t index, const char* name) const;
+  // Null where it is absent. Throws std::invalid_argument where it has another shape.
   const float* OptionalInput(const OrtKernelContext* context, size_t index, const char* name,
                              const std::vector<int64_t>& dims) const;
+  float* Output(OrtKernelContext* context, const std::vector<int64_t>& dims) const;
+
+  // How many threads a session has.
+  Threads SessionThreads() const;
+
+  // Calls run.Work() on as many threads as can be of use. Throws std::bad_alloc.
+  template <typename Shared>
+  void Share(OrtKernelContext* context, Shared& run) const;
+
+ private:
+  void Learn(int64_t came) const;
 
   const Api api_;
   const std::string subject_;
-  const std::unique_ptr<Chain> chain_;
-  const bool is_product_;  // whether bias and residual are inputs of their own
   mutable std::atomic<int64_t> shared_runs_ = 0;
   mutable std::atomic<int64_t> most_came_ = 1;
+};
+
+// Products, alone or in a chain, over rows or over the windows of images.
+class ChainKernel final : public Kernel {
+ public:
+  // `is_product`: whether bias and residual are inputs of their own. `window`: of a
+  // convolution.
+  ChainKernel(const Api& api, std::string subject, std::unique_ptr<Chain> chain,
+              bool is_product, std::optional<Window> window)
+      : Kernel(api, std::move(subject)),
+        chain_(std::move(chain)),
+        is_product_(is_product),
+        window_(std::move(window)) {}
+
+ private:
+  void Run(OrtKernelContext* context) const override;
+
+  const std::unique_ptr<Chain> chain_;
+  const bool is_product_;
+  const std::optional<Window> window_;
+};
+
+// A chain of convolutions.
+class ImageChainKernel final : public Kernel {
+ public:
+  ImageChainKernel(const Api& api, std::string subject, std::unique_ptr<ImageChain> chain)
+      : Kernel(api, std::move(subject)), chain_(std::move(chain)) {}
+
+ private:
+  void Run(OrtKernelContext* context) const override;
+
+  const std::unique_ptr<ImageChain> chain_;
 };
 
 }  // namespace nfcompile::ort

@@ -32,7 +32,24 @@ std::unique_ptr<Chain> ReadProduct(const Node& node, Family family) {
   return std::make_unique<Chain>(std::move(inputs), std::move(layers));
 }
 
-std::unique_ptr<Chain> ReadChain(const Node& node) {
+Window ReadWindow(const Node& node) {
+  const Window window{.kernel_shape = node.Ints("kernel_shape", 2),
+                      .strides = node.Ints("strides", 2),
+                      .dilations = node.Ints("dilations", 2),
+                      .pads = node.Ints("pads", 4)};
+  Check(window);
+  return window;
+}
+
+namespace {
+
+// Layers of a chain, and what each input of `inputs` holds.
+struct Layers {
+  std::vector<ChainLayer> layers;
+  std::vector<int64_t> features;
+};
+
+Layers ReadLayers(const Node& node) {
   const std::vector<std::string> encodings = node.Words("encodings");
   const size_t count = encodings.size();
   const auto in_features = node.Ints("in_features", count);
@@ -93,7 +110,36 @@ std::unique_ptr<Chain> ReadChain(const Node& node) {
   for (size_t i = 0; i < inputs; ++i) {
     Require(features[i] >= 0, "activation ", i, " must be read by a layer");
   }
-  return std::make_unique<Chain>(std::move(features), std::move(layers));
+  return {std::move(layers), std::move(features)};
+}
+
+}  // namespace
+
+std::unique_ptr<Chain> ReadChain(const Node& node) {
+  Layers read = ReadLayers(node);
+  return std::make_unique<Chain>(std::move(read.features), std::move(read.layers));
+}
+
+std::unique_ptr<ImageChain> ReadImageChain(const Node& node) {
+  Layers read = ReadLayers(node);
+  const size_t count = read.layers.size();
+  const auto kernels = node.Ints("kernel_shapes", 2 * count);
+  const auto strides = node.Ints("strides", 2 * count);
+  const auto dilations = node.Ints("dilations", 2 * count);
+  const auto pads = node.Ints("pads", 4 * count);
+  const auto part = [](const std::vector<int64_t>& list, size_t l, size_t size) {
+    const auto begin = list.begin() + static_cast<std::ptrdiff_t>(l * size);
+    return std::vector<int64_t>(begin, begin + static_cast<std::ptrdiff_t>(size));
+  };
+  std::vector<Window> windows;
+  for (size_t l = 0; l < count; ++l) {
+    windows.push_back({.kernel_shape = part(kernels, l, 2),
+                       .strides = part(strides, l, 2),
+                       .dilations = part(dilations, l, 2),
+                       .pads = part(pads, l, 4)});
+  }
+  return std::make_unique<ImageChain>(static_cast<int64_t>(read.features.size()),
+                                      std::move(read.layers), std::move(windows));
 }
 
 }  // namespace nfcompile::ort

@@ -5,17 +5,26 @@
 #include <memory>
 
 #include "kernels/chain/chain.h"
+#include "kernels/chain/image_chain.h"
+#include "kernels/tile/window.h"
 #include "ort/node.h"
 #include "ort/weights.h"
 
 namespace nfcompile::ort {
 
-// CsrMatMul, BsrMatMul or BlockDiagonalMatMul: slot 0 is X, slot 1 the residual where there is
-// one. Throws std::invalid_argument on malformed weights.
+// CsrMatMul, BsrMatMul, BlockDiagonalMatMul and their convolutions: slot 0 is X, slot 1 the
+// residual where there is one. Throws std::invalid_argument on malformed weights.
 std::unique_ptr<Chain> ReadProduct(const Node& node, Family family);
+
+// The window of CsrConv, BsrConv or BlockDiagonalConv, whose weights are those of the product.
+// Throws std::invalid_argument on malformed attributes.
+Window ReadWindow(const Node& node);
 
 // SparseChain. Throws std::invalid_argument on malformed weights or attributes.
 std::unique_ptr<Chain> ReadChain(const Node& node);
+
+// SparseConvChain. Throws std::invalid_argument on malformed weights or attributes.
+std::unique_ptr<ImageChain> ReadImageChain(const Node& node);
 
 // Inputs of a product behind its weights.
 constexpr size_t kBiasInput = 4;

@@ -22,7 +22,7 @@ std::vector<T> ReadList(const char* name, size_t size, Read read) {
   size_t count = 0;
   std::vector<T> list(size);
   Require(read(nullptr, &count) && count == size, "attribute ", name, " must have ", size,
-          " entries, one per layer, got ", count);
+          " entries, got ", count);
   Require(size == 0 || read(list.data(), &count), "attribute ", name, " cannot be read");
   return list;
 }

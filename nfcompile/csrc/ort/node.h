@@ -23,7 +23,7 @@ class Node {
   float Float(const char* name, float otherwise) const;
   std::string String(const char* name, const char* otherwise) const;
 
-  // One entry per layer of a chain; throws std::invalid_argument where there are not `size`.
+  // Lists; they throw std::invalid_argument where there are not `size` entries.
   std::vector<int64_t> Ints(const char* name, size_t size) const;
   std::vector<float> Floats(const char* name, size_t size) const;
   std::vector<std::string> Words(const char* name) const;  // of a text with commas between

@@ -1,5 +1,6 @@
 #include "ort/operator.h"
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -36,8 +37,17 @@ OrtStatus* MakeKernel(const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo*
   return Guard(self.api(), subject, [&] {
     subject += " node '" + node.Name() + "'";
     const std::optional<Family> family = self.family();
-    auto chain = family ? ReadProduct(node, *family) : ReadChain(node);
-    *kernel = new Kernel(self.api(), subject, std::move(chain), family.has_value());
+    std::unique_ptr<Kernel> made;
+    if (!family && self.convolves()) {
+      made = std::make_unique<ImageChainKernel>(self.api(), subject, ReadImageChain(node));
+    } else {
+      std::optional<Window> window;
+      if (self.convolves()) window = ReadWindow(node);
+      made = std::make_unique<ChainKernel>(
+          self.api(), subject, family ? ReadProduct(node, *family) : ReadChain(node),
+          family.has_value(), std::move(window));
+    }
+    *kernel = made.release();
   });
 }
 
@@ -52,8 +62,9 @@ OrtStatus* InferShape(const OrtCustomOp* op, OrtShapeInferContext* context) {
 
 }  // namespace
 
-Operator::Operator(const Api& api, std::optional<Family> family, bool infer_shapes)
-    : OrtCustomOp{}, api_(api), family_(family) {
+Operator::Operator(const Api& api, std::optional<Family> family, bool convolves,
+                   bool infer_shapes)
+    : OrtCustomOp{}, api_(api), family_(family), convolves_(convolves) {
   version = kApiVersion;
   GetName = [](const OrtCustomOp* op) { return From(op).name(); };
   GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
@@ -79,14 +90,14 @@ Operator::Operator(const Api& api, std::optional<Family> family, bool infer_shap
 }
 
 const char* Operator::name() const {
-  if (!family_) return "SparseChain";
+  if (!family_) return convolves_ ? "SparseConvChain" : "SparseChain";
   switch (*family_) {
     case Family::kCsr:
-      return "CsrMatMul";
+      return convolves_ ? "CsrConv" : "CsrMatMul";
     case Family::kBsr:
-      return "BsrMatMul";
+      return convolves_ ? "BsrConv" : "BsrMatMul";
     case Family::kBlockDiagonal:
-      return "BlockDiagonalMatMul";
+      return convolves_ ? "BlockDiagonalConv" : "BlockDiagonalMatMul";
   }
   return "";
 }

@@ -11,21 +11,20 @@ namespace {
 // A domain and its operators must outlive every session that uses them, so they live as long
 // as the process: one per onnxruntime in it.
 struct Domain {
-  Domain(const Api& api, bool infer_shapes)
-      : csr(api, Family::kCsr, infer_shapes),
-        bsr(api, Family::kBsr, infer_shapes),
-        block_diagonal(api, Family::kBlockDiagonal, infer_shapes),
-        chain(api, std::nullopt, infer_shapes) {
+  Domain(const Api& api, bool infer_shapes) {
+    for (const Family family : {Family::kCsr, Family::kBsr, Family::kBlockDiagonal}) {
+      operators.emplace_back(api, family, /*convolves=*/false, infer_shapes);
+      operators.emplace_back(api, family, /*convolves=*/true, infer_shapes);
+    }
+    operators.emplace_back(api, std::nullopt, /*convolves=*/false, infer_shapes);
+    operators.emplace_back(api, std::nullopt, /*convolves=*/true, infer_shapes);
     api.Call<CreateCustomOpDomain>("nfcompile", &domain);
-    for (const Operator* op : {&csr, &bsr, &block_diagonal, &chain}) {
-      api.Call<CustomOpDomainAdd>(domain, static_cast<const OrtCustomOp*>(op));
+    for (const Operator& op : operators) {
+      api.Call<CustomOpDomainAdd>(domain, static_cast<const OrtCustomOp*>(&op));
     }
   }
 
-  Operator csr;
-  Operator bsr;
-  Operator block_diagonal;
-  Operator chain;
+  std::list<Operator> operators;
   OrtCustomOpDomain* domain = nullptr;
 };
 
@@ -45,7 +44,7 @@ OrtCustomOpDomain* DomainFor(const Api& api, bool infer_shapes) {
   static auto& domains = *new std::list<Domain>();  // never destroyed: exit order is unknown
   const std::lock_guard lock(mutex);
   for (const Domain& domain : domains) {
-    if (domain.csr.api().table() == api.table()) return domain.domain;
+    if (domain.operators.front().api().table() == api.table()) return domain.domain;
   }
   return domains.emplace_back(api, infer_shapes).domain;
 }

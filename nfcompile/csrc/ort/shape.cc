@@ -3,6 +3,8 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/tile/window.h"
+
 namespace nfcompile::ort {
 namespace {
 
@@ -26,24 +28,27 @@ int64_t Attribute(const Api& api, OrtShapeInferContext* context, const char* nam
   return value;
 }
 
-// The last entry of a list of the node, or -1.
-int64_t LastOf(const Api& api, OrtShapeInferContext* context, const char* name) {
+// A list of the node; empty where there is none.
+std::vector<int64_t> List(const Api& api, OrtShapeInferContext* context, const char* name) {
   const OrtOpAttr* attribute = nullptr;
   size_t size = 0;
-  if (!api.Try<ShapeInferContextGetAttribute>(context, name, &attribute)) return -1;
+  if (!api.Try<ShapeInferContextGetAttribute>(context, name, &attribute)) return {};
   api.Try<ReadOpAttr>(attribute, kAttributeInts, static_cast<void*>(nullptr), size_t{0}, &size);
   std::vector<int64_t> list(size / sizeof(int64_t));
   if (list.empty() || !api.Try<ReadOpAttr>(attribute, kAttributeInts,
                                            static_cast<void*>(list.data()), size, &size)) {
-    return -1;
+    return {};
   }
-  return list.back();
+  return list;
 }
 
 // The output features as far as shapes and attributes tell, or -1.
 int64_t OutFeatures(const Operator& op, OrtShapeInferContext* context) {
   const Api& api = op.api();
-  if (!op.family()) return LastOf(api, context, "out_features");
+  if (!op.family()) {
+    const std::vector<int64_t> features = List(api, context, "out_features");
+    return features.empty() ? -1 : features.back();
+  }
   if (op.family() == Family::kBlockDiagonal) return Attribute(api, context, "out_features");
   constexpr size_t kValues = 1;
   constexpr size_t kIndptr = 3;
@@ -56,20 +61,37 @@ int64_t OutFeatures(const Operator& op, OrtShapeInferContext* context) {
   return rows * (*values)[1];
 }
 
+// Places of the window along both axes, -1 where an image's size is not known; false where the
+// node is malformed.
+bool FindPlaces(const Api& api, OrtShapeInferContext* context, std::vector<int64_t>& dims) {
+  const Window window{.kernel_shape = List(api, context, "kernel_shape"),
+                      .strides = List(api, context, "strides"),
+                      .dilations = List(api, context, "dilations"),
+                      .pads = List(api, context, "pads")};
+  Check(window);
+  for (size_t axis = 0; axis < 2; ++axis) {
+    if (dims[axis + 2] >= 0) dims[axis + 2] = Places(window, axis, dims[axis + 2]).out;
+  }
+  return dims[2] >= 0 && dims[3] >= 0;
+}
+
 }  // namespace
 
 void InferOutputShape(const Operator& op, OrtShapeInferContext* context) {
   const Api& api = op.api();
+  if (!op.family() && op.convolves()) return;  // found out by a run
   OrtTensorTypeAndShapeInfo* x = nullptr;
   if (!api.Try<ShapeInferContextGetInputTypeShape>(context, size_t{0}, &x) || x == nullptr)
     return;
   std::vector<int64_t> dims = Dimensions(api, x);
   const int64_t out = OutFeatures(op, context);
-  if (dims.empty() || out < 0) return;  // nothing is inferred; a run checks it all
+  if (dims.size() < (op.convolves() ? 4 : 1) || out < 0) return;  // a run checks it all
+  if (op.convolves() && !FindPlaces(api, context, dims)) return;
+  const size_t axis = op.convolves() ? 1 : dims.size() - 1;  // of the features
   std::vector<const char*> names(dims.size(), "");
   api.Call<GetSymbolicDimensions>(x, names.data(), names.size());
-  dims.back() = out;
-  names.back() = "";
+  dims[axis] = out;
+  names[axis] = "";
   for (size_t i = 0; i < dims.size(); ++i) {
     // A dimension without size or name cannot be passed on.
     if (dims[i] < 0 && (names[i] == nullptr || *names[i] == '\0')) return;

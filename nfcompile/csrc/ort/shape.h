@@ -1,4 +1,5 @@
-// Shape inference: Y has X's shape, with the last dimension replaced by the output features.
+// Shape inference: Y has X's shape, with the output features in place of the input's, and the
+// places of the window in place of the image's axes.
 #ifndef NFCOMPILE_ORT_SHAPE_H_
 #define NFCOMPILE_ORT_SHAPE_H_
 

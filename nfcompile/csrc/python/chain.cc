@@ -121,6 +121,8 @@ void BindProduct(nb::module_& m) {
   nb::class_<Product>(m, "Product")
       .def_prop_ro("in_features", [](const Product& p) { return p.matmul->in_features; })
       .def_prop_ro("out_features", [](const Product& p) { return p.matmul->out_features; })
+      .def_prop_ro("generated",
+                   [](const Product& p) { return p.matmul->tile.generated != nullptr; })
       .def_prop_ro("description",
                    [](const Product& p) { return std::string(p.matmul->rows->description()); })
       .def(
@@ -147,6 +149,14 @@ void BindChain(nb::module_& m) {
                       int64_t threads, std::string form) {
     RunChain(self, inputs, y, nullptr, {threads, std::move(form)});
   };
+  const auto convolve = [](const Chain& self, const std::vector<FourD>& inputs,
+                           const FourDOutput& y, std::vector<int64_t> kernel_shape,
+                           std::vector<int64_t> strides, std::vector<int64_t> dilations,
+                           std::vector<int64_t> pads, int64_t threads) {
+    const Window window{std::move(kernel_shape), std::move(strides), std::move(dilations),
+                        std::move(pads)};
+    RunImages(self, inputs, y, window, {.threads = threads});
+  };
   nb::class_<Chain>(m, "Chain")
       .def(
           "__init__",
@@ -164,7 +174,9 @@ void BindChain(nb::module_& m) {
       .def_prop_ro("out_features", &Chain::out_features)
       .def("workers", &Workers, "batch"_a, "threads"_a = 1)
       .def("run", run, "inputs"_a, "y"_a.noconvert(), nb::kw_only(), "threads"_a = 1,
-           "form"_a = "auto");
+           "form"_a = "auto")
+      .def("convolve", convolve, "inputs"_a, "y"_a.noconvert(), nb::kw_only(), "kernel_shape"_a,
+           "strides"_a, "dilations"_a, "pads"_a, "threads"_a = 1);
 }
 
 }  // namespace nfcompile::python

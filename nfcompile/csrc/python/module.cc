@@ -30,13 +30,14 @@ Precision PrecisionFromName(const std::string& name) {
 }
 
 Product Csr(const Vector& values, const Integers& indices, const Integers& indptr,
-            int64_t in_features, const std::string& isa, const std::string& precision) {
+            int64_t in_features, const std::string& isa, const std::string& precision,
+            bool generate = true) {
   return Product(MakeCsrMatMul({.values = values.data(),
                                 .nnz = static_cast<int64_t>(values.shape(0)),
                                 .indices = ToIndexArray(indices, "indices"),
                                 .indptr = ToIndexArray(indptr, "indptr"),
                                 .in_features = in_features},
-                               IsaFromName(isa), PrecisionFromName(precision)));
+                               IsaFromName(isa), PrecisionFromName(precision), generate));
 }
 
 Product Bsr(const Blocks& values, const Integers& indices, const Integers& indptr,
@@ -115,7 +116,20 @@ void Bind(nb::module_& m) {
 
   BindChain(m);
   m.def("pack_csr", &Csr, "values"_a, "indices"_a, "indptr"_a, "in_features"_a, nb::kw_only(),
-        "isa"_a = "", "precision"_a = "float32");
+        "isa"_a = "", "precision"_a = "float32", "generate"_a = true);
+  m.def(
+      "generate_csr",
+      [](const Vector& values, const Integers& indices, const Integers& indptr,
+         int64_t in_features) {
+        const std::vector<uint8_t> code =
+            GenerateCsr({.values = values.data(),
+                         .nnz = static_cast<int64_t>(values.shape(0)),
+                         .indices = ToIndexArray(indices, "indices"),
+                         .indptr = ToIndexArray(indptr, "indptr"),
+                         .in_features = in_features});
+        return nb::bytes(code.data(), code.size());
+      },
+      "values"_a, "indices"_a, "indptr"_a, "in_features"_a);
   m.def("pack_bsr", &Bsr, "values"_a, "indices"_a, "indptr"_a, "in_features"_a, nb::kw_only(),
         "isa"_a = "", "precision"_a = "float32");
   m.def("pack_block_diagonal", &BlockDiagonal, "values"_a, "rows"_a.none(), "cols"_a.none(),

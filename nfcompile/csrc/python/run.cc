@@ -22,6 +22,29 @@ void CheckSize(const char* name, size_t rows, size_t columns, int64_t want_rows,
       columns, ")");
 }
 
+void CheckCount(const Chain& chain, size_t inputs, const RunOptions& options) {
+  Require(static_cast<int64_t>(inputs) == chain.inputs(), "a chain of ", chain.inputs(),
+          " inputs must be given as many, got ", inputs);
+  Require(options.threads >= 1, "threads must be at least 1, got ", options.threads);
+}
+
+void Share(const Chain& chain, const ChainOperands& operands, const RunOptions& options) {
+  if (operands.batch == 0 || chain.out_features() == 0) return;
+  const nb::gil_scoped_release release;
+  ChainRun run(chain, operands, {options.threads, options.threads});
+  {
+    std::vector<std::jthread> helpers;
+    for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
+    run.Work();
+  }
+  if (run.out_of_memory()) throw std::bad_alloc();
+}
+
+template <typename Array>
+std::vector<int64_t> Shape(const Array& array) {
+  return std::vector<int64_t>(array.shape_ptr(), array.shape_ptr() + array.ndim());
+}
+
 }  // namespace
 
 void CheckShape(const char* name, const Matrix& matrix, int64_t rows, int64_t columns) {
@@ -30,9 +53,7 @@ void CheckShape(const char* name, const Matrix& matrix, int64_t rows, int64_t co
 
 void RunChain(const Chain& chain, const std::vector<Matrix>& inputs, const Output& y,
               const float* bias, const RunOptions& options) {
-  Require(static_cast<int64_t>(inputs.size()) == chain.inputs(), "a chain of ", chain.inputs(),
-          " inputs must be given as many, got ", inputs.size());
-  Require(options.threads >= 1, "threads must be at least 1, got ", options.threads);
+  CheckCount(chain, inputs.size(), options);
   ChainOperands operands;
   operands.batch = static_cast<int64_t>(inputs[0].shape(0));
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -43,15 +64,30 @@ void RunChain(const Chain& chain, const std::vector<Matrix>& inputs, const Outpu
   operands.y = y.data();
   operands.bias = bias;
   operands.form = FormFromName(options.form);
-  if (operands.batch == 0 || chain.out_features() == 0) return;
-  const nb::gil_scoped_release release;
-  ChainRun run(chain, operands, {options.threads, options.threads});
-  {
-    std::vector<std::jthread> helpers;
-    for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
-    run.Work();
+  Share(chain, operands, options);
+}
+
+void RunImages(const Chain& chain, const std::vector<FourD>& inputs, const FourDOutput& y,
+               const Window& window, const RunOptions& options) {
+  CheckCount(chain, inputs.size(), options);
+  Check(window);
+  const std::vector<int64_t> dims = Shape(inputs[0]);
+  const Images images = MakeImages(window, dims, chain.features(0));
+  ChainOperands operands;
+  operands.images = &images;
+  operands.batch = dims[0] * images.places();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const std::vector<int64_t> wanted{dims[0], chain.features(static_cast<int>(i)),
+                                      images.out_shape[0], images.out_shape[1]};
+    Require(i == 0 || Shape(inputs[i]) == wanted, "input ", i, " must have the shape of y");
+    operands.inputs.push_back(inputs[i].data());
   }
-  if (run.out_of_memory()) throw std::bad_alloc();
+  const std::vector<int64_t> wanted{dims[0], chain.out_features(), images.out_shape[0],
+                                    images.out_shape[1]};
+  Require(Shape(y) == wanted, "y must have shape (", wanted[0], ", ", wanted[1], ", ",
+          wanted[2], ", ", wanted[3], ")");
+  operands.y = y.data();
+  Share(chain, operands, options);
 }
 
 int64_t Workers(const Chain& chain, int64_t batch, int64_t threads) {

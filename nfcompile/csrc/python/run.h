@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/chain/chain_run.h"
+#include "kernels/tile/window.h"
 #include "python/arrays.h"
 
 namespace nfcompile::python {
@@ -19,6 +20,11 @@ struct RunOptions {
 // Throws std::invalid_argument where shapes do not fit. `bias` is of the first layer, or null.
 void RunChain(const Chain& chain, const std::vector<Matrix>& inputs, const Output& y,
               const float* bias, const RunOptions& options);
+
+// The same on images [n, channels, height, width]. Throws std::invalid_argument, too, where the
+// window does not fit.
+void RunImages(const Chain& chain, const std::vector<FourD>& inputs, const FourDOutput& y,
+               const Window& window, const RunOptions& options);
 
 // The number of threads that can be of use.
 int64_t Workers(const Chain& chain, int64_t batch, int64_t threads);

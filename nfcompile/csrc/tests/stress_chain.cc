@@ -1,63 +1,20 @@
 // Chains with branches and residuals, in both precisions and forms, against the scalar twin.
 #include <cmath>
 #include <cstdio>
-#include <memory>
-#include <random>
 #include <thread>
 #include <vector>
 
 #include "base/isa.h"
 #include "kernels/chain/chain_run.h"
-#include "kernels/csr/csr.h"
+#include "tests/stress_csr.h"
 
 namespace nfcompile {
 namespace {
 
-std::mt19937 generator(2);
-
-std::vector<float> Normals(int64_t size) {
-  std::normal_distribution<float> normal;
-  std::vector<float> values(size);
-  for (float& value : values) value = normal(generator);
-  return values;
-}
-
-struct Weight {
-  std::vector<float> values;
-  std::vector<int32_t> indices;
-  std::vector<int32_t> indptr{0};
-  int64_t in = 0;
-};
-
-// Values that bf16 holds exactly, so that only activations are rounded.
-Weight Random(int64_t out, int64_t in) {
-  Weight weight;
-  weight.in = in;
-  std::bernoulli_distribution stored(0.3);
-  for (int64_t o = 0; o < out; ++o) {
-    for (int64_t i = 0; i < in; ++i) {
-      if (!stored(generator)) continue;
-      weight.values.push_back(FromBfloat16(ToBfloat16(Normals(1)[0] * 0.5f)));
-      weight.indices.push_back(static_cast<int32_t>(i));
-    }
-    weight.indptr.push_back(static_cast<int32_t>(weight.values.size()));
-  }
-  return weight;
-}
-
 Chain Make(const std::vector<Weight>& weights, Isa isa, Precision precision) {
   std::vector<ChainLayer> layers(weights.size());
   for (size_t l = 0; l < weights.size(); ++l) {
-    const Weight& w = weights[l];
-    const auto nnz = static_cast<int64_t>(w.values.size());
-    const auto rows = static_cast<int64_t>(w.indptr.size());
-    layers[l].matmul = std::make_shared<const MatMul>(
-        MakeCsrMatMul({w.values.data(),
-                       nnz,
-                       {w.indices.data(), nnz, IndexType::kInt32},
-                       {w.indptr.data(), rows, IndexType::kInt32},
-                       w.in},
-                      isa, precision));
+    layers[l].matmul = Pack(weights[l], isa, precision);
     layers[l].epilogue.activation = Activation::kRelu;
   }
   // x -> a -> b, x -> c, d = relu(W c + b), e = relu(W d) + d.

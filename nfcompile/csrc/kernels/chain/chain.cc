@@ -47,6 +47,8 @@ Chain::Chain(std::vector<int64_t> inputs, std::vector<ChainLayer> layers)
     keeps_zero_.push_back(KeepsZero(layer));
     max_row_batch_ = std::min(max_row_batch_, matmul.rows->max_batch(layers_.size() == 1));
   }
+  for (int slot = 0; slot < slots(); ++slot) only_added_.push_back(slot < inputs_);
+  for (const ChainLayer& layer : layers_) only_added_[layer.source] = false;
   std::vector<SlotLife> over_rows(slots());
   std::vector<SlotLife> over_tiles(slots());
   for (int slot = 0; slot < slots(); ++slot) {
@@ -66,6 +68,13 @@ Chain::Chain(std::vector<int64_t> inputs, std::vector<ChainLayer> layers)
   }
   row_buffers_ = AssignBuffers(over_rows, 0);
   tile_buffers_ = AssignBuffers(over_tiles, kTileSlack);
+}
+
+const TileKernel* Chain::half_kernel() const {
+  for (const ChainLayer& layer : layers_) {
+    if (layer.matmul->half_kernel == nullptr) return nullptr;
+  }
+  return layers_[0].matmul->half_kernel;
 }
 
 }  // namespace nfcompile

@@ -36,11 +36,17 @@ class Chain {
   int64_t features(int slot) const { return features_[slot]; }
   int slots() const { return static_cast<int>(features_.size()); }
 
+  // Whether a slot is an input that layers only add: it need not be brought into tiles.
+  bool only_added(int slot) const { return only_added_[slot]; }
+
   // Whether a layer gives zeros where it reads zeros only.
   bool keeps_zero(int layer) const { return keeps_zero_[layer]; }
 
   // The largest batch that runs over rows as they lie.
   int64_t max_row_batch() const { return max_row_batch_; }
+
+  // For batches that fill half a vector, where all layers have one; else null.
+  const TileKernel* half_kernel() const;
 
   // Where each slot lives: over rows (neither the inputs nor the result), and over tiles.
   const Buffers& row_buffers() const { return row_buffers_; }
@@ -50,6 +56,7 @@ class Chain {
   int64_t inputs_;
   std::vector<ChainLayer> layers_;
   std::vector<int64_t> features_;
+  std::vector<bool> only_added_;
   std::vector<bool> keeps_zero_;
   int64_t max_row_batch_ = 0;
   Buffers row_buffers_;

@@ -66,8 +66,9 @@ void ChainPlan::PlanRows(const Chain& chain, int64_t threads) {
 
 void ChainPlan::PlanTiles(const Chain& chain, Threads threads) {
   const MatMul& first = *chain.layers()[0].matmul;
-  const bool half = first.half_kernel != nullptr && batch <= first.half_kernel->width;
-  kernel = half ? first.half_kernel : first.tile_kernel;
+  const TileKernel* half_kernel = chain.half_kernel();
+  const bool half = half_kernel != nullptr && batch <= half_kernel->width;
+  kernel = half ? half_kernel : first.tile_kernel;
   // The widest tile whose buffers stay in cache: the more batch rows, the less weights count.
   const int64_t features = chain.tile_buffers().features;
   const auto row_bytes = static_cast<int64_t>(kernel->width * element_size());

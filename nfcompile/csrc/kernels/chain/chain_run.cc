@@ -18,12 +18,24 @@ void Pause() {
 #endif
 }
 
+// Writes zeros to `rows` of a tile; of several vectors, those of one row are neighbours or
+// those of one vector are.
+void ClearRows(char* tile, const TileShape& shape, size_t element, Range rows) {
+  const bool by_feature = shape.row > shape.vector;
+  const int runs = by_feature ? 1 : shape.vectors;
+  for (int v = 0; v < runs; ++v) {
+    std::memset(tile + (v * shape.vector + rows.begin * shape.row) * element, 0,
+                rows.size() * shape.row * element);
+  }
+}
+
 }  // namespace
 
 ChainRun::ChainRun(const Chain& chain, const ChainOperands& operands, Threads threads)
     : chain_(chain),
       operands_(operands),
-      plan_(PlanChain(chain, operands.batch, operands.form, threads)) {
+      plan_(PlanChain(chain, operands.batch,
+                      operands.images == nullptr ? operands.form : Form::kTiles, threads)) {
   if (plan_.kernel != nullptr) {
     nonzero_ = std::make_unique<std::atomic<bool>[]>(plan_.tiles * chain.slots());
   }
@@ -42,10 +54,11 @@ void ChainRun::Work() noexcept {
       if (first) came_.fetch_add(1, std::memory_order_relaxed);
       if (plan_.by_tile) {
         for (size_t s = 0; s < steps.size(); ++s) RunItem(s, item, 0, own->data());
+        completed_.fetch_add(1, std::memory_order_release);
         continue;
       }
       while (step + 1 < steps.size() && steps[step + 1].first_item <= item) ++step;
-      WaitFor(step);
+      WaitFor(steps[step].first_item);
       const int64_t index = item - steps[step].first_item;
       RunShared(step, index / steps[step].parts, index % steps[step].parts);
       completed_.fetch_add(1, std::memory_order_release);
@@ -55,9 +68,8 @@ void ChainRun::Work() noexcept {
   }
 }
 
-void ChainRun::WaitFor(size_t step) const {
-  const int64_t before = plan_.steps[step].first_item;
-  for (int64_t spins = 0; completed_.load(std::memory_order_acquire) < before; ++spins) {
+void ChainRun::WaitFor(int64_t items) const {
+  for (int64_t spins = 0; completed_.load(std::memory_order_acquire) < items; ++spins) {
     if (spins < kSpins) {
       Pause();
     } else {
@@ -132,21 +144,67 @@ std::atomic<bool>& ChainRun::NonZero(int64_t tile, int64_t slot) {
   return nonzero_[tile * chain_.slots() + slot];
 }
 
+TileShape ChainRun::SlotShape(int slot, int64_t tile) const {
+  return plan_.kernel->Shape(plan_.Vectors(tile), chain_.features(slot));
+}
+
+// A result that is larger than the caches would displace what is read again.
+bool ChainRun::Streams() const {
+  constexpr int64_t kStreamBytes = 16 << 20;
+  constexpr int64_t kVector = 64;
+  const auto row = operands_.images->places() * static_cast<int64_t>(sizeof(float));
+  const int64_t bytes = operands_.batch * chain_.out_features() * int64_t{sizeof(float)};
+  return bytes > kStreamBytes && row % kVector == 0 &&
+         reinterpret_cast<uintptr_t>(operands_.y) % kVector == 0;
+}
+
+TileShape ChainRun::PlaceShape(int64_t tile) const {
+  return {plan_.Vectors(tile), operands_.images->places(), plan_.kernel->width};
+}
+
 void ChainRun::EndSlot(int slot, int64_t tile, int64_t part, char* memory) const {
-  if (part != 0) return;
-  const size_t row = RowElements(tile) * plan_.element_size();
-  std::memset(SlotData(slot, memory) + chain_.features(slot) * row, 0, row);
+  if (part != 0 || !plan_.narrow()) return;
+  const int64_t end = chain_.features(slot);
+  ClearRows(SlotData(slot, memory), SlotShape(slot, tile), sizeof(uint16_t), {end, end + 1});
+}
+
+bool ChainRun::InPlace(int64_t tile) const {
+  if (operands_.images == nullptr) return false;
+  const Range rows = plan_.Rows(tile);
+  const int64_t places = operands_.images->places();
+  return rows.size() == RowElements(tile) && rows.begin / places == (rows.end - 1) / places;
+}
+
+bool ChainRun::AddedInPlace(int slot, int64_t tile) const {
+  return chain_.only_added(slot) && !plan_.narrow() && InPlace(tile);
+}
+
+int64_t ChainRun::PlaceOffset(int slot, int64_t tile) const {
+  const int64_t begin = plan_.Rows(tile).begin;
+  const int64_t places = operands_.images->places();
+  return begin / places * chain_.features(slot) * places + begin % places;
 }
 
 void ChainRun::PackInput(int input, int64_t tile, int64_t part, char* memory) {
+  if (AddedInPlace(input, tile)) {
+    NonZero(tile, input).store(true, std::memory_order_relaxed);
+    return;
+  }
   const int64_t features = chain_.features(input);
   const Range range = PackRange(features, part, plan_.steps[input].parts);
   const Range rows = plan_.Rows(tile);
-  const float* x = operands_.inputs[input] + rows.begin * features;
-  if (plan_.kernel->pack(x, features, rows.size(), range, plan_.Vectors(tile),
-                         SlotData(input, memory))) {
-    NonZero(tile, input).store(true, std::memory_order_relaxed);
+  const float* x = operands_.inputs[input];
+  char* to = SlotData(input, memory);
+  bool any = false;
+  if (operands_.images == nullptr) {
+    any = plan_.kernel->pack(x + rows.begin * features, features, rows.size(), range,
+                             SlotShape(input, tile), to);
+  } else {
+    const Images& images = *operands_.images;
+    any = plan_.kernel->gather(x, input == 0 ? images : PointImages(features, images.places()),
+                               rows, range, SlotShape(input, tile), to);
   }
+  if (any) NonZero(tile, input).store(true, std::memory_order_relaxed);
   EndSlot(input, tile, part, memory);
 }
 
@@ -161,40 +219,54 @@ void ChainRun::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
   };
   char* y = SlotData(slot, memory);
   const bool y_is_float = last || !plan_.narrow();
+  const bool in_place = last && InPlace(tile);
   const bool adds = layer.residual >= 0 && !zero(layer.residual);
-  if (zero(layer.source) && !adds && chain_.keeps_zero(static_cast<int>(l)) &&
+  if (!in_place && zero(layer.source) && !adds && chain_.keeps_zero(static_cast<int>(l)) &&
       operands_.bias == nullptr) {
     const Range rows = EvenRange(layer.matmul->out_features, part, parts);
-    const size_t row = RowElements(tile) * (y_is_float ? sizeof(float) : plan_.element_size());
-    std::memset(y + rows.begin * row, 0, rows.size() * row);
+    ClearRows(y, SlotShape(slot, tile), y_is_float ? sizeof(float) : sizeof(uint16_t), rows);
     return;
   }
   TileOperands operands;
   operands.x = SlotData(layer.source, memory);
+  operands.x_shape = SlotShape(layer.source, tile);
   operands.y = y;
+  operands.y_shape = SlotShape(slot, tile);
+  operands.residual_shape = operands.y_shape;
   operands.residual = adds ? SlotData(layer.residual, memory) : nullptr;
+  if (in_place) {
+    operands.y = operands_.y + PlaceOffset(slot, tile);
+    operands.y_shape = PlaceShape(tile);
+    operands.streams = Streams();
+  }
+  if (adds && AddedInPlace(layer.residual, tile)) {
+    operands.residual = operands_.inputs[layer.residual] + PlaceOffset(layer.residual, tile);
+    operands.residual_shape = PlaceShape(tile);
+  }
   operands.epilogue = LayerEpilogue(l);
-  operands.vectors = plan_.Vectors(tile);
   operands.y_is_float = y_is_float;
   const TileWeights& weights = layer.matmul->tile;
   const Range units = BalancedRange(weights.cost.data(), weights.units, part, parts);
-  bool any = false;
-  for (int64_t panel = 0; panel < weights.panels; ++panel) {
-    const int64_t* first = weights.first_group.data() + panel * weights.units;
-    operands.adds_to_y = panel > 0;
-    operands.finishes = panel + 1 == weights.panels;
-    any = plan_.kernel->run(weights, operands, {first[units.begin], first[units.end]});
+  if (RunUnits(*plan_.kernel, weights, operands, units)) {
+    NonZero(tile, slot).store(true, std::memory_order_relaxed);
   }
-  if (any) NonZero(tile, slot).store(true, std::memory_order_relaxed);
 }
 
 void ChainRun::Unpack(int64_t tile, int64_t part, char* memory) {
+  if (InPlace(tile)) return;
   const int64_t features = chain_.out_features();
   const Range range = PackRange(features, part, plan_.steps.back().parts);
   const Range rows = plan_.Rows(tile);
-  const auto* from = reinterpret_cast<const float*>(SlotData(chain_.slots() - 1, memory));
-  plan_.kernel->unpack(from, rows.size(), range, plan_.Vectors(tile),
-                       operands_.y + rows.begin * features, features);
+  const int last = chain_.slots() - 1;
+  const TileShape shape = SlotShape(last, tile);
+  const auto* from = reinterpret_cast<const float*>(SlotData(last, memory));
+  if (operands_.images == nullptr) {
+    plan_.kernel->unpack(from, shape, rows.size(), range, operands_.y + rows.begin * features,
+                         features);
+  } else {
+    plan_.kernel->scatter(from, shape, features, operands_.images->places(), rows, range,
+                          operands_.y);
+  }
 }
 
 }  // namespace nfcompile

@@ -18,11 +18,13 @@
 
 namespace nfcompile {
 
-// Row-major and of any alignment.
+// Row-major and of any alignment: [batch, features], or [image, features, places] where there
+// are images. Input 0 then holds those images, and its features are what a window sees of them.
 struct ChainOperands {
-  std::vector<const float*> inputs;  // each [batch, features]
-  float* y = nullptr;                // [batch, out]
-  int64_t batch = 0;
+  std::vector<const float*> inputs;
+  float* y = nullptr;
+  int64_t batch = 0;  // rows, or places in all images
+  const Images* images = nullptr;
   const float* bias = nullptr;  // [out] of the first layer, in place of its own
   Form form = Form::kAuto;
 };
@@ -38,6 +40,9 @@ class ChainRun {
   // Takes part until there is nothing left to take; never throws.
   void Work() noexcept;
 
+  // Returns when everything is done that was taken, by any thread, after Work has returned.
+  void WaitUntilDone() const { WaitFor(plan_.items); }
+
   // How many have found something to do.
   int64_t came() const { return came_; }
 
@@ -45,12 +50,20 @@ class ChainRun {
   bool out_of_memory() const { return out_of_memory_; }
 
  private:
-  void WaitFor(size_t step) const;
+  void WaitFor(int64_t items) const;
   void RunItem(size_t step, int64_t tile, int64_t part, char* memory);
   void RunShared(size_t step, int64_t tile, int64_t part) noexcept;
   void RunRows(size_t layer, int64_t part);
   void PackInput(int input, int64_t tile, int64_t part, char* memory);
   void RunLayer(size_t layer, int64_t tile, int64_t part, char* memory);
+  // Whether a tile's rows are neighbours in one image: y and what is only added to it are used
+  // where they lie then.
+  bool InPlace(int64_t tile) const;
+  bool AddedInPlace(int slot, int64_t tile) const;
+  int64_t PlaceOffset(int slot, int64_t tile) const;
+  bool Streams() const;
+  TileShape PlaceShape(int64_t tile) const;
+  TileShape SlotShape(int slot, int64_t tile) const;
   void Unpack(int64_t tile, int64_t part, char* memory);
   // Writes the row of zeros behind a slot's features.
   void EndSlot(int slot, int64_t tile, int64_t part, char* memory) const;

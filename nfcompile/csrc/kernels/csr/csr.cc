@@ -65,14 +65,14 @@ std::unique_ptr<RowMatMul> MakeRows(const CsrView& weights, Isa isa, Precision p
 
 }  // namespace
 
-MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision) {
+MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision, bool generate) {
   constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
   Require(weights.in_features >= 0 && weights.in_features <= kMax,
           "in_features must lie in 0 .. ", kMax, ", got ", weights.in_features);
   CheckIndptr("CSR", weights.indptr, weights.indices, weights.nnz, weights.in_features,
               "in_features");
-  return MakeMatMul(MakeRows(weights, isa, precision), PackCsrTile(weights, isa, precision),
-                    isa);
+  return MakeMatMul(MakeRows(weights, isa, precision),
+                    PackCsrTile(weights, isa, precision, generate), isa);
 }
 
 }  // namespace nfcompile

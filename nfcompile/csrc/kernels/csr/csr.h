@@ -7,6 +7,7 @@
 #define NFCOMPILE_KERNELS_CSR_CSR_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "base/index_array.h"
 #include "base/isa.h"
@@ -25,8 +26,13 @@ struct CsrView {
   int64_t out_features() const { return indptr.size() - 1; }
 };
 
-// Validates, packs and picks the kernel. Throws std::invalid_argument on malformed weights.
-MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision);
+// Validates, packs and picks the kernel. `generate`: whether code may be generated for tiles,
+// where the instruction set has it. Throws std::invalid_argument on malformed weights.
+MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision,
+                     bool generate = true);
+
+// The code that is generated for these weights, which must be well-formed; on any machine.
+std::vector<uint8_t> GenerateCsr(const CsrView& weights);
 
 }  // namespace nfcompile
 

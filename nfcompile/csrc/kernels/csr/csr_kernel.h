@@ -55,7 +55,7 @@ extern const CsrKernel csr_f32_avx512_emulated;
 CsrSlices PackCsr(const CsrView& view, int width, Precision precision);
 
 // The rows for tiles: those that read the same columns together.
-TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision);
+TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision, bool generate);
 
 // The readable twin: plain loops over the three arrays.
 std::unique_ptr<RowMatMul> MakeScalarCsrMatMul(const CsrView& weights);

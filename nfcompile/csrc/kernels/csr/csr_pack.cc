@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "kernels/csr/csr_kernel.h"
@@ -110,7 +111,46 @@ CsrSlices PackCsr(const CsrView& view, int width, Precision precision) {
   return SlicePacker(view, width, precision).Pack();
 }
 
-TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision) {
+namespace {
+
+// What a block of generated rows costs besides its entries.
+constexpr int64_t kBlockCost = 4 * kGeneratedRows;
+
+std::vector<Entry> EntriesOf(const CsrView& view) {
+  std::vector<Entry> entries;
+  entries.reserve(view.nnz);
+  for (int64_t o = 0; o < view.out_features(); ++o) {
+    for (int64_t p = view.indptr[o]; p < view.indptr[o + 1]; ++p) {
+      const auto column = static_cast<int32_t>(view.indices[p]);
+      entries.push_back({static_cast<int32_t>(o), column, view.values[p]});
+    }
+  }
+  return entries;
+}
+
+std::optional<TileWeights> GenerateTile(const CsrView& view) {
+  TileWeights packed;
+  packed.generated =
+      GeneratedRows::Make(EntriesOf(view), view.out_features(), view.in_features);
+  if (packed.generated == nullptr) return std::nullopt;
+  packed.in_features = view.in_features;
+  packed.out_features = view.out_features();
+  packed.units = packed.generated->blocks();
+  packed.cost = AlignedArray<int64_t>(packed.units + 1);
+  packed.cost[0] = 0;
+  for (int64_t b = 0; b < packed.units; ++b) {
+    packed.cost[b + 1] = packed.cost[b] + packed.generated->entries(b) + kBlockCost;
+  }
+  return packed;
+}
+
+}  // namespace
+
+std::vector<uint8_t> GenerateCsr(const CsrView& view) {
+  return GeneratedRows::Code(EntriesOf(view), view.out_features(), view.in_features);
+}
+
+TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision, bool generate) {
   // Rows by their columns, in the order of the first of each kind.
   std::map<std::vector<int32_t>, size_t> kinds;
   std::vector<std::vector<int32_t>> rows;
@@ -126,6 +166,12 @@ TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision) {
       columns.push_back(&kind->first);
     }
     rows[kind->second].push_back(static_cast<int32_t>(o));
+  }
+  // Where rows share columns, groups of them load each vector of x once, too, and need no code.
+  const bool alone = 2 * static_cast<int64_t>(rows.size()) > view.out_features();
+  const bool fits = Fp32Isa(isa) == Isa::kAvx512 && precision == Precision::kFloat32;
+  if (generate && fits && alone && MayGenerate()) {
+    if (std::optional<TileWeights> generated = GenerateTile(view)) return *std::move(generated);
   }
   TilePacker packer(view.out_features(), view.in_features, isa);
   for (size_t kind = 0; kind < rows.size(); ++kind) {

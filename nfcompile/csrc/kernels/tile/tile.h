@@ -2,21 +2,24 @@
 //
 //   yt[o, t] = epilogue(sum over k < count of values[k, r] xt[columns[k], t])     o = row[r]
 //
-// A tile holds the same `vectors * width` batch rows t for all features, feature by feature.
-// The lanes of a vector are neighbouring batch rows, so that it makes no difference where a
-// column lies: permutations and strides cost nothing, and layers that follow each other need no
-// transposes between them. Output rows that read the same columns form a group of up to eight:
-// each vector of x is then loaded once for all of them.
+// A tile holds the same `vectors * width` batch rows t for all features. The lanes of a vector
+// are neighbouring batch rows, so that it makes no difference where a column lies: permutations
+// and strides cost nothing, and layers that follow each other need no transposes between them.
+// Output rows that read the same columns form a group of up to eight: each vector of x is then
+// loaded once for all of them. Where no rows do, code is generated for the entries instead.
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_H_
 
 #include <cstdint>
+#include <memory>
 
 #include "base/aligned_buffer.h"
 #include "base/isa.h"
 #include "base/partition.h"
 #include "kernels/epilogue.h"
+#include "kernels/generated/generated_rows.h"
 #include "kernels/precision.h"
+#include "kernels/tile/images.h"
 #include "kernels/weight_array.h"
 
 namespace nfcompile {
@@ -52,16 +55,28 @@ struct TileWeights {
   AlignedArray<TileGroup> groups;
   WeightArray values;
   AlignedArray<int32_t> columns;
+  // In place of groups, values and columns: its blocks are the units.
+  std::shared_ptr<const GeneratedRows> generated;
+};
+
+// Where the elements of a tile lie: vector v of feature f begins at f * row + v * vector.
+struct TileShape {
+  int vectors = 0;  // 1, 2 or 4
+  int64_t row = 0;
+  int64_t vector = 0;
 };
 
 // Tiles are float, or bits of bf16 where the precision is; y may be float all the same.
 struct TileOperands {
-  const void* x = nullptr;         // [in_features + kTileSlack, t]
-  void* y = nullptr;               // [out_features + kTileSlack, t]
-  const void* residual = nullptr;  // [out_features, t], or null
-  Epilogue epilogue;               // its residual is not read
-  int vectors = 0;                 // of a tile: 1, 2 or 4
+  const void* x = nullptr;  // a whole tile
+  void* y = nullptr;
+  const void* residual = nullptr;  // or null
+  TileShape x_shape;
+  TileShape y_shape;
+  TileShape residual_shape;
+  Epilogue epilogue;  // its residual is not read
   bool y_is_float = true;
+  bool streams = false;    // whether y, aligned to vectors, may bypass the caches
   bool adds_to_y = false;  // whether y holds sums of other panels: float, as they are
   bool finishes = true;    // whether these are the last summands
 };
@@ -74,14 +89,34 @@ struct TileKernel {
   int width;  // batch rows in a vector
   // Computes the groups `groups`; returns whether any output is not zero.
   bool (*run)(const TileWeights& weights, const TileOperands& operands, Range groups);
+  // The same for blocks of generated rows; null where there is no such code.
+  bool (*run_generated)(const TileWeights& weights, const TileOperands& operands, Range blocks);
   // Transposes features of row-major x [batch <= tile, stride] into a tile, whose other batch
   // rows become zero; returns whether any is not zero. `features` begins at a multiple of 64.
-  bool (*pack)(const float* x, int64_t stride, int64_t batch, Range features, int vectors,
-               void* tile);
+  bool (*pack)(const float* x, int64_t stride, int64_t batch, Range features,
+               const TileShape& shape, void* tile);
   // The reverse, from a tile of float.
-  void (*unpack)(const float* tile, int64_t batch, Range features, int vectors, float* y,
-                 int64_t stride);
+  void (*unpack)(const float* tile, const TileShape& shape, int64_t batch, Range features,
+                 float* y, int64_t stride);
+  // As pack, for the batch rows `places` of all images.
+  bool (*gather)(const float* x, const Images& images, Range places, Range features,
+                 const TileShape& shape, void* tile);
+  // As unpack, to images y [n, channels, image_places].
+  void (*scatter)(const float* tile, const TileShape& shape, int64_t channels,
+                  int64_t image_places, Range places, Range features, float* y);
+
+  // Of tiles of `features`. fp32: vector by vector, so that what a panel of columns reads is
+  // contiguous, and one row more, so that vectors do not compete for the same sets of a cache.
+  // bf16: feature by feature, so that two vectors of it come by one load.
+  TileShape Shape(int vectors, int64_t features) const {
+    if (precision == Precision::kBfloat16) return {vectors, vectors * width, width};
+    return {vectors, width, (features + 1) * width};
+  }
 };
+
+// Computes the units `units` of all panels; returns whether any output is not zero.
+bool RunUnits(const TileKernel& kernel, const TileWeights& weights, TileOperands operands,
+              Range units);
 
 // How many rows the groups for `isa` have at most: as many as suit its registers.
 int GroupRows(Isa isa);

@@ -12,8 +12,11 @@ const TileKernel tile_bf16_avx2 = {
     .precision = Precision::kBfloat16,
     .width = avx2::kWidth,
     .run = avx2::RunTile<uint16_t>,
+    .run_generated = nullptr,
     .pack = avx2::PackTile<uint16_t>,
     .unpack = avx2::UnpackTile,
+    .gather = avx2::GatherTile<uint16_t>,
+    .scatter = avx2::ScatterTile,
 };
 
 }  // namespace nfcompile

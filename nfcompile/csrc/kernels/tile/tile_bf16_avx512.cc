@@ -12,8 +12,11 @@ const TileKernel tile_bf16_avx512 = {
     .precision = Precision::kBfloat16,
     .width = avx512::kWidth,
     .run = avx512::RunTile<uint16_t>,
+    .run_generated = nullptr,
     .pack = avx512::PackTile<uint16_t>,
     .unpack = avx512::UnpackTile,
+    .gather = avx512::GatherTile<uint16_t>,
+    .scatter = avx512::ScatterTile,
 };
 
 }  // namespace nfcompile

@@ -8,6 +8,7 @@
 #define NFCOMPILE_ISA avx512_bf16
 #define NFCOMPILE_WIDTH 16
 #include "kernels/tile/tile_epilogue_simd.h"
+#include "kernels/tile/tile_images_simd.h"
 #include "kernels/tile/tile_kernels.h"
 #include "kernels/tile/tile_pack_simd.h"
 
@@ -130,10 +131,12 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
   for (int r = 0; r < kRows; ++r) {
     const float* bias = operands.epilogue.bias;
     const Floats shift = Splat(bias == nullptr ? 0.0f : bias[group.row[r]]);
-    const int64_t at = group.row[r] * kTile + first * kWidth;
+    const int64_t at = group.row[r] * operands.y_shape.row + first * kWidth;
+    const int64_t beside = group.row[r] * operands.residual_shape.row + first * kWidth;
     Floats residual[kVectors] = {};
     if (operands.residual != nullptr) {
-      LoadResidual<kVectors>(static_cast<const uint16_t*>(operands.residual) + at, residual);
+      LoadResidual<kVectors>(static_cast<const uint16_t*>(operands.residual) + beside,
+                             residual);
     }
     Floats y[kVectors];
 #pragma GCC unroll 4
@@ -178,8 +181,9 @@ bool RunGroups(const TileWeights& weights, const TileOperands& operands, Range g
 }
 
 bool RunTile(const TileWeights& weights, const TileOperands& operands, Range groups) {
-  if (operands.vectors == 1) return RunGroups<1>(weights, operands, groups);
-  if (operands.vectors == 2) return RunGroups<2>(weights, operands, groups);
+  const int vectors = operands.x_shape.vectors;
+  if (vectors == 1) return RunGroups<1>(weights, operands, groups);
+  if (vectors == 2) return RunGroups<2>(weights, operands, groups);
   return RunGroups<4>(weights, operands, groups);
 }
 
@@ -192,8 +196,11 @@ const TileKernel tile_bf16_avx512_bf16 = {
     .precision = Precision::kBfloat16,
     .width = avx512_bf16::kWidth,
     .run = avx512_bf16::RunTile,
+    .run_generated = nullptr,
     .pack = avx512_bf16::PackTile<uint16_t>,
     .unpack = avx512_bf16::UnpackTile,
+    .gather = avx512_bf16::GatherTile<uint16_t>,
+    .scatter = avx512_bf16::ScatterTile,
 };
 
 }  // namespace nfcompile

@@ -12,8 +12,11 @@ const TileKernel tile_bf16_avx512_emulated = {
     .precision = Precision::kBfloat16,
     .width = avx512_emulated::kWidth,
     .run = avx512_emulated::RunTile<uint16_t>,
+    .run_generated = nullptr,
     .pack = avx512_emulated::PackTile<uint16_t>,
     .unpack = avx512_emulated::UnpackTile,
+    .gather = avx512_emulated::GatherTile<uint16_t>,
+    .scatter = avx512_emulated::ScatterTile,
 };
 
 }  // namespace nfcompile

@@ -10,8 +10,11 @@ const TileKernel tile_bf16_scalar = {
     .precision = Precision::kBfloat16,
     .width = kScalarTile,
     .run = ScalarRun<uint16_t>,
+    .run_generated = nullptr,
     .pack = ScalarPack<uint16_t>,
     .unpack = ScalarUnpack,
+    .gather = ScalarGather<uint16_t>,
+    .scatter = ScalarScatter,
 };
 
 }  // namespace nfcompile

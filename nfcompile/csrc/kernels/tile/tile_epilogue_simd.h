@@ -2,6 +2,7 @@
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_EPILOGUE_SIMD_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_EPILOGUE_SIMD_H_
 
+#include "kernels/element_simd.h"
 #include "kernels/epilogue_simd.h"
 #include "kernels/tile/tile.h"
 
@@ -14,6 +15,26 @@ NFCOMPILE_INLINE Floats FinishTileVector(const TileOperands& operands, Floats su
     return Activate(operands.epilogue, sum) + residual;
   }
   return Activate(operands.epilogue, sum + residual);
+}
+
+// The same for vector v of output `row`, whose residual is read where there is one.
+template <typename Element>
+NFCOMPILE_INLINE Floats FinishTileVector(const TileOperands& operands, Floats sum, int64_t row,
+                                         int v) {
+  const auto* from = static_cast<const Element*>(operands.residual);
+  if (from == nullptr) return Activate(operands.epilogue, sum);
+  const TileShape& shape = operands.residual_shape;
+  return FinishTileVector(operands, sum,
+                          LoadElements(from + row * shape.row + v * shape.vector));
+}
+
+template <typename Element>
+NFCOMPILE_INLINE void StoreTileVector(const TileOperands& operands, int64_t at, Floats y) {
+  if (operands.y_is_float) {
+    Store(static_cast<float*>(operands.y) + at, y);
+  } else {
+    StoreElements(static_cast<Element*>(operands.y) + at, y);
+  }
 }
 
 }  // namespace

@@ -12,8 +12,11 @@ const TileKernel tile_f32_avx2 = {
     .precision = Precision::kFloat32,
     .width = avx2::kWidth,
     .run = avx2::RunTile<float>,
+    .run_generated = nullptr,
     .pack = avx2::PackTile<float>,
     .unpack = avx2::UnpackTile,
+    .gather = avx2::GatherTile<float>,
+    .scatter = avx2::ScatterTile,
 };
 
 }  // namespace nfcompile

@@ -1,6 +1,7 @@
 // tile_f32_avx512: 16 batch rows in a vector.
 #define NFCOMPILE_ISA avx512
 #define NFCOMPILE_WIDTH 16
+#include "kernels/tile/tile_generated_simd.h"
 #include "kernels/tile/tile_kernels.h"
 #include "kernels/tile/tile_simd.h"
 
@@ -12,8 +13,11 @@ const TileKernel tile_f32_avx512 = {
     .precision = Precision::kFloat32,
     .width = avx512::kWidth,
     .run = avx512::RunTile<float>,
+    .run_generated = avx512::RunGenerated,
     .pack = avx512::PackTile<float>,
     .unpack = avx512::UnpackTile,
+    .gather = avx512::GatherTile<float>,
+    .scatter = avx512::ScatterTile,
 };
 
 }  // namespace nfcompile

@@ -12,8 +12,11 @@ const TileKernel tile_f32_avx512_emulated = {
     .precision = Precision::kFloat32,
     .width = avx512_emulated::kWidth,
     .run = avx512_emulated::RunTile<float>,
+    .run_generated = nullptr,
     .pack = avx512_emulated::PackTile<float>,
     .unpack = avx512_emulated::UnpackTile,
+    .gather = avx512_emulated::GatherTile<float>,
+    .scatter = avx512_emulated::ScatterTile,
 };
 
 }  // namespace nfcompile

@@ -10,8 +10,11 @@ const TileKernel tile_f32_scalar = {
     .precision = Precision::kFloat32,
     .width = kScalarTile,
     .run = ScalarRun<float>,
+    .run_generated = nullptr,
     .pack = ScalarPack<float>,
     .unpack = ScalarUnpack,
+    .gather = ScalarGather<float>,
+    .scatter = ScalarScatter,
 };
 
 }  // namespace nfcompile

@@ -119,6 +119,19 @@ void TilePacker::PackUnit(Range groups, Range panel, TileWeights& packed, Cursor
   }
 }
 
+bool RunUnits(const TileKernel& kernel, const TileWeights& weights, TileOperands operands,
+              Range units) {
+  if (weights.generated != nullptr) return kernel.run_generated(weights, operands, units);
+  bool any = false;
+  for (int64_t panel = 0; panel < weights.panels; ++panel) {
+    const int64_t* first = weights.first_group.data() + panel * weights.units;
+    operands.adds_to_y = panel > 0;
+    operands.finishes = panel + 1 == weights.panels;
+    any = kernel.run(weights, operands, {first[units.begin], first[units.end]});
+  }
+  return any;
+}
+
 int GroupRows(Isa isa) {
   const bool wide = Fp32Isa(isa) == Isa::kAvx512 || isa == Isa::kAvx512Emulated;
   return wide ? kMaxGroupRows : kMaxGroupRows / 2;

@@ -12,7 +12,7 @@ namespace {
 // tile[f, t] = x[t, f] for one vector of t, of which `valid` rows exist.
 template <typename Element>
 NFCOMPILE_INLINE void PackStrip(const float* x, int64_t stride, int valid, Range features,
-                                Element* tile, int64_t tile_stride, AnyNonZero& any) {
+                                Element* tile, int64_t row, AnyNonZero& any) {
   for (int64_t f = features.begin; f < features.end; f += kWidth) {
     const int64_t left = features.end - f;
     const int lanes = left < kWidth ? static_cast<int>(left) : kWidth;
@@ -23,33 +23,33 @@ NFCOMPILE_INLINE void PackStrip(const float* x, int64_t stride, int valid, Range
       any.Add(rows[r]);
     }
     Transpose(rows);
-    for (int i = 0; i < lanes; ++i) StoreElements(tile + (f + i) * tile_stride, rows[i]);
+    for (int i = 0; i < lanes; ++i) StoreElements(tile + (f + i) * row, rows[i]);
   }
 }
 
 template <typename Element>
-bool PackTile(const float* x, int64_t stride, int64_t batch, Range features, int vectors,
-              void* tile) {
+bool PackTile(const float* x, int64_t stride, int64_t batch, Range features,
+              const TileShape& shape, void* tile) {
   AnyNonZero any;
-  for (int v = 0; v < vectors; ++v) {
+  for (int v = 0; v < shape.vectors; ++v) {
     const int64_t left = batch - v * kWidth;
     const int valid = left < 0 ? 0 : left < kWidth ? static_cast<int>(left) : kWidth;
     PackStrip(x + v * kWidth * stride, stride, valid, features,
-              static_cast<Element*>(tile) + v * kWidth, vectors * kWidth, any);
+              static_cast<Element*>(tile) + v * shape.vector, shape.row, any);
   }
   return any.Found();
 }
 
-void UnpackTile(const float* tile, int64_t batch, Range features, int vectors, float* y,
-                int64_t stride) {
-  const int64_t tile_stride = vectors * kWidth;
+void UnpackTile(const float* tile, const TileShape& shape, int64_t batch, Range features,
+                float* y, int64_t stride) {
   for (int64_t f = features.begin; f < features.end; f += kWidth) {
     const int64_t left = features.end - f;
     const int lanes = left < kWidth ? static_cast<int>(left) : kWidth;
     for (int64_t t = 0; t < batch; t += kWidth) {
       Floats rows[kWidth];
       // Rows beyond the last feature are room behind the tile: they are not stored.
-      for (int i = 0; i < kWidth; ++i) rows[i] = Load(tile + (f + i) * tile_stride + t);
+      const float* from = tile + f * shape.row + t / kWidth * shape.vector;
+      for (int i = 0; i < kWidth; ++i) rows[i] = Load(from + i * shape.row);
       Transpose(rows);
       const int count = batch - t < kWidth ? static_cast<int>(batch - t) : kWidth;
       for (int r = 0; r < count; ++r) {

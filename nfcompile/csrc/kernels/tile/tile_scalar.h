@@ -20,9 +20,14 @@ float ScalarValue(const TileWeights& w, const TileGroup& group, int64_t k, int64
   return w.values.Get(group.value + (k / kStep * group.rows + r) * kStep + k % kStep);
 }
 
+// Element t of a feature.
+static inline int64_t ScalarAt(const TileShape& shape, int64_t feature, int64_t t) {
+  return feature * shape.row + t / kScalarTile * shape.vector + t % kScalarTile;
+}
+
 template <typename Element>
 bool ScalarRun(const TileWeights& weights, const TileOperands& operands, Range groups) {
-  const int64_t tile = operands.vectors * kScalarTile;
+  const int64_t tile = operands.x_shape.vectors * kScalarTile;
   const auto* x = static_cast<const Element*>(operands.x);
   const auto* residual = static_cast<const Element*>(operands.residual);
   const Epilogue& epilogue = operands.epilogue;
@@ -30,28 +35,31 @@ bool ScalarRun(const TileWeights& weights, const TileOperands& operands, Range g
   for (int64_t g = groups.begin; g < groups.end; ++g) {
     const TileGroup& group = weights.groups[g];
     for (int64_t r = 0; r < group.rows; ++r) {
-      float sum[kMaxTileVectors * kScalarTile];
-      const float bias = epilogue.bias == nullptr ? 0.0f : epilogue.bias[group.row[r]];
-      float* waiting = static_cast<float*>(operands.y) + group.row[r] * tile;
-      for (int64_t t = 0; t < tile; ++t) sum[t] = operands.adds_to_y ? waiting[t] : 0.0f;
-      for (int64_t k = 0; k < group.count; ++k) {
-        const float value = ScalarValue<Element>(weights, group, k, r);
-        const Element* column = x + weights.columns[group.column + k] * tile;
-        for (int64_t t = 0; t < tile; ++t) sum[t] += value * ToFloat(column[t]);
-      }
+      const int64_t row = group.row[r];
+      const float bias = epilogue.bias == nullptr ? 0.0f : epilogue.bias[row];
       for (int64_t t = 0; t < tile; ++t) {
+        const int64_t at = ScalarAt(operands.y_shape, row, t);
+        float* waiting = static_cast<float*>(operands.y) + at;
+        float sum = operands.adds_to_y ? *waiting : 0.0f;
+        for (int64_t k = 0; k < group.count; ++k) {
+          const int64_t column = weights.columns[group.column + k];
+          sum += ScalarValue<Element>(weights, group, k, r) *
+                 ToFloat(x[ScalarAt(operands.x_shape, column, t)]);
+        }
         if (!operands.finishes) {
-          waiting[t] = sum[t];
+          *waiting = sum;
           continue;
         }
-        sum[t] += bias;
-        const int64_t at = group.row[r] * tile + t;
-        const float added = residual == nullptr ? 0.0f : ToFloat(residual[at]);
-        const float y = epilogue.residual_after_activation ? Activate(epilogue, sum[t]) + added
-                                                           : Activate(epilogue, sum[t] + added);
+        sum += bias;
+        float added = 0;
+        if (residual != nullptr) {
+          added = ToFloat(residual[ScalarAt(operands.residual_shape, row, t)]);
+        }
+        const float y = epilogue.residual_after_activation ? Activate(epilogue, sum) + added
+                                                           : Activate(epilogue, sum + added);
         any |= y != 0.0f;
         if (operands.y_is_float) {
-          static_cast<float*>(operands.y)[at] = y;
+          *waiting = y;
         } else {
           FromFloat(y, static_cast<Element*>(operands.y) + at);
         }
@@ -62,25 +70,68 @@ bool ScalarRun(const TileWeights& weights, const TileOperands& operands, Range g
 }
 
 template <typename Element>
-bool ScalarPack(const float* x, int64_t stride, int64_t batch, Range features, int vectors,
-                void* tile) {
+bool ScalarPack(const float* x, int64_t stride, int64_t batch, Range features,
+                const TileShape& shape, void* tile) {
   bool any = false;
-  const int64_t size = vectors * kScalarTile;
   for (int64_t f = features.begin; f < features.end; ++f) {
-    for (int64_t t = 0; t < size; ++t) {
+    for (int64_t t = 0; t < shape.vectors * kScalarTile; ++t) {
       const float value = t < batch ? x[t * stride + f] : 0.0f;
       any |= value != 0.0f;
-      FromFloat(value, static_cast<Element*>(tile) + f * size + t);
+      FromFloat(value, static_cast<Element*>(tile) + ScalarAt(shape, f, t));
     }
   }
   return any;
 }
 
-static void ScalarUnpack(const float* tile, int64_t batch, Range features, int vectors,
-                         float* y, int64_t stride) {
+static void ScalarUnpack(const float* tile, const TileShape& shape, int64_t batch,
+                         Range features, float* y, int64_t stride) {
   for (int64_t t = 0; t < batch; ++t) {
     for (int64_t f = features.begin; f < features.end; ++f) {
-      y[t * stride + f] = tile[f * vectors * kScalarTile + t];
+      y[t * stride + f] = tile[ScalarAt(shape, f, t)];
+    }
+  }
+}
+
+// One axis of one tap at one place: the pixel, or -1 outside the image.
+static inline int64_t ScalarPixel(const WindowAxis& axis, int64_t tap, int64_t place) {
+  const int64_t pixel = place * axis.stride + tap * axis.dilation - axis.pad;
+  return pixel < axis.size ? pixel : -1;
+}
+
+template <typename Element>
+bool ScalarGather(const float* x, const Images& images, Range places, Range features,
+                  const TileShape& shape, void* tile) {
+  bool any = false;
+  const int64_t width = images.columns.out;
+  for (int64_t f = features.begin; f < features.end; ++f) {
+    const int64_t c = f / images.taps();
+    const int64_t tap = f % images.taps();
+    for (int64_t t = 0; t < shape.vectors * kScalarTile; ++t) {
+      const int64_t place = places.begin + t;
+      const int64_t image = place / images.places();
+      const int64_t row = ScalarPixel(images.rows, tap / images.columns.kernel,
+                                      place / width % images.rows.out);
+      const int64_t column =
+          ScalarPixel(images.columns, tap % images.columns.kernel, place % width);
+      float value = 0;
+      if (place < places.end && row >= 0 && column >= 0) {
+        value = x[(image * images.channels + c) * images.pixels() + row * images.columns.size +
+                  column];
+      }
+      any |= value != 0.0f;
+      FromFloat(value, static_cast<Element*>(tile) + ScalarAt(shape, f, t));
+    }
+  }
+  return any;
+}
+
+static void ScalarScatter(const float* tile, const TileShape& shape, int64_t channels,
+                          int64_t image_places, Range places, Range features, float* y) {
+  for (int64_t f = features.begin; f < features.end; ++f) {
+    for (int64_t place = places.begin; place < places.end; ++place) {
+      const int64_t image = place / image_places;
+      y[(image * channels + f) * image_places + place % image_places] =
+          tile[ScalarAt(shape, f, place - places.begin)];
     }
   }
 }

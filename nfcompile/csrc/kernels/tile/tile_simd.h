@@ -6,6 +6,7 @@
 #include "kernels/element_simd.h"
 #include "kernels/precision.h"
 #include "kernels/tile/tile_epilogue_simd.h"
+#include "kernels/tile/tile_images_simd.h"
 #include "kernels/tile/tile_pack_simd.h"
 
 namespace nfcompile::NFCOMPILE_ISA {
@@ -32,23 +33,25 @@ NFCOMPILE_INLINE void AddColumn(Floats (&acc)[kRows][kVectors], const float* val
 // Entry k of a group: values [k][r].
 template <int kRows, int kVectors>
 NFCOMPILE_INLINE void AddEntry(Floats (&acc)[kRows][kVectors], const float* values,
-                               const int32_t* columns, const float* x, int64_t tile) {
+                               const int32_t* columns, const float* x, const TileShape& shape) {
+  const float* column = x + int64_t{columns[0]} * kWidth;
   Floats vectors[kVectors];
 #pragma GCC unroll 4
-  for (int v = 0; v < kVectors; ++v) vectors[v] = Load(x + columns[0] * tile + v * kWidth);
+  for (int v = 0; v < kVectors; ++v) vectors[v] = Load(column + v * shape.vector);
   AddColumn<kRows, kVectors>(acc, values, vectors);
 }
 
 // Entries k and k + 1 of a group: values [r][2].
 template <int kRows, int kVectors>
 NFCOMPILE_INLINE void AddEntry(Floats (&acc)[kRows][kVectors], const uint16_t* values,
-                               const int32_t* columns, const uint16_t* x, int64_t tile) {
+                               const int32_t* columns, const uint16_t* x,
+                               const TileShape& shape) {
 #pragma GCC unroll 2
   for (int i = 0; i < 2; ++i) {
     Floats vectors[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      vectors[v] = Widen(x + columns[i] * tile + v * kWidth);
+      vectors[v] = Widen(x + columns[i] * shape.row + v * kWidth);
     }
     float column[kRows];
 #pragma GCC unroll 8
@@ -63,8 +66,7 @@ constexpr int kEntryColumns = sizeof(Element) == 4 ? 1 : 2;
 // kRows outputs for kVectors vectors of the tile, from vector `first` on.
 template <typename Element, int kRows, int kVectors>
 NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& operands,
-                               const TileGroup& group, int64_t tile, int first,
-                               AnyNonZero& any) {
+                               const TileGroup& group, int first, AnyNonZero& any) {
   // Independent sums hide the latency of the multiply-add where the block is small.
   constexpr int kWanted = kTileSums / 2 / (kRows * kVectors);
   constexpr int kChains = kWanted >= 4 ? 4 : kWanted >= 2 ? 2 : 1;
@@ -73,49 +75,48 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
   if (operands.adds_to_y) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const float* y = static_cast<const float*>(operands.y) + group.row[r] * tile;
+      const float* y =
+          static_cast<const float*>(operands.y) + group.row[r] * operands.y_shape.row;
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) acc[0][r][v] = Load(y + (first + v) * kWidth);
+      for (int v = 0; v < kVectors; ++v) {
+        acc[0][r][v] = Load(y + (first + v) * operands.y_shape.vector);
+      }
     }
   }
   const Element* values = weights.values.Data(Element()) + group.value;
   const int32_t* columns = weights.columns.data() + group.column;
-  const Element* x = static_cast<const Element*>(operands.x) + first * kWidth;
+  const TileShape& shape = operands.x_shape;
+  const Element* x = static_cast<const Element*>(operands.x) + first * shape.vector;
   int32_t k = 0;
   for (; k + kChains * kStep <= group.count; k += kChains * kStep) {
 #pragma GCC unroll 4
     for (int c = 0; c < kChains; ++c) {
       AddEntry<kRows, kVectors>(acc[c], values + (k + c * kStep) * kRows,
-                                columns + k + c * kStep, x, tile);
+                                columns + k + c * kStep, x, shape);
     }
   }
   for (; k < group.count; k += kStep) {
-    AddEntry<kRows, kVectors>(acc[0], values + k * kRows, columns + k, x, tile);
+    AddEntry<kRows, kVectors>(acc[0], values + k * kRows, columns + k, x, shape);
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     const float* bias = operands.epilogue.bias;
     const Floats shift = Splat(bias == nullptr ? 0.0f : bias[group.row[r]]);
-    const int64_t at = group.row[r] * tile + first * kWidth;
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       Floats sum = acc[0][r][v];
 #pragma GCC unroll 4
       for (int c = 1; c < kChains; ++c) sum += acc[c][r][v];
+      const TileShape& to = operands.y_shape;
+      const int64_t at = group.row[r] * to.row + (first + v) * to.vector;
       if (!operands.finishes) {
-        Store(static_cast<float*>(operands.y) + at + v * kWidth, sum);
+        Store(static_cast<float*>(operands.y) + at, sum);
         continue;
       }
-      const auto* from = static_cast<const Element*>(operands.residual);
-      const Floats residual =
-          from == nullptr ? Splat(0.0f) : LoadElements(from + at + v * kWidth);
-      const Floats y = FinishTileVector(operands, sum + shift, residual);
+      const Floats y =
+          FinishTileVector<Element>(operands, sum + shift, group.row[r], first + v);
       any.Add(y);
-      if (operands.y_is_float) {
-        Store(static_cast<float*>(operands.y) + at + v * kWidth, y);
-      } else {
-        StoreElements(static_cast<Element*>(operands.y) + at + v * kWidth, y);
-      }
+      StoreTileVector<Element>(operands, at, y);
     }
   }
 }
@@ -123,30 +124,27 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
 // All vectors of the tile, as many at a time as the registers hold sums for.
 template <typename Element, int kRows, int kVectors>
 NFCOMPILE_INLINE void RunGroup(const TileWeights& weights, const TileOperands& operands,
-                               const TileGroup& group, int64_t tile, int first,
-                               AnyNonZero& any) {
+                               const TileGroup& group, int first, AnyNonZero& any) {
   constexpr int kMost = kTileSums / kRows < kVectors ? kTileSums / kRows : kVectors;
-  RunStrip<Element, kRows, kMost>(weights, operands, group, tile, first, any);
+  RunStrip<Element, kRows, kMost>(weights, operands, group, first, any);
   if constexpr (kMost < kVectors) {
-    RunGroup<Element, kRows, kVectors - kMost>(weights, operands, group, tile, first + kMost,
-                                               any);
+    RunGroup<Element, kRows, kVectors - kMost>(weights, operands, group, first + kMost, any);
   }
 }
 
 template <typename Element, int kVectors>
 bool RunGroups(const TileWeights& weights, const TileOperands& operands, Range groups) {
-  constexpr int64_t kTile = kVectors * kWidth;
   AnyNonZero any;
   for (int64_t g = groups.begin; g < groups.end; ++g) {
     const TileGroup& group = weights.groups.data()[g];
     if (group.rows == 8) {
-      RunGroup<Element, 8, kVectors>(weights, operands, group, kTile, 0, any);
+      RunGroup<Element, 8, kVectors>(weights, operands, group, 0, any);
     } else if (group.rows == 4) {
-      RunGroup<Element, 4, kVectors>(weights, operands, group, kTile, 0, any);
+      RunGroup<Element, 4, kVectors>(weights, operands, group, 0, any);
     } else if (group.rows == 2) {
-      RunGroup<Element, 2, kVectors>(weights, operands, group, kTile, 0, any);
+      RunGroup<Element, 2, kVectors>(weights, operands, group, 0, any);
     } else {
-      RunGroup<Element, 1, kVectors>(weights, operands, group, kTile, 0, any);
+      RunGroup<Element, 1, kVectors>(weights, operands, group, 0, any);
     }
   }
   return any.Found();
@@ -154,7 +152,7 @@ bool RunGroups(const TileWeights& weights, const TileOperands& operands, Range g
 
 template <typename Element>
 bool RunTile(const TileWeights& weights, const TileOperands& operands, Range groups) {
-  switch (operands.vectors) {
+  switch (operands.x_shape.vectors) {
     case 1:
       return RunGroups<Element, 1>(weights, operands, groups);
     case 2:

@@ -1,0 +1,143 @@
+#include "kernels/chain/image_chain.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "base/text.h"
+
+namespace nfcompile {
+namespace {
+
+// What the slots of a group of images may fill: a part of a last-level cache that others use,
+// too.
+constexpr int64_t kGroupBytes = 8 << 20;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+ImageChain::ImageChain(int64_t inputs, std::vector<ChainLayer> layers,
+                       std::vector<Window> windows)
+    : inputs_(inputs) {
+  Require(!layers.empty(), "a chain must have at least one layer");
+  for (size_t l = 0; l < layers.size(); ++l) {
+    ChainLayer& layer = layers[l];
+    const int64_t slots = inputs + static_cast<int64_t>(l);
+    Check(windows[l]);
+    Require(layer.source >= 0 && layer.source < slots, "source of layer ", l,
+            " must lie in 0 .. ", slots - 1, ", got ", layer.source);
+    Require(layer.residual >= -1 && layer.residual < slots, "residual of layer ", l,
+            " must lie in -1 .. ", slots - 1, ", got ", layer.residual);
+    Layer made;
+    made.window = std::move(windows[l]);
+    made.source = layer.source;
+    made.residual = layer.residual;
+    std::vector<int64_t> features{layer.matmul->in_features};
+    if (layer.residual >= 0) features.push_back(layer.matmul->out_features);
+    layer.source = 0;
+    layer.residual = layer.residual < 0 ? -1 : 1;
+    std::vector<ChainLayer> alone;
+    alone.push_back(std::move(layer));
+    made.chain = std::make_unique<Chain>(std::move(features), std::move(alone));
+    layers_.push_back(std::move(made));
+  }
+}
+
+ImageRun::ImageRun(const ImageChain& chain, std::vector<std::vector<int64_t>> dims,
+                   Threads threads)
+    : chain_(chain), threads_(threads), dims_(std::move(dims)) {
+  const auto count = static_cast<int64_t>(chain.layers());
+  std::vector<SlotLife> lives(chain.inputs());
+  for (int64_t l = 0; l < count; ++l) {
+    const ImageChain::Layer& layer = chain.layers_[l];
+    const std::vector<int64_t>& x = dims_[layer.source];
+    const Images images = MakeImages(layer.window, x, layer.chain->features(0));
+    std::vector<int64_t> y{x[0], layer.chain->out_features(), images.out_shape[0],
+                           images.out_shape[1]};
+    Require(layer.residual < 0 || dims_[layer.residual] == y, "the residual of layer ", l,
+            " must have the shape of its result");
+    images_.push_back(images);
+    dims_.push_back(std::move(y));
+    for (const int slot : {layer.source, layer.residual}) {
+      if (slot >= 0) lives[slot].last = l;
+    }
+    lives.push_back({l, l, l + 1 == count ? 0 : SlotSize(dims_.size() - 1)});
+  }
+  buffers_ = AssignBuffers(lives, 0);
+  const int64_t batch = y_dims()[0];
+  const int64_t bytes =
+      std::max<int64_t>(buffers_.features, 1) * static_cast<int64_t>(sizeof(float));
+  group_ = std::clamp<int64_t>(kGroupBytes / bytes, 1, std::max<int64_t>(batch, 1));
+  groups_ = CeilDiv(batch, group_);
+  if (groups_ > 0) group_ = CeilDiv(batch, groups_);  // even ones
+  for (int64_t l = 0; l < count; ++l) {
+    const int64_t places = group_ * images_[l].places();
+    const ChainPlan plan = PlanChain(*chain.layers_[l].chain, places, Form::kTiles, threads_);
+    workers_ = std::max(workers_, plan.workers);
+  }
+}
+
+int64_t ImageRun::SlotSize(size_t slot) const {
+  return dims_[slot][1] * dims_[slot][2] * dims_[slot][3];
+}
+
+void ImageRun::SetOperands(std::vector<const float*> inputs, float* y) {
+  inputs_ = std::move(inputs);
+  y_ = y;
+  memory_ = std::make_unique<Workspace>(buffers_.features * group_ * sizeof(float));
+}
+
+std::shared_ptr<ImageRun::Step> ImageRun::Begin(int64_t step) {
+  const auto count = static_cast<int64_t>(chain_.layers());
+  const int64_t first = step / count * group_;
+  const int64_t l = step % count;
+  const ImageChain::Layer& layer = chain_.layers_[l];
+  const auto own = [&](int64_t slot) {
+    return reinterpret_cast<float*>(memory_->data()) + buffers_.offset[slot] * group_;
+  };
+  const auto read = [&](int64_t slot) -> const float* {
+    return slot < chain_.inputs() ? inputs_[slot] + first * SlotSize(slot) : own(slot);
+  };
+  auto made = std::make_shared<Step>();
+  ChainOperands& operands = made->operands;
+  operands.images = &images_[l];
+  operands.batch = std::min(group_, y_dims()[0] - first) * images_[l].places();
+  operands.inputs.push_back(read(layer.source));
+  if (layer.residual >= 0) operands.inputs.push_back(read(layer.residual));
+  operands.y =
+      l + 1 == count ? y_ + first * SlotSize(dims_.size() - 1) : own(chain_.inputs() + l);
+  made->run = std::make_unique<ChainRun>(*layer.chain, operands, threads_);
+  return made;
+}
+
+void ImageRun::Work() noexcept {
+  const int64_t steps = groups_ * static_cast<int64_t>(chain_.layers());
+  came_.fetch_add(1, std::memory_order_relaxed);
+  while (true) {
+    std::shared_ptr<Step> current;
+    int64_t step = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      if (step_ == steps || out_of_memory_) return;
+      try {
+        if (current_ == nullptr) current_ = Begin(step_);
+      } catch (const std::bad_alloc&) {
+        out_of_memory_ = true;
+        return;
+      }
+      current = current_;
+      step = step_;
+    }
+    current->run->Work();
+    if (!current->run->out_of_memory()) current->run->WaitUntilDone();
+    const std::lock_guard lock(mutex_);
+    if (current->run->out_of_memory()) out_of_memory_ = true;
+    if (step_ == step) {
+      ++step_;
+      current_ = nullptr;
+    }
+  }
+}
+
+}  // namespace nfcompile

@@ -1,0 +1,180 @@
+#include "kernels/generated/generated_rows.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <iterator>
+#include <tuple>
+#include <utility>
+
+#include "kernels/generated/assembler.h"
+
+namespace nfcompile {
+namespace {
+
+// Columns of x that one piece of code reads: with the code, they fit a first-level cache.
+constexpr int64_t kPanelColumns = 512;
+constexpr int kFirstX = kGeneratedRows;  // registers that hold x in turns
+constexpr int kXRegisters = 4;
+// Displacements of one byte reach this far, in units of the operand.
+constexpr int32_t kReach = 127;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// A pointer that follows what is read through it, so that displacements stay short.
+class Cursor {
+ public:
+  Cursor(Assembler& assembler, Base base, int32_t unit)
+      : assembler_(assembler), base_(base), unit_(unit) {}
+
+  // The displacement of element `index`; indices never fall.
+  int32_t To(int64_t index) {
+    const auto offset = static_cast<int32_t>(index * unit_);
+    if (offset - at_ > kReach * unit_) {
+      const int32_t step = offset - at_ + (kReach + 1) * unit_;
+      assembler_.Advance(base_, step);
+      at_ += step;
+    }
+    return offset - at_;
+  }
+
+ private:
+  Assembler& assembler_;
+  const Base base_;
+  const int32_t unit_;
+  int32_t at_ = 0;
+};
+
+constexpr int kZero = kFirstX;  // for tails, which need no x
+constexpr int kAny = kFirstX + 1;
+
+void EmitHead(Head head, int rows, Assembler& assembler) {
+  for (int r = 0; r < rows; ++r) {
+    if (head == Head::kRow) {
+      assembler.Broadcast(r, Base::kFourth, r * static_cast<int>(sizeof(float)));
+    } else {
+      assembler.Load(r, Base::kFourth, r * kVectorBytes);
+    }
+  }
+  assembler.JumpToSecond();
+  assembler.Align();
+}
+
+void EmitTail(Tail tail, int rows, Assembler& assembler) {
+  if (tail == Tail::kSums) {
+    for (int r = 0; r < rows; ++r) assembler.Store(r, Base::kThird, r * kVectorBytes);
+    assembler.Return();
+    assembler.Align();
+    return;
+  }
+  assembler.Clear(kZero);
+  assembler.Clear(kAny);
+  for (int r = 0; r < rows; ++r) {
+    if (r > 0) assembler.AdvanceByFifth(Base::kThird);
+    if (tail == Tail::kRelu || tail == Tail::kReluStream) assembler.Maximum(r, kZero, r);
+    assembler.Or(kAny, kAny, r);
+    if (tail == Tail::kStore || tail == Tail::kRelu) {
+      assembler.Store(r, Base::kThird, 0);
+    } else {
+      assembler.Stream(r, Base::kThird, 0);
+    }
+  }
+  assembler.ReturnNonZero(kAny);
+  assembler.Align();
+}
+
+// The code for entries in ascending order of columns. Columns and rows count from `first_*`.
+void EmitPiece(const Entry* begin, const Entry* end, const float* stored, int64_t first_row,
+               int64_t first_column, Assembler& assembler) {
+  assembler.Set(Base::kSecond, stored);
+  Cursor x(assembler, Base::kFirst, kVectorBytes);
+  Cursor values(assembler, Base::kSecond, sizeof(float));
+  int number = kXRegisters - 1;
+  for (const Entry* entry = begin; entry != end; ++entry) {
+    if (entry == begin || entry->column != entry[-1].column) {
+      number = (number + 1) % kXRegisters;
+      const int32_t offset = x.To(entry->column - first_column);
+      assembler.Load(kFirstX + number, Base::kFirst, offset);
+    }
+    const int32_t offset = values.To(entry - begin);
+    assembler.MultiplyAdd(static_cast<int>(entry->row - first_row), kFirstX + number,
+                          Base::kSecond, offset);
+  }
+  assembler.JumpToSixth();
+  assembler.Align();
+}
+
+}  // namespace
+
+bool MayGenerate() {
+  const char* set = std::getenv("NFCOMPILE_GENERATE");
+  return set == nullptr || std::strcmp(set, "0") != 0;
+}
+
+std::vector<uint8_t> GeneratedRows::Emit(const std::vector<Entry>& entries,
+                                         int64_t out_features, int64_t in_features) {
+  blocks_ = CeilDiv(out_features, kGeneratedRows);
+  block_rows_ = CeilDiv(out_features, std::max<int64_t>(blocks_, 1));  // even ones
+  panels_ = std::max<int64_t>(CeilDiv(in_features, kPanelColumns), 1);
+  panel_columns_ = std::max<int64_t>(CeilDiv(in_features, panels_), 1);
+  values_ = AlignedArray<float>(entries.size());
+  Assembler assembler;
+  const auto position = [&] { return static_cast<int64_t>(assembler.code().size()); };
+  const int64_t whole = std::max<int64_t>(blocks_ - 1, 0);
+  for (Shared& shared : shared_) {
+    const bool last = &shared != shared_;
+    const auto rows = static_cast<int>(last ? out_features - whole * block_rows_ : block_rows_);
+    for (size_t i = 0; i < std::size(shared.head); ++i) {
+      shared.head[i] = position();
+      EmitHead(static_cast<Head>(i), rows, assembler);
+    }
+    for (size_t i = 0; i < std::size(shared.tail); ++i) {
+      shared.tail[i] = position();
+      EmitTail(static_cast<Tail>(i), rows, assembler);
+    }
+  }
+  std::vector<Entry> block;
+  size_t next = 0;
+  for (int64_t b = 0; b < blocks_; ++b) {
+    const int64_t first_row = b * block_rows_;
+    const int64_t rows = std::min(block_rows_, out_features - first_row);
+    const size_t start = next;
+    while (next < entries.size() && entries[next].row < first_row + rows) ++next;
+    block.assign(entries.begin() + start, entries.begin() + next);
+    std::sort(block.begin(), block.end(), [](const Entry& a, const Entry& b) {
+      return std::tie(a.column, a.row) < std::tie(b.column, b.row);
+    });
+    for (size_t i = 0; i < block.size(); ++i) values_[start + i] = block[i].value;
+    const Entry* at = block.data();
+    const Entry* const end = at + block.size();
+    for (int64_t p = 0; p < panels_; ++p) {
+      const int64_t first_column = p * panel_columns_;
+      const Entry* const begin = at;
+      while (at != end && at->column < first_column + panel_columns_) ++at;
+      const int64_t first = static_cast<int64_t>(start) + (begin - block.data());
+      pieces_.push_back({position(), first});
+      EmitPiece(begin, at, values_.data() + first, first_row, first_column, assembler);
+    }
+  }
+  pieces_.push_back({0, static_cast<int64_t>(entries.size())});
+  return std::move(assembler.code());
+}
+
+std::vector<uint8_t> GeneratedRows::Code(const std::vector<Entry>& entries,
+                                         int64_t out_features, int64_t in_features) {
+  return GeneratedRows().Emit(entries, out_features, in_features);
+}
+
+std::shared_ptr<const GeneratedRows> GeneratedRows::Make(const std::vector<Entry>& entries,
+                                                         int64_t out_features,
+                                                         int64_t in_features) {
+  auto made = std::make_shared<GeneratedRows>();
+  made->code_ = Executable::Make(made->Emit(entries, out_features, in_features));
+  return made->code_ == nullptr ? nullptr : made;
+}
+
+int64_t GeneratedRows::entries(int64_t block) const {
+  return pieces_[(block + 1) * panels_].value - pieces_[block * panels_].value;
+}
+
+}  // namespace nfcompile

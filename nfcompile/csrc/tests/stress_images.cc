@@ -1,0 +1,88 @@
+// Chains of convolutions on images whose memory ends where they end, against the scalar twin.
+#include <cmath>
+#include <cstdio>
+#include <thread>
+#include <vector>
+
+#include "base/isa.h"
+#include "kernels/chain/image_chain.h"
+#include "tests/stress_csr.h"
+
+namespace nfcompile {
+namespace {
+
+struct Case {
+  int64_t images, channels, height, width;
+  Window window;
+};
+
+const Case kCases[] = {
+    {1, 3, 5, 7, {{1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}}},
+    {3, 2, 9, 17, {{3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}}},
+    {2, 4, 15, 33, {{3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}}},
+    {2, 3, 12, 40, {{2, 4}, {3, 3}, {2, 1}, {0, 3, 2, 1}}},
+    {5, 2, 3, 2, {{5, 5}, {1, 2}, {1, 1}, {4, 4, 4, 4}}},
+    {1, 2, 40, 150, {{1, 3}, {1, 2}, {1, 3}, {0, 0, 0, 5}}},
+};
+
+// x -> windows -> a, a -> 1x1 -> b, b -> 1x1 + a.
+ImageChain Make(const std::vector<Weight>& weights, const Window& window, Isa isa,
+                Precision precision) {
+  std::vector<ChainLayer> layers(weights.size());
+  std::vector<Window> windows(weights.size(), {{1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}});
+  windows[0] = window;
+  for (size_t l = 0; l < weights.size(); ++l) {
+    layers[l].matmul = Pack(weights[l], isa, precision);
+    layers[l].epilogue.activation = Activation::kRelu;
+    layers[l].source = static_cast<int>(l);
+  }
+  layers[2].residual = 1;
+  return ImageChain(1, std::move(layers), std::move(windows));
+}
+
+std::vector<float> Run(const ImageChain& chain, const std::vector<float>& x, const Case& at,
+                       int64_t threads) {
+  ImageRun run(chain, {{at.images, at.channels, at.height, at.width}}, {threads, threads});
+  const std::vector<int64_t>& dims = run.y_dims();
+  std::vector<float> y(dims[0] * dims[1] * dims[2] * dims[3], std::nanf(""));
+  run.SetOperands({x.data()}, y.data());
+  std::vector<std::thread> helpers;
+  for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
+  run.Work();
+  for (std::thread& helper : helpers) helper.join();
+  return y;
+}
+
+}  // namespace
+
+int64_t StressImages() {
+  int64_t failures = 0;
+  for (const Case& at : kCases) {
+    const int64_t taps = at.window.kernel_shape[0] * at.window.kernel_shape[1];
+    for (const int64_t out : {1, 30}) {
+      const std::vector<Weight> weights{Random(out, at.channels * taps), Random(out + 3, out),
+                                        Random(out, out + 3)};
+      const std::vector<float> x = Normals(at.images * at.channels * at.height * at.width);
+      const ImageChain twin = Make(weights, at.window, Isa::kScalar, Precision::kFloat32);
+      const std::vector<float> expected = Run(twin, x, at, 1);
+      float largest = 1;
+      for (const float value : expected) largest = std::fmax(largest, std::fabs(value));
+      for (const Isa isa : TestIsas()) {
+        for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16}) {
+          const ImageChain chain = Make(weights, at.window, isa, precision);
+          const float allowed = precision == Precision::kFloat32 ? 1e-4f : 5e-2f;
+          for (const int64_t threads : {1, 3}) {
+            const std::vector<float> got = Run(chain, x, at, threads);
+            for (size_t i = 0; i < got.size(); ++i) {
+              if (!(std::fabs(got[i] - expected[i]) <= allowed * largest)) ++failures;
+            }
+          }
+        }
+      }
+    }
+  }
+  if (failures > 0) std::printf("images: %ld wrong\n", static_cast<long>(failures));
+  return failures;
+}
+
+}  // namespace nfcompile
