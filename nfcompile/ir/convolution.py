@@ -56,7 +56,12 @@ class Convolution:
     @property
     def name(self) -> str:
         """What messages call the layer."""
-        return self.node.name or str(self.weight.name)
+        if self.node.name:
+            return self.node.name
+        shared = len(self.weight.uses()) > 1
+        return (
+            f"{self.weight.name}/{self.node.outputs[0].name}" if shared else str(self.weight.name)
+        )
 
     @property
     def group(self) -> int:
