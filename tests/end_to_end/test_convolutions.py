@@ -24,6 +24,7 @@ from nfcompile.runtime.ort import OrtEngine
 
 C, SIZE, DENSITY = 16, (13, 11), 0.1
 KINDS = ("csr", "bsr", "block-diagonal")
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
 
 
 class Residual(nn.Module):

@@ -296,6 +296,16 @@ def test_a_dense_convolution_stays_dense_and_says_why() -> None:
     assert decisions(source)[0].encoding == "dense"
 
 
+@pytest.mark.parametrize("density", [0.6, 1.0])
+def test_a_grouped_convolution_is_compared_with_what_its_groups_cost(density: float) -> None:
+    weight = unstructured(RNG, (64, 144), density).reshape(64, 16, 3, 3)
+    text = f"{CONV_HEAD} {{ y = Conv<group=4, pads=[1, 1, 1, 1]>(x, w) }}"
+    source = model(text, w=weight)
+    assert run_passes(source, "encode-weights{threads=1}") == 0
+    (decision,) = decisions(source)
+    assert (decision.encoding, decision.shape) == ("dense", (64, 144))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -185,6 +185,7 @@ def test_says_why_a_normalization_stays_behind_a_convolution(body: str, words: s
         "{ h = ConvTranspose(x, turned)\n y = BatchNormalization(h, s, s, s, s) }",
         "{ h = Conv(x, w)\n n = BatchNormalization(h, s, s, s, s)\n y = Add(n, h) }",
         "{ h = Conv(x, w)\n a = Add(h, k)\n y = BatchNormalization(a, s, s, s, s) }",
+        "{ h = Conv(x, w)\n a = Add(h, two)\n y = BatchNormalization(a, s, s, s, s) }",
         "{ h = Conv(x, w)\n a = Relu(h)\n y = BatchNormalization(a, s, s, s, s) }",
     ],
 )
@@ -194,6 +195,7 @@ def test_a_normalization_that_does_not_follow_a_convolution_of_ours_stays(body: 
         "turned": RNG.standard_normal((6, 6, 3, 3)).astype(np.float32),
         "w": unstructured(RNG, (6, 54), 0.4).reshape(6, 6, 3, 3),
         "k": np.ones((1, 6, 1, 1), np.float32),
+        "two": np.float32(2),
         "s": RNG.random(6).astype(np.float32) + 0.5,
     }
     used = {name: value for name, value in weights.items() if f"{name})" in body or name == "s"}
