@@ -17,7 +17,7 @@ NATIVE := $(shell find nfcompile/csrc -type f 2>/dev/null)
 PARALLEL ?= 2
 SUITE ?= cpu
 
-.PHONY: help setup demo test lint bench bench-peers bench-suite topologies clean
+.PHONY: help setup demo test lint bench bench-peers bench-suite backend-test topologies clean
 
 help:
 	@sed -n '1s/^# //p' Makefile
@@ -74,6 +74,9 @@ bench-suite: $(STAMP)
 	@$(MAKE) bench-peers || echo "the peers are left out" >&2
 	@mkdir -p out
 	$(BIN)/nfcompile bench --suite $(SUITE) --json out/$(SUITE).json --output out/$(SUITE).md $(ARGS)
+
+backend-test: $(STAMP)
+	$(BIN)/python benchmarks/backend_test.py $(ARGS)
 
 topologies: $(STAMP)
 	$(BIN)/python benchmarks/topologies.py

@@ -1,17 +1,20 @@
 """How often two models give the same answer, and how often it is the right one.
 
-The answer is the largest element along the last axis of an output; of an output of integers, such
-as a class by its number, each element is one.
+The answer is the largest element along the last axis of an output; of an output of integers or
+strings, such as a class by its number or name, each element is one.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 __all__ = ["Accuracy", "accuracy", "same_top1"]
 
-Arrays = Mapping[str, np.ndarray]
+Arrays = Mapping[str, Any]
+
+_TEXT = "OUS"
 
 _IGNORED = -100
 """A label that counts nowhere, as for padding in torch's losses."""
@@ -43,7 +46,7 @@ def same_top1(reference: np.ndarray, got: np.ndarray) -> tuple[int, int]:
         reference: An output of the original.
         got: The same output, of the same shape, of the compiled model.
     """
-    if reference.dtype.kind in "iub":
+    if reference.dtype.kind in "iub" + _TEXT:
         return int(np.count_nonzero(reference == got)), reference.size
     if not _has_classes(reference):
         return 0, 0
@@ -63,7 +66,7 @@ def accuracy(
         labels: Per call, the right classes; -100 counts nowhere.
     """
     for name, first in references[0].items():
-        if _answers(first).shape != labels[0].shape:
+        if not isinstance(first, np.ndarray) or not _fit(_answers(first), labels[0]):
             continue
         known = [item != _IGNORED for item in labels]
         before, after = (
@@ -81,6 +84,12 @@ def _has_classes(output: np.ndarray) -> bool:
     return output.dtype.kind in "fV" and output.ndim > 0 and output.shape[-1] > 1
 
 
+def _fit(answers: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether there is an answer for each label, and both are numbers or both texts."""
+    texts = [item.dtype.kind in _TEXT for item in (answers, labels)]
+    return answers.shape == labels.shape and texts[0] == texts[1]
+
+
 def _answers(output: np.ndarray) -> np.ndarray:
-    """One class each: along the last axis of floats, or the integers themselves."""
+    """One class each: along the last axis of floats, or the elements themselves."""
     return np.argmax(output, axis=-1) if _has_classes(output) else output

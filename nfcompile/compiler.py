@@ -14,8 +14,10 @@ from nfcompile.compare import Tolerance, VerifyReport
 from nfcompile.cost.costed_pass import CostedPass
 from nfcompile.errors import InputError, UnsupportedModelError, VerificationError
 from nfcompile.frontend.dispatch import load_source
+from nfcompile.frontend.onnx_file import MIN_OPSET, opset
 from nfcompile.ir.chain import computes_in_bf16
 from nfcompile.ir.encoded_tensor import EncodedTensor
+from nfcompile.ir.half_floats import has_half_floats
 from nfcompile.ir.pipeline import parse_pipeline, run_pipeline
 from nfcompile.ir.publish import check_output, publish, stage, staging_folder
 from nfcompile.ir.remarks import (
@@ -168,6 +170,12 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     options.progress("compiling")
     if compiled_for := _compiled_for(model):
         _leave_as_is(model, source.name, compiled_for, target.name)
+    elif opset(model) < MIN_OPSET:
+        reason = (
+            f"left as it is: it uses opset {opset(model)}, the oldest that passes know is "
+            f"{MIN_OPSET} (onnx.version_converter brings it up)"
+        )
+        add_remark(model, Remark("compiler", "note", source.name, reason))
     else:
         run_pipeline(model, passes, after=options.after_pass)
         for note in tuner.notes() if tuner is not None else ():
@@ -180,7 +188,9 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     staged = Path(staging.name) / _STAGED
     stage(model, staged)
     runner = reference.load_compiled(model, staged)
-    tolerance = dataclasses.replace(options.tolerance, half=computes_in_bf16(model))
+    tolerance = dataclasses.replace(
+        options.tolerance, half=computes_in_bf16(model) or has_half_floats(model)
+    )
     report = trials.compare(reference, runner, tolerance)
     if not report.passed:
         raise VerificationError(_failure(source, report))

@@ -16,6 +16,9 @@ from nfcompile.passes.fold_batch_norm import FoldBatchNormPass
 from nfcompile.passes.fold_masks import FoldMasksPass
 from nfcompile.passes.fuse_chains import FuseChainsPass
 from nfcompile.passes.fuse_epilogue import FuseEpiloguePass
+from nfcompile.passes.identity_elimination import IdentityEliminationPass
+from nfcompile.passes.infer_shapes import InferShapesPass
+from nfcompile.passes.inline import InlinePass
 from nfcompile.passes.legalize_ort_cpu import LegalizeOrtCpuPass
 from nfcompile.passes.legalize_portable import LegalizePortablePass
 from nfcompile.passes.merge_duplicates import MergeDuplicatesPass
@@ -31,6 +34,9 @@ OWN_PASSES: tuple[type[Pass], ...] = (
     FoldMasksPass,
     FuseChainsPass,
     FuseEpiloguePass,
+    IdentityEliminationPass,
+    InferShapesPass,
+    InlinePass,
     LegalizeOrtCpuPass,
     LegalizePortablePass,
     MergeDuplicatesPass,
@@ -41,9 +47,6 @@ PASSES: Mapping[str, Callable[..., ir.passes.PassBase]] = {
     **{item.name: item for item in OWN_PASSES},
     "common-subexpressions": common.CommonSubexpressionEliminationPass,
     "deduplicate-initializers": common.DeduplicateHashedInitializersPass,
-    "identity-elimination": common.IdentityEliminationPass,
-    "infer-shapes": common.ShapeInferencePass,
-    "inline": common.InlinePass,
     "lift-constants": partial(
         common.LiftConstantsToInitializersPass, lift_all_constants=True, size_limit=0
     ),

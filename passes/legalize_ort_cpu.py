@@ -46,8 +46,10 @@ class LegalizeOrtCpuPass(Pass):
             key = (layer.weight, alpha)
             if key not in components:
                 components[key] = _add_components(layer.weight, tensor, alpha)
-            rewrite = _rewrite_linear if isinstance(layer, Linear) else _rewrite_convolution
-            rewrite(layer, tensor.encoding, components[key])
+            if isinstance(layer, Linear):
+                _rewrite_linear(layer, tensor.encoding, components[key])
+            else:
+                _rewrite_convolution(layer, tensor.encoding, components[key])
             count += 1
         if count:
             model.graph.opset_imports[DOMAIN] = VERSION

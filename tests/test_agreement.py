@@ -42,6 +42,29 @@ def test_accuracy_counts_both_models_and_skips_labels_that_count_nowhere() -> No
     assert found == Accuracy("y", labels=2, right_before=2, right_after=1)
 
 
+def test_strings_are_answers_themselves_and_go_with_labels_that_are_strings() -> None:
+    names, other = np.array(["cat", "dog"], object), np.array(["cat", "cow"], object)
+    assert same_top1(names, other) == (1, 2)
+    outputs = {"name": names, "scores": LOGITS[:2], "number": np.array([0, 1])}
+    found = accuracy([outputs], [{**outputs, "name": other}], [np.array(["cat", "dog"])])
+    assert found == Accuracy("name", labels=2, right_before=2, right_after=1)
+    numbered = accuracy([outputs], [outputs], [np.array([2, 0])])
+    assert numbered == Accuracy("scores", labels=2, right_before=1, right_after=1)
+
+
+def test_only_arrays_are_answers_and_not_how_they_are_put_together() -> None:
+    def answers(value: object) -> int:
+        return compare([{"y": value}], [{"y": value}], Tolerance()).outputs[0].answers
+
+    assert answers([LOGITS, LOGITS[:1]]) == 4
+    assert answers({7: 0.25, 8: 0.75}) == 0
+    assert answers(None) == 0
+    assert answers(np.ones((2, 3), np.complex64)) == 0
+    listed = [{"y": [LOGITS], "z": LOGITS}]
+    found = accuracy(listed, listed, [np.array([1, 0, 2])])
+    assert found == Accuracy("z", labels=3, right_before=3, right_after=3)
+
+
 def test_labels_that_fit_no_output_are_told() -> None:
     report = compare([{"y": LOGITS}], [{"y": LOGITS}], Tolerance(), [np.zeros((3, 7))])
     assert report.accuracy is None

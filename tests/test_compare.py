@@ -140,3 +140,43 @@ def test_half_widens_the_bounds_of_wide_outputs() -> None:
 def test_numbers_that_give_no_inputs_are_refused(samples: int, seed: int) -> None:
     with pytest.raises(InputError, match="must be at least"):
         check_sampling(samples, seed)
+
+
+def values(ref: object, got: object) -> VerifyReport:
+    return compare([{"y": ref}], [{"y": got}], Tolerance())
+
+
+def test_sequences_are_compared_item_by_item() -> None:
+    assert values([REF, REF[:3]], [REF.copy(), REF[:3]]).passed
+    assert not values([REF, REF[:3]], [REF, REF[:3] + 1])
+    assert not values([REF], [REF, REF])
+    assert not values([REF], REF)
+    assert not values(REF, [REF])
+
+
+def test_maps_are_compared_by_keys_and_values() -> None:
+    ref = [{"a": 1.0, "b": 2.0}]
+    assert values(ref, [{"a": 1.0, "b": 2.0}]).passed
+    assert not values(ref, [{"a": 1.0, "b": 2.1}])
+    assert not values(ref, [{"a": 1.0, "c": 2.0}])
+    assert not values(ref, [[1.0, 2.0]])
+
+
+def test_an_optional_without_a_value_equals_only_another() -> None:
+    assert values(None, None).passed
+    assert not values(None, REF)
+    assert not values(REF, None)
+    assert not compare([{"y": None}], [{}], Tolerance())
+
+
+def test_imaginary_parts_count() -> None:
+    ref = np.array([1 + 2j, 3 - 1j], np.complex64)
+    assert values(ref, ref.copy()).passed
+    assert not values(ref, ref.conj())
+
+
+@pytest.mark.parametrize("name", ["int4", "float8_e4m3fn", "float8_e5m2", "bfloat16"])
+def test_narrow_types_are_compared(name: str) -> None:
+    ref = np.array([1, 2, 3], getattr(ml_dtypes, name))
+    assert values(ref, ref.copy()).passed
+    assert values(ref, np.array([1, 2, 4], ref.dtype)).outputs[0].mismatched == 1

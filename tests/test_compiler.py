@@ -172,9 +172,12 @@ def test_opsets_from_eleven_on_are_taken(opset: int) -> None:
     assert compiled.decisions[0].encoding == "csr"
 
 
-def test_an_older_opset_is_refused_with_advice() -> None:
-    with pytest.raises(UnsupportedModelError, match="opset 9, the oldest we take is 11"):
-        nfcompile.compile(model_proto(TEXT, opset=9, w=SPARSE))
+@pytest.mark.parametrize("kind", ["onnx", "onnx_ir"])
+def test_an_older_opset_is_left_as_it_is_with_advice(kind: str) -> None:
+    proto = model_proto(TEXT, opset=9, w=SPARSE)
+    compiled = nfcompile.compile(proto if kind == "onnx" else ir.from_proto(proto))
+    assert not compiled.decisions
+    assert any("(onnx.version_converter brings it up)" in str(item) for item in compiled.remarks)
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,26 @@
 """Reads `.onnx` files and models in memory, and checks that they are ones that we can take."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes import common
 
 from nfcompile.errors import InputError, UnsupportedModelError
 from nfcompile.frontend.sparse_constants import has_sparse_constants, put_back, take_out
 from nfcompile.ir.external_tensors import check_bytes, check_folder, stored_outside
+from nfcompile.ir.foreign_types import has_foreign_types, set_aside_types
 from nfcompile.ir.protobuf import read_skeleton
 from nfcompile.ir.source import Arrays, Source
 
-__all__ = ["MIN_OPSET", "from_onnx_file", "from_onnx_model", "read_model"]
+__all__ = ["MIN_OPSET", "from_onnx_file", "from_onnx_model", "opset", "read_model"]
 
 MIN_OPSET = 11
 """Oldest version of the standard operators that the passes know."""
 
 _SMALL = 1 << 16
+_FIRST_IR_WITH_CONSTANTS = 4
 _OTHERS = (".pt2", ".py", ".pt", ".pth", ".bin", ".safetensors")
 
 
@@ -33,7 +35,9 @@ def from_onnx_file(path: Path, example_inputs: Arrays | None = None) -> Source:
         InputError: If there is no such file or it may not be read.
         UnsupportedModelError: If it is not a model, or one that we cannot take.
     """
-    return Source(path.name, read_model(path), example_inputs, path=path.resolve())
+    model = read_model(path)
+    notes = _with_constants(model)
+    return Source(path.name, model, example_inputs, path=path.resolve(), notes=notes)
 
 
 def read_model(path: Path) -> ir.Model:
@@ -78,32 +82,29 @@ def from_onnx_model(
     Raises:
         UnsupportedModelError: If it is one that we cannot take.
     """
-    subject = "the model"
-    if isinstance(model, ir.Model):
-        _check_opset(model.opset_imports, subject)
-        copy = model.clone()
-    else:
-        copy = _deserialize(model, subject)
+    copy = model.clone() if isinstance(model, ir.Model) else _deserialize(model, "the model")
     _load_external(copy)
-    return Source(model.graph.name or "model", copy, example_inputs)
+    notes = _with_constants(copy)
+    return Source(model.graph.name or "model", copy, example_inputs, notes=notes)
 
 
 def _deserialize(proto: onnx.ModelProto, subject: str, folder: Path | None = None) -> ir.Model:
+    """The graph of `proto`, which is not changed if it is in memory: without a `folder`."""
     if not proto.HasField("graph") or not proto.opset_import:
         raise UnsupportedModelError(f"{subject} is not an ONNX model: it has no graph or no opset")
-    _check_opset({entry.domain: entry.version for entry in proto.opset_import}, subject)
-    sparse: dict[str, ir.TensorProtocol] = {}
-    if has_sparse_constants(proto):
-        proto = proto if folder is not None else _copy(proto)  # in memory it is the caller's
-        sparse = take_out(proto, folder)
+    sparse, foreign = has_sparse_constants(proto), has_foreign_types(proto)
+    if folder is None and (sparse or foreign):
+        proto = _copy(proto)
+    tensors = take_out(proto, folder) if sparse else {}
+    types = set_aside_types(proto) if foreign else {}
     try:
         model = ir.from_proto(proto)
     except Exception as error:  # onnx-ir raises many kinds on a malformed graph
         raise UnsupportedModelError(
-            f"{subject} is not a valid ONNX model: {str(error).splitlines()[0]}"
+            f"{subject} is not a valid ONNX model: {_root(error)}"
         ) from error
-    if sparse:
-        put_back(model, sparse)
+    model.meta.update(types)
+    put_back(model, tensors)
     return model
 
 
@@ -114,13 +115,34 @@ def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def _check_opset(opsets: Mapping[str, int], subject: str) -> None:
-    version = opsets.get("", opsets.get("ai.onnx", MIN_OPSET))
-    if version < MIN_OPSET:
-        raise UnsupportedModelError(
-            f"{subject} uses opset {version}, the oldest we take is {MIN_OPSET}: "
-            "convert it with onnx.version_converter"
-        )
+def _root(error: BaseException) -> str:
+    """What went wrong at the bottom of a chain of errors, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]
+
+
+def _with_constants(model: ir.Model) -> tuple[str, ...]:
+    """Frees weights from being inputs where the format has no other way to write them.
+
+    Before IR version 4 each initializer had to be an input too. ONNX Runtime takes them as
+    constants there and lets nobody replace them.
+    """
+    if model.ir_version >= _FIRST_IR_WITH_CONSTANTS or opset(model) < MIN_OPSET:
+        return ()
+    note = (
+        f"initializers are constants, as ONNX Runtime takes them in IR version {model.ir_version}"
+    )
+    common.RemoveInitializersFromInputsPass()(model)
+    model.ir_version = _FIRST_IR_WITH_CONSTANTS
+    return (note,)
+
+
+def opset(model: ir.Model) -> int:
+    """Version of the standard operators; the oldest that passes know if a model uses none."""
+    opsets = model.opset_imports
+    return opsets.get("", opsets.get("ai.onnx", MIN_OPSET))
 
 
 def _load_external(model: ir.Model) -> None:

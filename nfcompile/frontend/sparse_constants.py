@@ -10,6 +10,7 @@ Source of the layout: onnx.proto, messages SparseTensorProto and GraphProto.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from onnx import AttributeProto, GraphProto, NodeProto, SparseTensorProto, Tenso
 from nfcompile.errors import UnsupportedModelError
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.external_tensors import Stored, check_bytes, check_folder, stored_outside
+from nfcompile.ir.foreign_types import graphs
 from nfcompile.ir.linear import Linear, match_linear
 from nfcompile.sparse import CsrTensor
 
@@ -211,25 +213,12 @@ def _check(name: str, holds: bool, rule: str) -> None:
 
 def _graphs(proto: onnx.ModelProto) -> Iterator[GraphProto]:
     """The main graph, and all in attributes of nodes, of functions too."""
-    pending = [proto.graph]
-    pending += _bodies(node for function in proto.functions for node in function.node)
-    while pending:
-        graph = pending.pop()
-        yield graph
-        pending += _bodies(iter(graph.node))
-
-
-def _bodies(nodes: Iterator[NodeProto]) -> list[GraphProto]:
-    attributes = [item for node in nodes for item in node.attribute]
-    return [
-        graph
-        for item in attributes
-        for graph in ([item.g] if item.type == AttributeProto.GRAPH else item.graphs)
-    ]
+    yield from graphs(proto.graph)
+    for function in proto.functions:
+        yield from islice(graphs(function), 1, None)
 
 
 def _nodes(proto: onnx.ModelProto) -> Iterator[NodeProto]:
-    for graph in _graphs(proto):
-        yield from graph.node
-    for function in proto.functions:
-        yield from function.node
+    for owner in (proto.graph, *proto.functions):
+        for graph in graphs(owner):
+            yield from graph.node

@@ -110,14 +110,16 @@ def evaluating(module: torch.nn.Module) -> Iterator[None]:
 def to_numpy(tensor: Tensor) -> np.ndarray:
     """The tensor's values in host memory, shared where they are there already."""
     tensor = tensor.detach().cpu()
-    if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    name = str(tensor.dtype).removeprefix("torch.")
+    if tensor.dtype.is_floating_point and hasattr(ml_dtypes, name):
+        bits = torch.int16 if tensor.dtype == torch.bfloat16 else torch.int8
+        return tensor.view(bits).numpy().view(getattr(ml_dtypes, name))
     return tensor.numpy()
 
 
 def to_torch(array: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """A tensor with a copy of the array's values."""
-    if array.dtype == ml_dtypes.bfloat16:
-        bits = torch.from_numpy(np.array(array).view(np.int16))
-        return bits.view(torch.bfloat16).to(device)
+    if hasattr(ml_dtypes, array.dtype.name) and hasattr(torch, array.dtype.name):
+        bits = torch.from_numpy(np.array(array).view(f"i{array.dtype.itemsize}"))
+        return bits.view(getattr(torch, array.dtype.name)).to(device)
     return torch.from_numpy(np.array(array)).to(device)

@@ -107,7 +107,7 @@ class Convolution:
         matrix = csr.to_scipy()
         out_features, width = self.dense_shape
         matrix.indices = matrix.indices + csr.rows() // (out_features // self.group) * width
-        matrix._shape = self.out_in
+        matrix._shape = self.out_in  # type: ignore[attr-defined]
         return CsrTensor.from_scipy(matrix)
 
     def encoded(self, encoding: Encoding, precision: str) -> EncodedTensor:

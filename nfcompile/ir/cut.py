@@ -1,5 +1,7 @@
 """Cuts a model at operators that no runtime here knows, so that the rest can be run and compared.
 
+Operators that draw random numbers are cut at as well: no two runs of them agree.
+
     h -> Mystery -> u -> Relu -> y     becomes     h -> cut.u.operand0,  cut.u -> Relu -> y
 
 Each result of such a node becomes an input of the model (a plug), each of its operands an output
@@ -14,7 +16,12 @@ from dataclasses import dataclass
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from nfcompile.ir.bodies import bodies, captured
+from nfcompile.ir.identities import eliminate_identities
+from nfcompile.ir.inlining import inline_functions
+from nfcompile.ir.random_operators import is_random
 from nfcompile.ir.schemas import DOMAIN
+from nfcompile.ir.shape_inference import infer_shapes
 
 __all__ = ["Cut", "Plug", "cut_foreign", "foreign_nodes"]
 
@@ -72,12 +79,23 @@ class Cut:
         return mine - (taps - others)
 
 
-def foreign_nodes(model: ir.Model) -> list[ir.Node]:
-    """Nodes of the main graph with an operator, inside or themselves, that no one here defines."""
-    return [node for node in model.graph if any(_foreign_in(model, node))]
+def foreign_nodes(model: ir.Model, *, all_known: bool = False) -> list[ir.Node]:
+    """Nodes of the main graph with an operator, inside or themselves, to cut at.
+
+    Args:
+        model: Any model.
+        all_known: Whether there are libraries for all operators: then only random ones are cut at.
+    """
+    return [node for node in model.graph if any(_foreign_in(model, node, all_known))]
 
 
-def cut_foreign(model: ir.Model, drop: Collection[str] = (), like: ir.Model | None = None) -> Cut:
+def cut_foreign(
+    model: ir.Model,
+    drop: Collection[str] = (),
+    like: ir.Model | None = None,
+    *,
+    all_known: bool = False,
+) -> Cut:
     """A copy of `model` without its foreign nodes, with inputs and outputs that stand for them.
 
     A result whose type and shape the model does not tell is taken to be like the first operand.
@@ -86,21 +104,22 @@ def cut_foreign(model: ir.Model, drop: Collection[str] = (), like: ir.Model | No
         model: Any model; not changed, its weights are shared with the copy.
         drop: Plugs to leave out, with everything that follows from them.
         like: The same model cut before; inputs take their types from it.
+        all_known: Whether there are libraries for all operators: then only random ones are cut at.
     """
     copy = model.clone()
     graph = copy.graph
-    common.InlinePass()(copy)
-    common.IdentityEliminationPass()(copy)  # as a pipeline may: it renames results
+    inline_functions(copy)
+    eliminate_identities(copy)  # as a pipeline may: it renames results
     common.RemoveUnusedNodesPass()(copy)
-    foreign = foreign_nodes(copy)
+    foreign = foreign_nodes(copy, all_known=all_known)
     types = {} if like is None else {str(item.name): item for item in like.graph.inputs}
     plugs: dict[ir.Value, Plug] = {}
     notes = []
     for node in foreign:
-        words = ", ".join(dict.fromkeys(_foreign_in(copy, node)))
-        if _bodies(node):
+        words = ", ".join(dict.fromkeys(_foreign_in(copy, node, all_known)))
+        if any(bodies(node)):
             notes.append(f"what is inside {node.op_type} with {words} could not be compared")
-        common.ShapeInferencePass()(copy)  # up to this node; past it once its results are known
+        infer_shapes(copy)  # up to this node; past it once its results are known
         _tap_operands(graph, node)
         for value in node.outputs:
             if value.uses() or value.is_graph_output():
@@ -115,7 +134,7 @@ def cut_foreign(model: ir.Model, drop: Collection[str] = (), like: ir.Model | No
     return Cut(copy, tuple(plugs.values()), tuple(dict.fromkeys(notes)))
 
 
-def _foreign_in(model: ir.Model, node: ir.Node) -> Iterator[str]:
+def _foreign_in(model: ir.Model, node: ir.Node, all_known: bool) -> Iterator[str]:
     """The foreign operators of a node, its bodies and the functions that it calls, in words."""
     pending, called = [node], set()
     while pending:
@@ -124,44 +143,19 @@ def _foreign_in(model: ir.Model, node: ir.Node) -> Iterator[str]:
         if function is not None and function not in called:
             called.add(function)
             pending.extend(function.all_nodes())
-        elif function is None and item.domain not in _KNOWN_DOMAINS:
+        elif function is None and item.domain not in _KNOWN_DOMAINS and not all_known:
             yield f"operator {item.op_type} of domain {item.domain}"
-        for graph in _bodies(item):
+        elif is_random(item):
+            yield f"random operator {item.op_type}"
+        for graph in bodies(item):
             pending.extend(graph)
-
-
-def _bodies(node: ir.Node) -> list[ir.Graph]:
-    """The graphs in attributes of `node`."""
-    graphs: list[ir.Graph] = []
-    for attribute in node.attributes.values():
-        if attribute.is_ref():
-            continue
-        if attribute.type == ir.AttributeType.GRAPH:
-            graphs.append(attribute.as_graph())
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            graphs += attribute.as_graphs()
-    return graphs
-
-
-def _captured(node: ir.Node) -> list[ir.Value]:
-    """Values from outside that the bodies of `node` read, in the order of their use."""
-    graphs = [graph for body in _bodies(node) for graph in (body, *body.subgraphs())]
-    own: set[ir.Value] = set()
-    used: list[ir.Value | None] = []
-    for graph in graphs:
-        own.update(graph.inputs, graph.initializers.values())
-        for item in graph:
-            own.update(item.outputs)
-            used.extend(item.inputs)
-        used.extend(graph.outputs)
-    return [item for item in dict.fromkeys(used) if item is not None and item not in own]
 
 
 def _tap_operands(graph: ir.Graph, node: ir.Node) -> None:
     """Makes what `node` reads outputs, but for constants and inputs."""
     name = next((str(item.name) for item in node.outputs if item.name), str(node.name))
     operands = {f"operand{index}": item for index, item in enumerate(node.inputs)}
-    operands |= {f"captured.{item.name}": item for item in _captured(node)}
+    operands |= {f"captured.{item.name}": item for item in captured(node)}
     for key, value in operands.items():
         if value is None or value.producer() is None:
             continue
@@ -185,8 +179,8 @@ def _plug(node: ir.Node, value: ir.Value, types: dict[str, ir.Value]) -> tuple[i
 
 def _remove(graph: ir.Graph, node: ir.Node) -> None:
     """Removes `node`; its bodies no longer count as users of anything outside."""
-    inside = {item for body in _bodies(node) for item in body.all_nodes()}
-    for value in _captured(node):
+    inside = {item for body in bodies(node) for item in body.all_nodes()}
+    for value in captured(node):
         for user, index in list(value.uses()):
             if user in inside:
                 user.replace_input_with(index, None)
@@ -200,7 +194,7 @@ def _drop(model: ir.Model, plugs: list[ir.Value]) -> None:
     graph = model.graph
     tainted = set(plugs)
     for node in graph:
-        if not tainted.isdisjoint([*node.inputs, *_captured(node)]):
+        if not tainted.isdisjoint([*node.inputs, *captured(node)]):
             tainted.update(node.outputs)
     kept = [item for item in graph.outputs if item not in tainted]
     graph.outputs.clear()

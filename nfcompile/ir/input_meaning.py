@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import onnx_ir as ir
-from onnx_ir.passes import common
+
+from nfcompile.ir.inlining import inline_functions
 
 __all__ = ["Meaning", "input_meanings"]
 
@@ -73,7 +74,7 @@ def input_meanings(model: ir.Model) -> dict[str, Meaning]:
     """
     if model.functions:
         model = model.clone()
-        common.InlinePass()(model)
+        inline_functions(model)
     found = {}
     for value in model.graph.inputs:
         if value.is_initializer() or not isinstance(value.type, ir.TensorType):

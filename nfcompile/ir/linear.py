@@ -94,7 +94,7 @@ def csr_weight(linear: Linear) -> CsrTensor:
     return csr.transposed() if linear.transposed else csr
 
 
-def is_row(shape: ir.ShapeProtocol | None, out_features: int) -> bool:
+def is_row(shape: ir.ShapeProtocol | None, out_features: int | ir.SymbolicDim) -> bool:
     """Whether a value of this shape holds one number per output, and broadcasts along the rest."""
     if shape is None or not len(shape):
         return False

@@ -13,7 +13,7 @@ Source: protobuf's encoding guide, and field numbers from onnx.proto.
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -23,8 +23,9 @@ from google.protobuf.message import DecodeError
 
 from nfcompile.errors import UnsupportedModelError
 from nfcompile.ir.external_tensors import loaded, release
+from nfcompile.ir.foreign_types import restore_types
 
-__all__ = ["MAX_PROTOBUF_BYTES", "read_skeleton", "write_model"]
+__all__ = ["MAX_PROTOBUF_BYTES", "read_skeleton", "skeleton", "write_model"]
 
 MAX_PROTOBUF_BYTES = (1 << 31) - (64 << 20)
 """Past this a protobuf message cannot be parsed (2 GiB, less room for the graph): larger models are
@@ -84,7 +85,9 @@ def write_model(model: ir.Model, path: Path) -> None:
         if sum(tensor.nbytes for tensor in tensors.values()) > MAX_PROTOBUF_BYTES:
             _save_beside(model, tensors, path)
             return
-        proto = _without(model, tensors)
+        proto = restore_types(model, skeleton(model, tensors))
+    for item in proto.graph.initializer:
+        assert item.data_location != onnx.TensorProto.EXTERNAL, "small tensors are read whole"
     graph = proto.graph.SerializeToString()
     proto.ClearField("graph")
     heads = {name: _tensor_head(name, tensor) for name, tensor in tensors.items()}
@@ -110,10 +113,35 @@ def _save_beside(model: ir.Model, tensors: dict[str, ir.TensorProtocol], path: P
     try:
         for name, tensor in zip(tensors, outside, strict=True):
             model.graph.initializers[name].const_value = tensor
-        path.write_bytes(ir.to_proto(model).SerializeToString())
+        path.write_bytes(restore_types(model, ir.to_proto(model)).SerializeToString())
     finally:
         for name, own in tensors.items():
             model.graph.initializers[name].const_value = own
+
+
+def skeleton(model: ir.Model, without: Collection[str]) -> onnx.ModelProto:
+    """The model's proto without these initializers, whose values are not looked at.
+
+    Args:
+        model: The model; unchanged afterwards.
+        without: Names of initializers of its main graph.
+    """
+    initializers = model.graph.initializers
+    tensors = {name: initializers[name].const_value for name in without}
+    try:
+        for name, tensor in tensors.items():
+            assert tensor is not None
+            initializers[name].const_value = ir.ExternalTensor(
+                "-", 0, 0, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
+            )
+        proto = ir.to_proto(model)
+    finally:
+        for name, tensor in tensors.items():
+            initializers[name].const_value = tensor
+    kept = [item for item in proto.graph.initializer if item.name not in tensors]
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(kept)
+    return proto
 
 
 class _WireError(Exception):
@@ -196,26 +224,6 @@ def _key(number: int, length: int) -> bytes:
         length >>= 7
     encoded.append(length)
     return bytes(encoded)
-
-
-def _without(model: ir.Model, tensors: dict[str, ir.TensorProtocol]) -> onnx.ModelProto:
-    """The model's proto without these initializers."""
-    initializers = model.graph.initializers
-    try:
-        for name, tensor in tensors.items():
-            initializers[name].const_value = ir.ExternalTensor(
-                "-", 0, 0, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
-            )
-        proto = ir.to_proto(model)
-    finally:
-        for name, tensor in tensors.items():
-            initializers[name].const_value = tensor
-    kept = [item for item in proto.graph.initializer if item.name not in tensors]
-    for item in kept:
-        assert item.data_location != onnx.TensorProto.EXTERNAL, "small tensors are read whole"
-    del proto.graph.initializer[:]
-    proto.graph.initializer.extend(kept)
-    return proto
 
 
 def _tensor_head(name: str, tensor: ir.TensorProtocol) -> bytes:

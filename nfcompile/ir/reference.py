@@ -155,7 +155,7 @@ def _windows(
     """(n, places along height, along width, channels * window)."""
     padded = np.pad(x, [(0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])])
     reach = [d * (k - 1) + 1 for k, d in zip(shape, dilations, strict=True)]
-    seen = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))  # type: ignore[call-overload]
+    seen = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
     seen = seen[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
     features = x.shape[1] * math.prod(shape)
     rows: Array = seen.transpose(0, 2, 3, 1, 4, 5).reshape(len(x), *seen.shape[2:4], features)
@@ -205,7 +205,7 @@ class SparseConvChain(SparseChain):
 
     def _run(self, *operands, inputs=1, **attributes):  # type: ignore[no-untyped-def]
         activations = [_features_last(x) for x in operands[:inputs]]
-        (y,) = super()._run(*activations, *operands[inputs:], inputs=inputs, **attributes)
+        (y,) = super()._run(*activations, *operands[inputs:], inputs=inputs, **attributes)  # type: ignore[no-untyped-call]
         return (_features_second(y),)
 
     def read(self, x: Array, layer: int, lists: dict[str, Any]) -> Array:

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 __all__ = ["Arrays", "Source"]
 
-Arrays = Mapping[str, np.ndarray]
+Arrays = Mapping[str, Any]
+"""Values by name: arrays; lists of them for sequences, dicts for maps, None for an optional without
+a value."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Source:
     name: str
     model: ir.Model
     example_inputs: Arrays | None = None
-    run: Callable[[Arrays], dict[str, np.ndarray]] | None = None
+    run: Callable[[Arrays], dict[str, Any]] | None = None
     path: Path | None = None
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()

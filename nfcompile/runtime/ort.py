@@ -10,6 +10,7 @@ import numpy as np
 from nfcompile.errors import EngineMissingError, InputError, UnsupportedModelError
 from nfcompile.runtime.engine import TimedCall, stopwatch
 from nfcompile.runtime.op_library import op_library_path
+from nfcompile.runtime.ort_values import describe, fed, is_narrow_type, run_narrow
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -51,19 +52,23 @@ class OrtRunner:
     def __init__(self, session: "onnxruntime.InferenceSession") -> None:
         self.session = session
         self._outputs = [output.name for output in session.get_outputs()]
+        self._narrow = any(is_narrow_type(output.type) for output in session.get_outputs())
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name for inputs by name.
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Outputs by name for inputs by name: arrays, lists for sequences, None for no value.
 
         Raises:
             UnsupportedModelError: If the model fails on these inputs.
         """
         try:
-            return dict(
-                zip(self._outputs, self.session.run(self._outputs, dict(inputs)), strict=True)
-            )
+            if self._narrow:
+                results = run_narrow(self.session, self._outputs, inputs)
+            else:
+                feeds = {name: fed(value) for name, value in inputs.items()}
+                results = self.session.run(self._outputs, feeds)
+            return dict(zip(self._outputs, results, strict=True))
         except Exception as error:  # onnxruntime raises classes of its own, by the status code
-            shapes = ", ".join(f"{name} {list(item.shape)}" for name, item in inputs.items())
+            shapes = ", ".join(f"{name} {describe(item)}" for name, item in inputs.items())
             raise UnsupportedModelError(
                 f"ONNX Runtime fails on inputs {shapes}: {_first_line(error)}"
             ) from error
@@ -108,7 +113,7 @@ class OrtEngine:
 
 def _settings() -> Any:
     settings = _import().SessionOptions()
-    settings.log_severity_level = 3
+    settings.log_severity_level = 4  # what goes wrong comes as an exception
     return settings
 
 

@@ -1,6 +1,7 @@
 """Random inputs that fit a model's signature and what its inputs mean."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -100,32 +101,40 @@ def _mask(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     return np.arange(width) < kept[..., None]
 
 
-def check_inputs(
-    model: ir.Model, inputs: Mapping[str, np.ndarray], what: str = "example input"
-) -> None:
+def check_inputs(model: ir.Model, inputs: Mapping[str, Any], what: str = "example input") -> None:
     """Checks that `inputs` are what `model` takes.
 
     Args:
         model: Its inputs give names, types and shapes.
-        inputs: Arrays by name.
-        what: What messages call an array.
+        inputs: Values by name.
+        what: What messages call one.
 
     Raises:
         InputError: If a name, type or shape does not fit.
     """
-    wanted = {value.name: value for value in model.graph.inputs if not value.is_initializer()}
-    for name in wanted:
-        if name not in inputs:
-            raise InputError(f"{what}s lack {name}; the model takes {', '.join(map(str, wanted))}")
+    wanted = {str(value.name): value for value in model.graph.inputs}
+    for name, value in wanted.items():
+        if name not in inputs and not value.is_initializer():
+            raise InputError(f"{what}s lack {name}; the model takes {', '.join(wanted)}")
     for name, array in inputs.items():
         if name not in wanted:
-            known = ", ".join(map(str, wanted))
+            known = ", ".join(wanted)
             raise InputError(f"{what}s have {name}, the model takes {known}")
         _check_input(wanted[name], array, what)
 
 
-def _check_input(value: ir.Value, array: np.ndarray, what: str) -> None:
-    if value.dtype is not None and array.dtype != value.dtype.numpy():
+def _same_dtype(dtype: np.dtype[Any], wanted: ir.DataType) -> bool:
+    if wanted == ir.DataType.STRING:
+        return dtype.kind in "OUS"
+    return bool(dtype == wanted.numpy())
+
+
+def _check_input(value: ir.Value, array: Any, what: str) -> None:
+    if not isinstance(value.type, ir.TensorType):
+        return  # a sequence, a map or an optional: the runtime knows what fits
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{what} {value.name} must be an array, got {array!r}")
+    if value.dtype is not None and not _same_dtype(array.dtype, value.dtype):
         raise InputError(f"{what} {value.name} must be {value.dtype.numpy()}, got {array.dtype}")
     if value.shape is None:
         return

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import pytest
 from support import evaluate, model_proto, unstructured
 
@@ -186,10 +185,3 @@ def test_a_model_in_memory_whose_external_data_is_not_there_is_told(tmp_path: Pa
     proto = onnx.load(tmp_path / "m.onnx", load_external_data=False)
     with pytest.raises(UnsupportedModelError, match="external data of k is missing: no file"):
         from_onnx_model(proto)
-
-
-@pytest.mark.parametrize("kind", ["onnx", "onnx_ir"])
-def test_an_old_opset_is_refused_in_memory_too(kind: str) -> None:
-    proto = model_proto(TEXT, opset=9, w=W, bias=BIAS)
-    with pytest.raises(UnsupportedModelError, match="opset 9, the oldest we take is 11"):
-        from_onnx_model(proto if kind == "onnx" else ir.from_proto(proto))

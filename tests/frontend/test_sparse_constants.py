@@ -225,3 +225,43 @@ def test_a_weight_lies_the_way_its_layer_takes_it(operator: str) -> None:
     compiled = nfcompile.compile(proto, passes="legalize-ort-cpu")
     assert compiled.report.passed
     assert compiled.after.op_types == {"nfcompile.CsrMatMul": 1}
+
+
+@pytest.mark.parametrize("tuples", [False, True])
+def test_sparse_results_of_branches_become_dense(tuples: bool) -> None:
+    # From a file ONNX Runtime does not run it.
+    branches = {}
+    for name, array in {"then_branch": W, "else_branch": W.T}.items():
+        node = helper.make_node(
+            "Constant", [], [name], sparse_value=sparse("", array, tuples=tuples)
+        )
+        output = helper.make_tensor_value_info(name, TensorProto.FLOAT, W.shape)
+        branches[name] = helper.make_graph([node], name, [], [output])
+    proto = model_proto(
+        f"agraph (float[b,{N}] x, bool c) => (float[b,{N}] y) {{ k = If(c)\n y = MatMul(x, k) }}"
+    )
+    for name, branch in branches.items():
+        proto.graph.node[0].attribute.append(helper.make_attribute(name, branch))
+    before = proto.SerializeToString()
+    assert nfcompile.compile(proto).report.passed
+    read = from_onnx_model(proto).model.graph[0].attributes
+    for name, array in {"then_branch": W, "else_branch": W.T}.items():
+        constant = read[name].as_graph()[0].attributes["value"].as_tensor()
+        np.testing.assert_array_equal(constant.numpy(), array)
+    assert proto.SerializeToString() == before
+
+
+def test_a_sparse_initializer_in_a_body_in_a_function_is_read() -> None:
+    # From a file ONNX Runtime refuses it, so that nothing could be compared.
+    inner = in_a_branch()
+    body = helper.make_function(
+        "local", "Layer", ["x", "c"], ["y"], list(inner.graph.node), [helper.make_opsetid("", 18)]
+    )
+    proto = model_proto(
+        f"agraph (float[b,{N}] x, bool c) => (float[b,{N}] z) {{ z = local.Layer(x, c) }}"
+    )
+    proto.functions.append(body)
+    proto.opset_import.append(helper.make_opsetid("local", 1))
+    compiled = nfcompile.compile(proto)
+    assert compiled.report.passed
+    assert [item.encoding for item in compiled.decisions] == ["csr"]

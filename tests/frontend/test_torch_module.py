@@ -12,7 +12,9 @@ from scipy.sparse import random_array
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
+import nfcompile
 from nfcompile.errors import InputError, UnsupportedModelError
+from nfcompile.frontend.torch_call import to_numpy, to_torch
 from nfcompile.frontend.torch_module import from_module
 from nfcompile.nn import SparseCascade, SparseLinear
 from nfcompile.topology import ParallelButterfly
@@ -434,3 +436,38 @@ def test_without_torch_the_error_says_how_to_get_it():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert "needs torch, which is not installed: pip install torch" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float8_e5m2]
+)
+def test_narrow_floats_come_out_as_arrays_and_go_back(dtype):
+    tensor = torch.tensor([1.0, -2.0, 0.5]).to(dtype)
+    array = to_numpy(tensor)
+    assert array.dtype.name == str(dtype).removeprefix("torch.")
+    np.testing.assert_array_equal(array.astype(np.float32), tensor.float().numpy())
+    assert torch.equal(to_torch(array).float(), tensor.float())
+
+
+def layers(dtype):
+    module = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 16)).to(dtype).eval()
+    return module, torch.randn(4, 32).to(dtype)
+
+
+def test_a_module_in_half_precision_compiles_and_says_per_layer_why_it_is_dense():
+    compiled = nfcompile.compile(*layers(torch.float16))
+    told = [str(item) for item in compiled.remarks if item.kind == "missed"]
+    for name in ("0/Gemm", "2/Gemm"):
+        assert any(f"{name}: stays dense: weight" in line and "FLOAT16" in line for line in told)
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_a_module_in_bfloat16_is_refused_in_one_line_that_helps(wrap):
+    module, x = layers(torch.bfloat16)
+    if wrap:
+        module, x = functional(lambda self, y: self.m(y.bfloat16()).float(), m=module), x.float()
+    with pytest.raises(UnsupportedModelError) as caught:
+        nfcompile.compile(module, x)
+    assert "no Gemm for BFLOAT16 on the CPU" in str(caught.value)
+    assert "precision bf16" in str(caught.value)
+    assert "\n" not in str(caught.value)
