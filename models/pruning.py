@@ -94,15 +94,18 @@ def largest_blocks(weight: Tensor, density: float, blocksize: tuple[int, int]) -
 
     Args:
         weight: (out, in).
-        density: Share of the blocks that is kept; at least one is.
+        density: Share of the blocks that is kept, and the largest of each row of blocks in any
+            case: an output that reads nothing would be constant.
         blocksize: Rows and columns of a block; the last blocks may be cut off.
     """
     (rows, columns), (height, width) = weight.shape, blocksize
     padded = functional.pad(weight, (0, -columns % width, 0, -rows % height))
     tiles = padded.view(padded.shape[0] // height, height, padded.shape[1] // width, width)
     norms = tiles.square().sum((1, 3))
+    norms.scatter_(1, norms.argmax(1, keepdim=True), torch.inf)
+    kept = max(len(norms), round(density * norms.numel()))
     mask = torch.zeros(norms.numel())
-    mask[norms.flatten().topk(max(1, round(density * norms.numel()))).indices] = 1
+    mask[norms.flatten().topk(kept).indices] = 1
     whole = mask.view(norms.shape).repeat_interleave(height, 0).repeat_interleave(width, 1)
     return whole[:rows, :columns]
 

@@ -41,16 +41,27 @@ PRUNINGS: dict[str, Callable[[nn.Module], None]] = {
 
 def prune(network: Network, how: str) -> None:
     """Prunes a network, or its layers in all ways in turn, and restores its activations."""
+    layers = list(prunable(network.module))
+    with_norms = any(isinstance(part, nn.BatchNorm2d) for part in network.module.modules())
+    # Batch norms leave the scale of a layer free, and global pruning would drop some layers whole.
+    scales = [layer.weight.std().item() if with_norms else 1.0 for layer in layers]
+    _scale(layers, [1 / scale for scale in scales])
     if how == "mixed":
-        ways = itertools.cycle(PRUNINGS.values())
-        for layer, way in zip(list(prunable(network.module)), ways, strict=False):
+        for layer, way in zip(layers, itertools.cycle(PRUNINGS.values()), strict=False):
             way(layer)
     else:
         PRUNINGS[how](network.module)
-    if "pixel_values" in network.inputs:
+    _scale(layers, scales)
+    if with_norms:
         # Many, since a last layer of 1x1 pixels has no other samples.
         images = torch.randn((64, 3, 32, 32), generator=torch.Generator().manual_seed(2))
         settle(network.module, images)
+
+
+def _scale(layers: list[nn.Linear | nn.Conv2d], factors: list[float]) -> None:
+    with torch.no_grad():
+        for layer, factor in zip(layers, factors, strict=True):
+            layer.weight.mul_(factor)
 
 
 def _module(network: Network, folder: Path) -> tuple[Any, Any, Any]:

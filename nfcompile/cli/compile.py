@@ -162,7 +162,7 @@ def _show(compiled: "Compiled", output: Path, *, stderr: bool) -> None:
     made.add_row("bytes of constants", human_bytes(before.nbytes), human_bytes(after.nbytes))
     # Fewer than after: some weights still stand behind masks.
     macs = f"{before.macs:,}" if before.macs >= after.macs else "not visible yet"
-    made.add_row("multiply-adds per row", macs, f"{after.macs:,}")
+    made.add_row("multiply-adds per row or image", macs, f"{after.macs:,}")
     show_table(made, stderr=stderr)
     show_table(decision_table(compiled.decisions), stderr=stderr)
     for remark in compiled.remarks:

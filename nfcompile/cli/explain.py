@@ -82,9 +82,11 @@ def explain_command(
 def kernel_name(encoding: str, target: str, isa: str, precision: str) -> str:
     """What runs a layer here: our kernels for small batches and for tiles, or the runtime's own."""
     if encoding == "dense":
-        return "runtime's MatMul"
+        return "runtime's own"
     if target == "portable":
         return "runtime's batched MatMul"
     fp32_isa = "avx512" if isa == "avx512_bf16" else isa  # which brings no fp32 kernels of its own
     tile = f"tile_bf16_{isa}" if precision == "bf16" else f"tile_f32_{fp32_isa}"
+    if encoding == "csr" and tile == "tile_f32_avx512":
+        tile = "generated_f32_avx512"
     return f"{encoding.replace('-', '_')}_f32_{fp32_isa}, {tile}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
+import scipy.sparse
 
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.external_tensors import release
@@ -56,7 +57,12 @@ class Convolution:
     @property
     def name(self) -> str:
         """What messages call the layer."""
-        return self.node.name or str(self.weight.name)
+        if self.node.name:
+            return self.node.name
+        shared = len(self.weight.uses()) > 1
+        return (
+            f"{self.weight.name}/{self.node.outputs[0].name}" if shared else str(self.weight.name)
+        )
 
     @property
     def group(self) -> int:
@@ -99,11 +105,10 @@ class Convolution:
         release(tensor)
         if self.group == 1:
             return csr
-        matrix = csr.to_scipy()
         out_features, width = self.dense_shape
-        matrix.indices = matrix.indices + csr.rows() // (out_features // self.group) * width
-        matrix._shape = self.out_in  # type: ignore[attr-defined]
-        return CsrTensor.from_scipy(matrix)
+        indices = csr.indices + csr.rows() // (out_features // self.group) * width
+        parts = (csr.values, indices, csr.indptr)
+        return CsrTensor.from_scipy(scipy.sparse.csr_array(parts, shape=self.out_in))
 
     def encoded(self, encoding: Encoding, precision: str) -> EncodedTensor:
         """The constant over an encoding of the matrix."""

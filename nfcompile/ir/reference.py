@@ -157,7 +157,8 @@ def _windows(
     reach = [d * (k - 1) + 1 for k, d in zip(shape, dilations, strict=True)]
     seen = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
     seen = seen[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
-    rows: Array = seen.transpose(0, 2, 3, 1, 4, 5).reshape(len(x), *seen.shape[2:4], -1)
+    features = x.shape[1] * math.prod(shape)
+    rows: Array = seen.transpose(0, 2, 3, 1, 4, 5).reshape(len(x), *seen.shape[2:4], features)
     return rows
 
 

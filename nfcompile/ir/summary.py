@@ -2,14 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from nfcompile.ir.chain import chain_weights, is_chain
 from nfcompile.ir.linear import constant
-from nfcompile.ir.schemas import CONVS, DOMAIN, MATMULS
+from nfcompile.ir.schemas import CONV_CHAIN, CONVS, DOMAIN, MATMULS
 
 __all__ = ["Summary", "summarize"]
 
@@ -40,14 +39,14 @@ def summarize(model: ir.Model) -> Summary:
     macs = 0
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         counts[f"{node.domain}.{node.op_type}" if node.domain else node.op_type] += 1
-        weights: Sequence[ir.Value | None] = ()
         if (node.domain, node.op_type) in _PRODUCTS:
-            weights = node.inputs[1:2]
+            macs += sum(map(_size, node.inputs[1:2]))
         elif is_chain(node):
-            weights = chain_weights(node)
+            # Images keep one size through all layers of a chain.
+            places = _places(node.outputs[0]) if node.op_type == CONV_CHAIN.name else 1
+            macs += places * sum(map(_size, chain_weights(node)))
         elif (node.domain, node.op_type) in _CONVOLUTIONS:
             macs += _places(node.outputs[0]) * sum(map(_size, node.inputs[1:2]))
-        macs += sum(map(_size, weights))
     nbytes = sum(
         value.const_value.nbytes
         for graph in (model.graph, *model.graph.subgraphs())

@@ -62,20 +62,24 @@ def test_global_pruning_compares_weights_of_all_layers() -> None:
 
 @pytest.mark.parametrize("blocksize", [(4, 1), (16, 16), (1, 1)])
 def test_blocks_of_largest_norm_are_kept_whole(blocksize: tuple[int, int]) -> None:
-    weight = torch.randn((64, 48), generator=torch.Generator().manual_seed(0))
+    weight = torch.randn((64, 96), generator=torch.Generator().manual_seed(0))
     (height, width) = blocksize
     mask = largest_blocks(weight, 0.25, blocksize)
-    tiles = mask.view(64 // height, height, 48 // width, width).transpose(1, 2)
+    tiles = mask.view(64 // height, height, 96 // width, width).transpose(1, 2)
     kept = tiles.flatten(2).mean(-1)
     assert set(kept.unique().tolist()) == {0.0, 1.0}
     assert kept.mean() == 0.25
     norms = (
-        weight.view(64 // height, height, 48 // width, width)
-        .transpose(1, 2)
-        .flatten(2)
-        .norm(dim=-1)
+        weight.view(64 // height, height, 96 // width, width).transpose(1, 2).flatten(2).norm(dim=2)
     )
-    assert norms[kept == 1].min() >= norms[kept == 0].max()
+    largest = norms == norms.amax(1, keepdim=True)
+    assert kept[largest].all()
+    assert norms[(kept == 1) & ~largest].amin() >= norms[kept == 0].amax()
+
+
+def test_no_output_dies_however_few_blocks_there_are() -> None:
+    weight = torch.randn((64, 64), generator=torch.Generator().manual_seed(0))
+    assert largest_blocks(weight, 0.1, (32, 32)).any(1).all()
 
 
 def test_blocks_that_do_not_divide_a_convolution_are_cut_off() -> None:

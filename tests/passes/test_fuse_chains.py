@@ -4,7 +4,16 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 import pytest
-from support import blocky, evaluate, model, op_types, run_passes, said, unstructured
+from support import (
+    blocky,
+    butterfly_factor,
+    evaluate,
+    model,
+    op_types,
+    run_passes,
+    said,
+    unstructured,
+)
 
 from nfcompile.ir.summary import summarize
 
@@ -132,3 +141,211 @@ def test_the_limit_holds_where_a_layer_reads_two_others() -> None:
     source = lowered(body)
     run_passes(source, "fuse-chains{max_layers=2}")
     assert sorted(op_types(source)) == ["CsrMatMul", "SparseChain"]
+
+
+C = 16
+IMAGES = RNG.standard_normal((3, C, 6, 5)).astype(np.float32)
+MASKS = {
+    "csr": lambda shape: unstructured(RNG, shape, 0.3),
+    "bsr": lambda shape: blocky(RNG, shape, 4, 0.4),
+    "block-diagonal": lambda shape: np.kron(
+        butterfly_factor(RNG, C, 4, 4), np.ones((1, shape[1] // C), np.float32)
+    ),
+}
+CONV_WEIGHTS = {
+    kind: {
+        f"{name}{i}": make((C, C * size * size)).reshape(C, C, size, size)
+        for name, size in (("k", 3), ("p", 1))
+        for i in range(4)
+    }
+    for kind, make in MASKS.items()
+}
+SAME = "<pads=[1, 1, 1, 1]>"
+OPEN_IMAGE = f"n,{C},6,5"
+
+
+def lowered_images(
+    body: str,
+    inputs: str = "",
+    outputs: str = "",
+    kind: str = "csr",
+    precision: str = "fp32",
+    x: str = OPEN_IMAGE,
+    y: str = OPEN_IMAGE,
+) -> ir.Model:
+    """Convolutions by our operators: weights k0 ... are 3x3, p0 ... are 1x1."""
+    used = {name: value for name, value in CONV_WEIGHTS[kind].items() if f" {name})" in body}
+    used |= {name: value for name, value in CONV_WEIGHTS[kind].items() if f" {name}," in body}
+    constants = {"bias": RNG.standard_normal(C).astype(np.float32)} if "bias" in body else {}
+    head = f"agraph (float[{x}] x{inputs}) => (float[{y}] y{outputs})"
+    source = model(f"{head} {{ {body} }}", **used, **constants)
+    run_passes(source, LOWER.format(force=kind, precision=precision))
+    return source
+
+
+def check_images(source: ir.Model, types: list[str], **inputs: np.ndarray) -> ir.Model:
+    """As `check`, on images."""
+    inputs = {"x": IMAGES, **inputs}
+    expected = evaluate(source, **inputs)
+    macs = summarize(source).macs
+    run_passes(source, "fuse-chains,remove-unused")
+    assert op_types(source) == types
+    for got, right in zip(evaluate(source, **inputs), expected, strict=True):
+        np.testing.assert_allclose(got, right, rtol=1e-4, atol=1e-4)
+    assert summarize(source).macs == macs
+    assert run_passes(source, "fuse-chains") == 0
+    return source
+
+
+BOTTLENECK = (
+    "a = Conv(x, p0, bias)\n b = Relu(a)\n"
+    f" c = Conv{SAME}(b, k0)\n d = Relu(c)\n e = Conv(d, p1)\n f = Add(e, x)\n y = Relu(f)"
+)
+
+
+@pytest.mark.parametrize("kind", MASKS)
+def test_a_bottleneck_with_its_shortcut_becomes_one_operator(kind: str) -> None:
+    source = check_images(lowered_images(BOTTLENECK, kind=kind), ["SparseConvChain"])
+    (node,) = source.graph
+    assert node.attributes["inputs"].as_int() == 1
+    assert node.attributes["encodings"].as_string() == ",".join([kind] * 3)
+    assert node.attributes["activations"].as_string() == "relu,relu,relu"
+    assert tuple(node.attributes["has_bias"].as_ints()) == (1, 0, 0)
+    assert tuple(node.attributes["sources"].as_ints()) == (0, 1, 2)
+    assert tuple(node.attributes["residuals"].as_ints()) == (-1, -1, 0)
+    assert tuple(node.attributes["kernel_shapes"].as_ints()) == (1, 1, 3, 3, 1, 1)
+    assert tuple(node.attributes["pads"].as_ints()) == (0,) * 4 + (1,) * 4 + (0,) * 4
+    assert "runs as one operator" in said(source, "applied")[-1]
+
+
+def test_a_projected_shortcut_is_a_branch_of_the_chain() -> None:
+    body = (
+        f"a = Conv{SAME}(x, k0)\n b = Relu(a)\n c = Conv{SAME}(b, k1)\n"
+        " s = Conv(x, p0)\n f = Add(c, s)\n y = Relu(f)"
+    )
+    source = check_images(lowered_images(body), ["SparseConvChain"])
+    assert sorted(source.graph[0].attributes["residuals"].as_ints())[:2] == [-1, -1]
+
+
+def test_a_residual_after_the_activation_stays_after_it() -> None:
+    body = f"a = Conv{SAME}(x, k0)\n b = Conv{SAME}(a, k1)\n c = Relu(b)\n y = Add(c, x)"
+    source = check_images(lowered_images(body), ["SparseConvChain"])
+    assert tuple(source.graph[0].attributes["residual_after_activation"].as_ints()) == (0, 1)
+
+
+def test_images_from_elsewhere_are_another_input_of_the_chain() -> None:
+    body = f"a = Conv{SAME}(x, k0)\n b = Conv(a, p0)\n y = Add(b, r)"
+    source = lowered_images(body, f", float[{OPEN_IMAGE}] r")
+    check_images(source, ["SparseConvChain"], r=IMAGES + 1)
+    assert source.graph[0].attributes["inputs"].as_int() == 2
+
+
+def test_windows_of_a_chain_keep_strides_and_dilations_of_their_own() -> None:
+    body = (
+        "a = Conv<strides=[2, 1], pads=[1, 0, 1, 2]>(x, k0)\n"
+        " y = Conv<dilations=[1, 2], pads=[1, 2, 1, 2]>(a, k1)"
+    )
+    source = check_images(lowered_images(body, y=f"n,{C},3,5"), ["SparseConvChain"])
+    attributes = source.graph[0].attributes
+    assert tuple(attributes["strides"].as_ints()) == (2, 1, 1, 1)
+    assert tuple(attributes["dilations"].as_ints()) == (1, 1, 1, 2)
+    assert tuple(attributes["pads"].as_ints()) == (1, 0, 1, 2, 1, 2, 1, 2)
+
+
+def test_a_chain_ends_where_the_images_change_their_size() -> None:
+    body = (
+        f"a = Conv{SAME}(x, k0)\n b = Conv(a, p0)\n"
+        f" c = Conv<strides=[2, 2], pads=[1, 1, 1, 1]>(b, k1)\n y = Conv{SAME}(c, k2)"
+    )
+    source = lowered_images(body, y=f"n,{C},3,3")
+    check_images(source, ["SparseConvChain", "SparseConvChain"])
+    first, second = source.graph
+    assert tuple(first.attributes["strides"].as_ints()) == (1, 1, 1, 1)
+    assert tuple(second.attributes["strides"].as_ints()) == (2, 2, 1, 1)
+
+
+def test_a_single_convolution_between_two_sizes_is_left_alone() -> None:
+    body = "a = Conv(x, k0)\n y = Conv(a, k1)"
+    check_images(lowered_images(body, y=f"n,{C},2,1"), ["CsrConv", "CsrConv"])
+
+
+@pytest.mark.parametrize("rank_is_known", [True, False])
+def test_convolutions_of_unknown_size_stay_apart(rank_is_known: bool) -> None:
+    body = f"a = Conv{SAME}(x, k0)\n b = Conv{SAME}(a, k1)\n y = Conv{SAME}(b, k2)"
+    source = lowered_images(body, x=f"n,{C},h,w", y=f"n,{C},h2,w2")
+    for node in list(source.graph)[:2]:
+        node.outputs[0].shape = ir.Shape(["n", C, None, None]) if rank_is_known else None
+    check_images(source, ["CsrConv", "CsrConv", "CsrConv"])
+
+
+def test_convolutions_of_a_size_that_has_a_name_run_as_one() -> None:
+    size = f"n,{C},h,w"
+    source = lowered_images(f"a = Conv{SAME}(x, k0)\n y = Conv{SAME}(a, k1)", x=size, y=size)
+    source.graph[0].outputs[0].shape = ir.Shape(["n", C, "h", "w"])
+    check_images(source, ["SparseConvChain"])
+
+
+def test_the_longest_chain_of_convolutions_can_be_limited() -> None:
+    body = f"a = Conv{SAME}(x, k0)\n b = Conv(a, p0)\n c = Conv(b, p1)\n y = Conv{SAME}(c, k1)"
+    source = lowered_images(body)
+    expected = evaluate(source, x=IMAGES)[0]
+    run_passes(source, "fuse-chains{max_layers=2}")
+    assert op_types(source) == ["SparseConvChain", "SparseConvChain"]
+    np.testing.assert_allclose(evaluate(source, x=IMAGES)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_of_convolutions_in_bfloat16_stay_so() -> None:
+    source = check_images(lowered_images(BOTTLENECK, precision="bf16"), ["SparseConvChain"])
+    values = [v for name, v in source.graph.initializers.items() if name.endswith("values")]
+    assert {value.dtype for value in values} == {ir.DataType.BFLOAT16}
+
+
+def test_convolutions_of_different_precision_are_not_mixed() -> None:
+    body = f"a = Conv{SAME}(x, k0)\n b = Conv(a, p0)\n c = Conv{SAME}(b, k1)\n y = Conv(c, p1)"
+    source = lowered_images(body)
+    for node in list(source.graph)[2:]:
+        values = node.inputs[1]
+        assert values is not None and values.const_value is not None
+        array = values.const_value.numpy().astype(ml_dtypes.bfloat16)
+        values.const_value = ir.Tensor(array, name=values.name)
+        values.type = ir.TensorType(ir.DataType.BFLOAT16)
+    check_images(source, ["SparseConvChain", "SparseConvChain"])
+
+
+def test_convolutions_and_products_are_not_mixed() -> None:
+    body = "a = Conv(x, p0)\n y = MatMul(a, q)"
+    source = model(
+        f"agraph (float[n,{C},6,5] x) => (float[n,{C},6,5] y) {{ {body} }}",
+        p0=CONV_WEIGHTS["csr"]["p0"],
+        q=unstructured(RNG, (5, 5), 0.5),
+    )
+    run_passes(source, LOWER.format(force="csr", precision="fp32"))
+    check_images(source, ["CsrConv", "CsrMatMul"])
+
+
+def test_a_convolution_that_others_read_starts_a_chain_of_its_own() -> None:
+    body = (
+        f"a = Conv{SAME}(x, k0)\n b = Conv(a, p0)\n s = Softmax<axis=1>(b)\n"
+        f" t = Conv{SAME}(b, k1)\n u = Conv(t, p1)\n y = Mul(s, u)"
+    )
+    check_images(lowered_images(body), ["SparseConvChain", "Softmax", "SparseConvChain", "Mul"])
+
+
+def test_a_convolution_that_the_graph_gives_is_not_hidden_in_a_chain() -> None:
+    body = f"z = Conv{SAME}(x, k0)\n y = Conv{SAME}(z, k1)"
+    source = lowered_images(body, outputs=f", float[{OPEN_IMAGE}] z")
+    check_images(source, ["CsrConv", "CsrConv"])
+
+
+def test_a_convolution_with_a_bias_of_run_time_stays_apart() -> None:
+    body = f"a = Conv{SAME}(x, k0)\n y = Conv(a, p0, c)"
+    source = lowered_images(body, f", float[{C}] c")
+    check_images(source, ["CsrConv", "CsrConv"], c=np.ones(C, np.float32))
+    assert "stays apart: its bias c is computed at run time" in said(source, "missed")[-1]
+
+
+def test_multiply_adds_of_a_chain_are_those_of_its_convolutions() -> None:
+    source = lowered_images(BOTTLENECK)
+    stored = sum(np.count_nonzero(CONV_WEIGHTS["csr"][name]) for name in ("p0", "k0", "p1"))
+    run_passes(source, "fuse-chains")
+    assert summarize(source).macs == 30 * stored

@@ -1,6 +1,9 @@
 """Bias, activation and residual join the product before them."""
 
+import re
+
 import numpy as np
+import onnx_ir as ir
 import pytest
 from support import evaluate, model, op_types, run_passes, said, unstructured
 
@@ -222,3 +225,181 @@ def test_a_third_residual_is_left_alone() -> None:
     assert op_types(source) == ["CsrMatMul", "CsrMatMul", "Add"]
     np.testing.assert_allclose(evaluate(source, x=X, r=X + 1)[0], expected, rtol=1e-4, atol=1e-5)
     assert any("it has a residual already" in text for text in said(source, "missed"))
+
+
+CHANNELS, IMAGE = 12, (2, 12, 5, 4)
+CONV_WEIGHT = unstructured(RNG, (CHANNELS, CHANNELS * 9), 0.2).reshape(CHANNELS, CHANNELS, 3, 3)
+IMAGES = RNG.standard_normal(IMAGE).astype(np.float32)
+SUMMAND = np.abs(IMAGES) + 1
+CONSTANTS = {
+    "channels": RNG.standard_normal((1, CHANNELS, 1, 1)).astype(np.float32),
+    "three_axes": RNG.standard_normal((CHANNELS, 1, 1)).astype(np.float32),
+    "one_axis": RNG.standard_normal(4).astype(np.float32),
+    "scalar": np.float32(2),
+    "single": np.full(1, 3, np.float32),
+    "columns": RNG.standard_normal((1, 1, 1, 4)).astype(np.float32),
+    "whole": RNG.standard_normal((1, *IMAGE[1:])).astype(np.float32),
+}
+ANY_IMAGE = "n,12,5,4"
+
+
+def fused_images(
+    body: str, signature: str = "", outputs: str = "", conv: str = "x, w", **constants: np.ndarray
+) -> tuple[ir.Model, list[np.ndarray]]:
+    """A convolution `h` of `x`, followed by `body`, with fused epilogue; and what it gives."""
+    head = f"agraph (float[{ANY_IMAGE}] x{signature}) => (float[{ANY_IMAGE}] y{outputs})"
+    used = {name: value for name, value in {**SCALARS, **CONSTANTS}.items() if reads(body, name)}
+    source = model(
+        f"{head} {{ h = Conv<pads=[1, 1, 1, 1]>({conv})\n {body} }}",
+        w=CONV_WEIGHT, **used, **constants,
+    )  # fmt: skip
+    expected = evaluate(source, x=IMAGES, **({"r": SUMMAND} if signature else {}))
+    run_passes(source, FUSE)
+    got = evaluate(source, x=IMAGES, **({"r": SUMMAND} if signature else {}))
+    for left, right in zip(got, expected, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-4)
+    return source, expected
+
+
+def reads(body: str, name: str) -> bool:
+    return re.search(rf"\b{name}\b", body) is not None
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_behind_a_convolution_is_recognized(name: str) -> None:
+    source, _ = fused_images(ACTIVATIONS[name])
+    assert op_types(source) == ["CsrConv"]
+    assert source.graph[0].attributes["activation"].as_string() == name.split(maxsplit=1)[0]
+    assert run_passes(source, "fuse-epilogue") == 0
+
+
+def test_the_bounds_of_a_clip_behind_a_convolution_are_kept() -> None:
+    source, expected = fused_images("y = Clip(h, zero, six)")
+    attributes = source.graph[0].attributes
+    assert attributes["activation_alpha"].as_float() == 0
+    assert attributes["activation_beta"].as_float() == 6
+    assert expected[0].min() == 0
+
+
+@pytest.mark.parametrize(
+    "body", ["y = Add(h, channels)", "y = Add(channels, h)", "y = Add(h, three_axes)"]
+)
+def test_a_summand_per_channel_is_the_bias_of_a_convolution(body: str) -> None:
+    source, _ = fused_images(body)
+    assert op_types(source) == ["CsrConv"]
+    bias = source.graph[0].inputs[4]
+    assert tuple(bias.const_value.shape) == (CHANNELS,)
+    assert "fused bias" in said(source, "applied")[-1]
+
+
+@pytest.mark.parametrize("name", ["one_axis", "scalar", "single", "columns", "whole"])
+def test_a_summand_that_is_not_per_channel_is_no_bias(name: str) -> None:
+    source, _ = fused_images(f"y = Add(h, {name})")
+    assert op_types(source) == ["CsrConv", "Add"]
+    assert "is broadcast" in said(source, "missed")[-1]
+
+
+def test_a_row_that_is_as_long_as_there_are_channels_is_no_bias() -> None:
+    source = model(
+        "agraph (float[n,4,5,4] x) => (float[n,4,5,4] y) { h = Conv(x, w)\n y = Add(h, row) }",
+        w=unstructured(RNG, (4, 4), 0.6).reshape(4, 4, 1, 1),
+        row=RNG.standard_normal(4).astype(np.float32),
+    )
+    expected = evaluate(source, x=IMAGES[:, :4])[0]
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrConv", "Add"]
+    np.testing.assert_allclose(evaluate(source, x=IMAGES[:, :4])[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_summand_of_run_time_per_channel_is_no_bias() -> None:
+    head = f"agraph (float[{ANY_IMAGE}] x, float[1,12,1,1] c) => (float[{ANY_IMAGE}] y)"
+    source = model(f"{head} {{ h = Conv<pads=[1, 1, 1, 1]>(x, w)\n y = Add(h, c) }}", w=CONV_WEIGHT)
+    inputs = {"x": IMAGES, "c": CONSTANTS["channels"]}
+    expected = evaluate(source, **inputs)[0]
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrConv", "Add"]
+    np.testing.assert_allclose(evaluate(source, **inputs)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_second_bias_of_a_convolution_stays() -> None:
+    source, _ = fused_images(
+        "y = Add(h, channels)", conv="x, w, b", b=np.ones(CHANNELS, np.float32)
+    )
+    assert op_types(source) == ["CsrConv", "Add"]
+
+
+@pytest.mark.parametrize(
+    ("body", "after", "activation"),
+    [
+        ("y = Add(h, r)", 0, "none"),
+        ("s = Add(r, h)\n y = Relu(s)", 0, "relu"),
+        ("b = Add(h, channels)\n s = Add(b, r)\n y = HardSwish(s)", 0, "hard_swish"),
+        ("s = Relu(h)\n y = Add(s, r)", 1, "relu"),
+        ("b = Add(h, channels)\n s = Clip(b, zero, six)\n y = Add(r, s)", 1, "clip"),
+        ("q = Sqrt(r)\n s = Add(h, q)\n y = Relu(s)", 0, "relu"),
+    ],
+)
+def test_a_residual_of_images_is_fused_before_or_after_the_activation(
+    body: str, after: int, activation: str
+) -> None:
+    source, _ = fused_images(body, f", float[{ANY_IMAGE}] r")
+    assert [name for name in op_types(source) if name != "Sqrt"] == ["CsrConv"]
+    attributes = source.graph[-1].attributes
+    assert attributes["residual_after_activation"].as_int() == after
+    assert attributes.get_string("activation", "none") == activation
+
+
+@pytest.mark.parametrize("shape", ["1,12,5,4", "n,12,1,1", "n,1,5,4", "n,12,5,1"])
+def test_a_residual_of_another_shape_stays_with_a_reason(shape: str) -> None:
+    head = f"agraph (float[{ANY_IMAGE}] x, float[{shape}] r) => (float[{ANY_IMAGE}] y)"
+    source = model(f"{head} {{ h = Conv<pads=[1, 1, 1, 1]>(x, w)\n y = Add(h, r) }}", w=CONV_WEIGHT)
+    sizes = zip(shape.split(","), IMAGE, strict=True)
+    r = np.ones([size if text == "n" else int(text) for text, size in sizes], np.float32)
+    expected = evaluate(source, x=IMAGES, r=r)[0]
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrConv", "Add"]
+    assert "r of shape" in said(source, "missed")[-1]
+    np.testing.assert_allclose(evaluate(source, x=IMAGES, r=r)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_residual_of_images_whose_size_is_not_known_stays() -> None:
+    head = "agraph (float[n,12,h1,w1] x, float[n,12,h2,w2] r) => (float[n,12,h3,w3] y)"
+    source = model(f"{head} {{ h = Conv<pads=[1, 1, 1, 1]>(x, w)\n y = Add(h, r) }}", w=CONV_WEIGHT)
+    r = np.ones((2, 12, 1, 4), np.float32)
+    expected = evaluate(source, x=IMAGES, r=r)[0]
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrConv", "Add"]
+    np.testing.assert_allclose(evaluate(source, x=IMAGES, r=r)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ("s = Relu(h)\n y = Add(s, h)", ["Relu", "Add"]),
+        ("s = Relu(h)\n t = Softmax<axis=1>(h)\n y = Mul(s, t)", ["Relu", "Softmax", "Mul"]),
+        ("y = Selu(h)", ["Selu"]),
+        ("y = Mul(h, channels)", ["Mul"]),
+    ],
+)
+def test_what_cannot_be_fused_into_a_convolution_stays(body: str, kept: list[str]) -> None:
+    source, _ = fused_images(body)
+    assert op_types(source) == ["CsrConv", *kept]
+
+
+def test_a_convolution_that_is_a_graph_output_keeps_its_value() -> None:
+    source, _ = fused_images("y = Relu(h)", outputs=f", float[{ANY_IMAGE}] h")
+    assert op_types(source) == ["CsrConv", "Relu"]
+
+
+def test_two_convolutions_that_are_added_become_one_the_residual_of_the_other() -> None:
+    body = "g = Conv(x, v)\n s = Add(h, g)\n y = Relu(s)"
+    source, _ = fused_images(body, v=CONV_WEIGHT[:, :, :1, :1].copy())
+    assert op_types(source) == ["CsrConv", "CsrConv"]
+
+
+def test_a_second_residual_goes_to_the_convolution_that_gives_the_first() -> None:
+    body = "g = Conv(x, v)\n s = Add(h, g)\n t = Add(s, r)\n y = Relu(t)"
+    signature = f", float[{ANY_IMAGE}] r"
+    source, _ = fused_images(body, signature, v=CONV_WEIGHT[:, :, :1, :1].copy())
+    assert op_types(source) == ["CsrConv", "CsrConv"]
+    assert "second residual" in said(source, "applied")[-1]
