@@ -1,5 +1,6 @@
 #include "ort/layers.h"
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -49,7 +50,18 @@ struct Layers {
   std::vector<int64_t> features;
 };
 
-Layers ReadLayers(const Node& node) {
+// Elements of all floating-point constants of a node: its values, and the few of its biases.
+int64_t Values(const Node& node) {
+  int64_t values = 0;
+  for (size_t i = static_cast<size_t>(node.Int("inputs", 1)); i < node.InputCount(); ++i) {
+    const std::optional<Tensor> tensor = node.Constant(i, "weights");
+    if (tensor && tensor->type == kFloat) values += tensor->elements();
+  }
+  return values;
+}
+
+// `on_one_tile`: whether all layers run on one tile before the next tile begins.
+Layers ReadLayers(const Node& node, bool on_one_tile) {
   const std::vector<std::string> encodings = node.Words("encodings");
   const size_t count = encodings.size();
   const auto in_features = node.Ints("in_features", count);
@@ -65,6 +77,7 @@ Layers ReadLayers(const Node& node) {
   const auto activations = node.Words("activations");
   Require(activations.size() == count, "attribute activations must have ", count,
           " entries, one per layer, got ", activations.size());
+  const bool generate = !on_one_tile || Values(node) <= kMostGenerated;
   std::vector<ChainLayer> layers(count);
   const auto inputs = static_cast<size_t>(node.Int("inputs", 1));
   size_t input = inputs;  // the weights follow the activations, layer by layer
@@ -79,7 +92,8 @@ Layers ReadLayers(const Node& node) {
                          .col_stride = col_strides[l],
                          .values = input++,
                          .second = absent,
-                         .third = absent};
+                         .third = absent,
+                         .generate = generate};
     if (!diagonal || row_strides[l] == 0) weights.second = input++;
     if (!diagonal || col_strides[l] == 0) weights.third = input++;
     ChainLayer& layer = layers[l];
@@ -116,12 +130,12 @@ Layers ReadLayers(const Node& node) {
 }  // namespace
 
 std::unique_ptr<Chain> ReadChain(const Node& node) {
-  Layers read = ReadLayers(node);
+  Layers read = ReadLayers(node, /*on_one_tile=*/true);
   return std::make_unique<Chain>(std::move(read.features), std::move(read.layers));
 }
 
 std::unique_ptr<ImageChain> ReadImageChain(const Node& node) {
-  Layers read = ReadLayers(node);
+  Layers read = ReadLayers(node, /*on_one_tile=*/false);
   const size_t count = read.layers.size();
   const auto kernels = node.Ints("kernel_shapes", 2 * count);
   const auto strides = node.Ints("strides", 2 * count);

@@ -87,7 +87,7 @@ MatMul PackCsrWeights(const Node& node, const WeightInputs& inputs, Isa isa) {
                         .indices = ColumnIndices(indices),
                         .indptr = Indptr(indptr),
                         .in_features = inputs.in_features},
-                       isa, values.precision());
+                       isa, values.precision(), inputs.generate);
 }
 
 MatMul PackBsrWeights(const Node& node, const WeightInputs& inputs, Isa isa) {

@@ -22,9 +22,10 @@ struct WeightInputs {
   int64_t out_features = 0;  // block-diagonal: the number of outputs; else not read
   int64_t row_stride = 0;    // block-diagonal: of the rule; 0 where a list is given
   int64_t col_stride = 0;
-  size_t values = 0;  // index of the input
-  size_t second = 0;  // indices or rows
-  size_t third = 0;   // indptr or cols
+  size_t values = 0;     // index of the input
+  size_t second = 0;     // indices or rows
+  size_t third = 0;      // indptr or cols
+  bool generate = true;  // whether code may be generated for CSR
 };
 
 // Throws std::invalid_argument on malformed weights.

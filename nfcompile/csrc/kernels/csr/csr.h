@@ -27,7 +27,8 @@ struct CsrView {
 };
 
 // Validates, packs and picks the kernel. `generate`: whether code may be generated for tiles,
-// where the instruction set has it. Throws std::invalid_argument on malformed weights.
+// where the instruction set has it and there are few entries. Throws std::invalid_argument on
+// malformed weights.
 MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision,
                      bool generate = true);
 

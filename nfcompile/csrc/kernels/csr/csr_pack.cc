@@ -170,7 +170,8 @@ TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision, bool 
   // Where rows share columns, groups of them load each vector of x once, too, and need no code.
   const bool alone = 2 * static_cast<int64_t>(rows.size()) > view.out_features();
   const bool fits = Fp32Isa(isa) == Isa::kAvx512 && precision == Precision::kFloat32;
-  if (generate && fits && alone && MayGenerate()) {
+  const bool few = view.nnz <= kMostGenerated;
+  if (generate && few && fits && alone && MayGenerate()) {
     if (std::optional<TileWeights> generated = GenerateTile(view)) return *std::move(generated);
   }
   TilePacker packer(view.out_features(), view.in_features, isa);

@@ -6,7 +6,11 @@
 // The sums of the block stay in registers, whose numbers are part of the instructions, and each
 // vector of x is loaded once for all rows that read it: about one load of x for three
 // multiply-adds at density 0.10, where a loop over the entries of a row loads x for each of
-// them. (Zen 4, 2048 x 2048 at density 0.10, 64 batch rows: 94 GFLOP/s of 118; the loop 50.)
+// them. (Zen 4, density 0.10, 64 batch rows: 90 to 98 GFLOP/s of 118; the loop 50.)
+//
+// Code is read once for each tile, 14 bytes an entry with its value, so that it must lie in the
+// second-level cache: from memory, the table's 8 bytes win (four layers of 2048 x 2048: 44
+// GFLOP/s against 57).
 #ifndef NFCOMPILE_KERNELS_GENERATED_GENERATED_ROWS_H_
 #define NFCOMPILE_KERNELS_GENERATED_GENERATED_ROWS_H_
 
@@ -21,6 +25,8 @@ namespace nfcompile {
 
 constexpr int64_t kGeneratedRows = 28;  // of 32 registers; the others hold x
 constexpr int64_t kGeneratedLanes = 16;
+// Entries of what runs on one tile after the other: about a second-level cache.
+constexpr int64_t kMostGenerated = 1 << 16;
 
 // An entry of the weight.
 struct Entry {
