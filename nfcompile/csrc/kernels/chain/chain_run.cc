@@ -2,21 +2,13 @@
 
 #include <cstring>
 #include <new>
-#include <thread>
 
 #include "base/aligned_buffer.h"
 #include "base/partition.h"
+#include "base/spin_lock.h"
 
 namespace nfcompile {
 namespace {
-
-constexpr int64_t kSpins = 4096;
-
-void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
 
 // Writes zeros to `rows` of a tile; of several vectors, those of one row are neighbours or
 // those of one vector are.
@@ -69,13 +61,7 @@ void ChainRun::Work() noexcept {
 }
 
 void ChainRun::WaitFor(int64_t items) const {
-  for (int64_t spins = 0; completed_.load(std::memory_order_acquire) < items; ++spins) {
-    if (spins < kSpins) {
-      Pause();
-    } else {
-      std::this_thread::yield();
-    }
-  }
+  SpinUntil([&] { return completed_.load(std::memory_order_acquire) >= items; });
 }
 
 // Counts as done also where it fails: others wait for it.

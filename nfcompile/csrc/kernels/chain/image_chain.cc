@@ -118,7 +118,7 @@ void ImageRun::Work() noexcept {
     std::shared_ptr<Step> current;
     int64_t step = 0;
     {
-      const std::lock_guard lock(mutex_);
+      const std::lock_guard lock(lock_);
       if (step_ == steps || out_of_memory_) return;
       try {
         if (current_ == nullptr) current_ = Begin(step_);
@@ -131,7 +131,7 @@ void ImageRun::Work() noexcept {
     }
     current->run->Work();
     if (!current->run->out_of_memory()) current->run->WaitUntilDone();
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(lock_);
     if (current->run->out_of_memory()) out_of_memory_ = true;
     if (step_ == step) {
       ++step_;

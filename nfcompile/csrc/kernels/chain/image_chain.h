@@ -11,6 +11,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/spin_lock.h"
 #include "base/workspace.h"
 #include "kernels/chain/chain_run.h"
 #include "kernels/tile/window.h"
@@ -83,7 +84,7 @@ class ImageRun {
   int64_t groups_ = 0;
   int64_t workers_ = 1;
   std::unique_ptr<Workspace> memory_;
-  std::mutex mutex_;
+  SpinLock lock_;
   int64_t step_ = 0;  // guarded, like current_
   std::shared_ptr<Step> current_;
   std::atomic<int64_t> came_ = 0;
