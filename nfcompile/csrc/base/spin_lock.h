@@ -1,15 +1,17 @@
-// Waiting that does not sleep: for what others finish within microseconds, when to wake up
-// would take longer.
+// Waiting for what others finish within microseconds.
 #ifndef NFCOMPILE_BASE_SPIN_LOCK_H_
 #define NFCOMPILE_BASE_SPIN_LOCK_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <thread>
 
 namespace nfcompile {
 
-// Returns when done() is true; lets others run where that takes long.
+// Returns when done() is true. Where that takes long, it sleeps a little: two threads that only
+// yield to each other can share one core for good while another is idle, since none of them
+// ever wakes up to be placed anew.
 template <typename Done>
 void SpinUntil(Done done) {
   constexpr int64_t kSpins = 4096;
@@ -19,7 +21,7 @@ void SpinUntil(Done done) {
       __builtin_ia32_pause();
 #endif
     } else {
-      std::this_thread::yield();
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
     }
   }
 }
