@@ -113,10 +113,11 @@ def cases(
     return found
 
 
-def csr(density: float, n: int = 2048) -> list[Case]:
+def csr(density: float, n: int = 2048, generate: bool = True) -> list[Case]:
     w = sp.random(n, n, density, format="csr", dtype=np.float32, random_state=1)
-    product = _native.pack_csr(w.data, w.indices, w.indptr, n)
-    return cases("csr", f"{n}x{n} density {density:.2f}", w, product, w.nnz, w.nnz)
+    product = _native.pack_csr(w.data, w.indices, w.indptr, n, generate=generate)
+    how = " generated" if product.generated else ""
+    return cases("csr", f"{n}x{n} density {density:.2f}{how}", w, product, w.nnz, w.nnz)
 
 
 def bsr(density: float, n: int = 2048, block: int = 16) -> list[Case]:
@@ -149,6 +150,8 @@ def block_diagonal(n: int, radix: int, stride: int) -> list[Case]:
 
 def all_cases() -> list[Case]:
     todo = [*csr(0.10), *csr(0.05)]
+    for n in (256, 768):
+        todo += [*csr(0.10, n), *csr(0.10, n, generate=False)]
     for block in (16, 32):
         todo += [*bsr(0.10, block=block), *bsr(0.05, block=block)]
     for n in (1024, 4096):

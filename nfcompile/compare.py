@@ -8,21 +8,20 @@ are compared item by item; an optional without a value equals only another.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nfcompile.agreement import Accuracy, accuracy, same_top1
 from nfcompile.errors import InputError
+from nfcompile.pairs import MISSING, Pair, paired
 
 __all__ = [
     "OutputError",
     "Tolerance",
     "VerifyReport",
-    "check_sampling",
     "compare",
     "moved_by_optimizer",
-    "sample_sizes",
 ]
 
 Arrays = Mapping[str, Any]
@@ -30,7 +29,6 @@ Run = Callable[[Arrays], Arrays]
 
 _RTOL = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-4}
 _RTOL_HALF = 2e-2
-_MISSING = object()
 _ATOL_OF_LARGEST = 1e-5
 
 
@@ -152,14 +150,6 @@ class VerifyReport:
         return self.passed
 
 
-class _Pair(NamedTuple):
-    """Two arrays to compare; `answers` unless they only tell how others are put together."""
-
-    right: np.ndarray
-    got: np.ndarray | None
-    answers: bool = False
-
-
 def compare(
     references: Sequence[Arrays],
     results: Sequence[Arrays],
@@ -186,7 +176,7 @@ def compare(
             [
                 pair
                 for ref, got in zip(references, results, strict=True)
-                for pair in _paired(ref[name], got.get(name, _MISSING))
+                for pair in paired(ref[name], got.get(name, MISSING))
             ],
         )
         for name in names
@@ -218,46 +208,6 @@ def moved_by_optimizer(report: VerifyReport) -> str:
     )
 
 
-def check_sampling(samples: int, seed: int) -> None:
-    """Refuses numbers that give no inputs.
-
-    Raises:
-        InputError: If `samples` is below 1 or `seed` below 0.
-    """
-    if samples < 1:
-        raise InputError(f"samples must be at least 1, got {samples}")
-    if seed < 0:
-        raise InputError(f"seed must be at least 0, got {seed}")
-
-
-def sample_sizes(samples: int) -> list[int]:
-    """Sizes of the open dimensions for each of `samples` samples: several, 1 among them."""
-    sizes = (3, 1, 16, 2, 7)
-    return [sizes[index % len(sizes)] for index in range(samples)]
-
-
-def _paired(right: Any, got: Any) -> list[_Pair]:
-    """The arrays inside two values of any ONNX type; None where one has something else there."""
-    if isinstance(right, Mapping):
-        keys = np.asarray(list(right))
-        same = isinstance(got, Mapping)
-        pair = _Pair(keys, np.asarray(list(got)) if same else None)
-        return [pair, *_paired(list(right.values()), list(got.values()) if same else None)]
-    if isinstance(right, list):
-        count = np.asarray(len(got)) if isinstance(got, list) else None
-        others = got if isinstance(got, list) and len(got) == len(right) else [None] * len(right)
-        items = [pair for both in zip(right, others, strict=True) for pair in _paired(*both)]
-        return [_Pair(np.asarray(len(right)), count), *items]
-    if right is None:
-        return [_Pair(np.zeros(()), np.zeros(()) if got is None else None)]
-    if got is None or isinstance(got, Mapping | list):
-        return [_Pair(np.asarray(right), None)]
-    right, got = np.asarray(right), np.asarray(got)
-    if right.dtype.kind == got.dtype.kind == "c" and right.dtype == got.dtype:
-        return [_Pair(right.real, got.real), _Pair(right.imag, got.imag)]
-    return [_Pair(right, got, answers=True)]
-
-
 def _says_little(reference: np.ndarray) -> bool:
     """Whether all elements are the same, or none is finite."""
     if reference.size < 2 or bool((reference == reference.flat[0]).all()):
@@ -265,7 +215,7 @@ def _says_little(reference: np.ndarray) -> bool:
     return reference.dtype.kind == "f" and not bool(np.isfinite(reference).any())
 
 
-def _output_error(name: str, pairs: Sequence[_Pair], tolerance: Tolerance) -> OutputError:
+def _output_error(name: str, pairs: Sequence[Pair], tolerance: Tolerance) -> OutputError:
     max_abs = max_rel = max_of_largest = squares = error_squares = 0.0
     mismatched = size = agreed = answers = 0
     constant = True

@@ -25,7 +25,7 @@ from nfcompile.ir.affine_rewrite import set_affine, set_features
 from nfcompile.ir.elementwise import Region, elementwise_region
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.external_tensors import release
-from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear
+from nfcompile.ir.linear import Linear, find_linears, match_linear
 from nfcompile.ir.rewrite import single_use
 from nfcompile.target import Target
 
@@ -179,7 +179,7 @@ def _used(linear: Linear, axis: int) -> np.ndarray:
     tensor = linear.weight.const_value
     assert tensor is not None
     if isinstance(tensor, EncodedTensor):
-        csr = csr_weight(linear)
+        csr = linear.csr()
         used = (
             np.diff(csr.indptr) if axis == 0 else np.bincount(csr.indices, minlength=csr.shape[1])
         )

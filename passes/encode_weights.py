@@ -24,8 +24,8 @@ from nfcompile.cost.linear import batches_of_layer
 from nfcompile.errors import InputError, UnsupportedModelError
 from nfcompile.ir.convolution import Convolution
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.layer import Layer, find_layers, match_layer
-from nfcompile.ir.linear import Linear, csr_weight
+from nfcompile.ir.layer import Layer
+from nfcompile.ir.layers import find_layers, match_layer
 from nfcompile.ir.remarks import Decision, set_decisions
 from nfcompile.ir.rewrite import add_constant, main_graph
 from nfcompile.target import Target
@@ -66,7 +66,7 @@ class EncodeWeightsPass(CostedPass):
         chosen: dict[tuple[ir.Value, Hashable], Decision] = {}
         count = 0
         for layer in list(find_layers(model)):
-            key = layer.weight, _way(layer)
+            key = layer.weight, layer.way
             if key in chosen:
                 taken.append(_named(chosen[key], layer))
                 continue
@@ -81,7 +81,7 @@ class EncodeWeightsPass(CostedPass):
             if decision.encoding == "dense":
                 self.remark(model, "missed", layer.name, f"stays dense: {decision.reason}")
             for other in _same_use(layer):
-                chosen[other.weight, _way(other)] = decision
+                chosen[other.weight, other.way] = decision
             taken.append(decision)
         set_decisions(model, taken)
         return count
@@ -120,9 +120,9 @@ class EncodeWeightsPass(CostedPass):
         assert weight is not None
         nonzeros = _count_nonzeros(layer, weight)
         choice = best_encoding(
-            layer.dense_shape if isinstance(layer, Convolution) else layer.out_in,
+            layer.dense_shape,
             nonzeros,
-            layer.csr if isinstance(layer, Convolution) else lambda: csr_weight(layer),
+            layer.csr,
             batches_of_layer(layer),
             target,
             max_density=self.max_density,
@@ -133,32 +133,13 @@ class EncodeWeightsPass(CostedPass):
         decision = _decision(layer, nonzeros, choice)
         if choice.candidate.make is None:
             return decision, _dense_again(layer, weight)
-        encoding = choice.candidate.make()
-        if isinstance(layer, Convolution):
-            return decision, layer.encoded(encoding, self.precision)
-        return decision, EncodedTensor(
-            encoding,
-            transposed=layer.transposed,
-            name=layer.weight.name,
-            precision=self.precision,
-        )
-
-
-def _way(layer: Layer) -> Hashable:
-    """What layers that share an encoding must share besides the weight."""
-    if isinstance(layer, Linear):
-        return "linear", layer.transposed
-    return "convolution", layer.group
+        return decision, layer.encoded(choice.candidate.make(), self.precision)
 
 
 def _same_use(layer: Layer) -> list[Layer]:
     """The layers that use the weight of `layer` the same way, itself among them."""
     others = (match_layer(use.node) for use in layer.weight.uses() if use.idx == 1)
-    return [
-        other
-        for other in others
-        if isinstance(other, Linear | Convolution) and _way(other) == _way(layer)
-    ]
+    return [other for other in others if isinstance(other, Layer) and other.way == layer.way]
 
 
 def _dense_again(layer: Layer, weight: ir.TensorProtocol) -> ir.TensorProtocol | None:

@@ -13,13 +13,12 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from nfcompile.ir.convolution import Convolution
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.layer import Layer, find_layers
+from nfcompile.ir.layer import Layer
+from nfcompile.ir.layers import find_layers
 from nfcompile.ir.linear import Linear, constant, is_row
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import add_constant, main_graph, replace_node, single_use
-from nfcompile.sparse import CsrTensor
 
 __all__ = ["FoldBatchNormPass"]
 
@@ -129,17 +128,12 @@ def _fold(layer: Layer, chain: _Chain) -> None:
 def _scale_rows(layer: Layer, factor: np.ndarray) -> ir.TensorProtocol:
     tensor = layer.weight.const_value
     assert tensor is not None
-    if isinstance(layer, Convolution):
-        weight = tensor.numpy()
-        return ir.Tensor((weight * factor[:, None, None, None]).astype(weight.dtype))
-    if isinstance(tensor, EncodedTensor) and isinstance(tensor.encoding, CsrTensor):
-        # Rows of the encoding are outputs unless the constant is used the other way around.
-        same_way = tensor.transposed == layer.transposed
-        csr = tensor.encoding if same_way else tensor.encoding.transposed()
-        return EncodedTensor(csr.scale_rows(factor), transposed=layer.transposed, name=None)
+    if isinstance(tensor, EncodedTensor):
+        return layer.encoded(layer.csr().scale_rows(factor))
     dense = tensor.numpy()
-    scaled = dense * (factor if layer.transposed else factor[:, None])
-    return ir.Tensor(scaled.astype(dense.dtype))
+    last = isinstance(layer, Linear) and layer.transposed  # where outputs are
+    rows = factor if last else factor.reshape(-1, *[1] * (dense.ndim - 1))
+    return ir.Tensor((dense * rows).astype(dense.dtype))
 
 
 def _array(value: ir.Value | None) -> np.ndarray:

@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from nfcompile.ir.convolution import Convolution
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.layer import find_layers
+from nfcompile.ir.layers import find_layers
 from nfcompile.ir.linear import Linear, constant, is_row
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import add_constant, insert_before, main_graph, replace_node
@@ -48,7 +48,7 @@ class LegalizeOrtCpuPass(Pass):
                 components[key] = _add_components(layer.weight, tensor, alpha)
             if isinstance(layer, Linear):
                 _rewrite_linear(layer, tensor.encoding, components[key])
-            else:
+            elif isinstance(layer, Convolution):
                 _rewrite_convolution(layer, tensor.encoding, components[key])
             count += 1
         if count:

@@ -25,7 +25,7 @@ from nfcompile.ir.affine_rewrite import set_affine, set_features
 from nfcompile.ir.elementwise import Region, elementwise_region
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.external_tensors import release
-from nfcompile.ir.linear import Linear, csr_weight, find_linears, match_linear
+from nfcompile.ir.linear import Linear, find_linears, match_linear
 from nfcompile.ir.rewrite import add_constant, main_graph, single_use, unique_name
 from nfcompile.sparse.duplicates import equal_rows, rows_differ
 from nfcompile.target import Target
@@ -99,7 +99,7 @@ class MergeDuplicatesPass(CostedPass):
             return
         if 0 in linear.out_in or _first_columns_differ(linear):
             return
-        first, inverse = equal_rows(csr_weight(linear).to_scipy(), None)
+        first, inverse = equal_rows(linear.csr().to_scipy(), None)
         if len(first) < len(inverse):
             rows = f"{len(inverse)} outputs, with {len(first)} distinct rows"
             self.remark(model, "missed", linear.name, f"{rows}, stay: {reason}")

@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from nfcompile.compare import Tolerance, VerifyReport, check_sampling, compare, sample_sizes
+from nfcompile.compare import Tolerance, VerifyReport, compare
 from nfcompile.errors import InputError
 
 REF = np.linspace(-3, 5, 40, dtype=np.float32)
@@ -100,12 +100,6 @@ def test_nothing_to_compare_is_an_error() -> None:
         compare([], [], Tolerance())
 
 
-def test_sample_sizes_vary_and_include_one() -> None:
-    assert 1 in sample_sizes(3)
-    assert len(set(sample_sizes(3))) == 3
-    assert len(sample_sizes(12)) == 12
-
-
 def test_a_far_outlier_does_not_hide_errors_in_the_rest() -> None:
     for extreme in (-1e9, float(np.finfo(np.float32).min)):
         ref = np.concatenate([REF, np.full(200, extreme, np.float32)])
@@ -134,12 +128,6 @@ def test_half_widens_the_bounds_of_wide_outputs() -> None:
     assert not compare([{"y": right}], [{"y": got}], Tolerance()).passed
     assert compare([{"y": right}], [{"y": got}], Tolerance(half=True)).passed
     assert not compare([{"y": right}], [{"y": got * 1.1}], Tolerance(half=True)).passed
-
-
-@pytest.mark.parametrize(("samples", "seed"), [(0, 0), (1, -1)])
-def test_numbers_that_give_no_inputs_are_refused(samples: int, seed: int) -> None:
-    with pytest.raises(InputError, match="must be at least"):
-        check_sampling(samples, seed)
 
 
 def values(ref: object, got: object) -> VerifyReport:

@@ -12,7 +12,6 @@ import scipy.sparse
 from nfcompile.ir.linear import (
     Linear,
     constant,
-    csr_weight,
     find_linears,
     is_row,
     match_linear,
@@ -51,7 +50,7 @@ class Affine:
 
     def weight(self) -> scipy.sparse.csr_array:
         """W with Gemm's alpha in it, float32."""
-        matrix = csr_weight(self.linear).to_scipy()
+        matrix = self.linear.csr().to_scipy()
         return matrix if self.linear.alpha == 1.0 else matrix * np.float32(self.linear.alpha)
 
     def bias(self) -> np.ndarray | None:

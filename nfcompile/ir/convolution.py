@@ -7,6 +7,7 @@ block-diagonal: its rows of one group see that group's channels only.
 """
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ import scipy.sparse
 
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.external_tensors import release
+from nfcompile.ir.layer import Layer
 from nfcompile.ir.linear import constant
 from nfcompile.sparse import CsrTensor, Encoding
 
@@ -24,45 +26,17 @@ _AXES = 2
 
 
 @dataclass(frozen=True)
-class Convolution:
+class Convolution(Layer):
     """One two-dimensional Conv with a constant weight: a view of its node.
 
+    Activations are images (n, channels, height, width), the weight has shape
+    (out, channels / group, height, width).
+
     Attributes:
-        node: The node.
         pads: In front of both axes, then behind them, whatever way the node spells them.
     """
 
-    node: ir.Node
     pads: tuple[int, ...]
-
-    @property
-    def x(self) -> ir.Value:
-        """Images, shape (n, channels, height, width)."""
-        value = self.node.inputs[0]
-        assert value is not None
-        return value
-
-    @property
-    def weight(self) -> ir.Value:
-        """The constant, shape (out, channels / group, height, width)."""
-        value = self.node.inputs[1]
-        assert value is not None
-        return value
-
-    @property
-    def bias(self) -> ir.Value | None:
-        """B, shape (out,), or None."""
-        return self.node.inputs[2] if len(self.node.inputs) > 2 else None
-
-    @property
-    def name(self) -> str:
-        """What messages call the layer."""
-        if self.node.name:
-            return self.node.name
-        shared = len(self.weight.uses()) > 1
-        return (
-            f"{self.weight.name}/{self.node.outputs[0].name}" if shared else str(self.weight.name)
-        )
 
     @property
     def group(self) -> int:
@@ -85,6 +59,11 @@ class Convolution:
         """(out, in) of the matrix that sees all channels."""
         out_features, in_features = self.dense_shape
         return out_features, self.group * in_features
+
+    @property
+    def way(self) -> Hashable:
+        """The number of groups."""
+        return "convolution", self.group
 
     @property
     def window(self) -> dict[str, tuple[int, ...]]:
@@ -110,7 +89,7 @@ class Convolution:
         parts = (csr.values, indices, csr.indptr)
         return CsrTensor.from_scipy(scipy.sparse.csr_array(parts, shape=self.out_in))
 
-    def encoded(self, encoding: Encoding, precision: str) -> EncodedTensor:
+    def encoded(self, encoding: Encoding, precision: str = "fp32") -> EncodedTensor:
         """The constant over an encoding of the matrix."""
         name, shape = self.weight.name, self.weight_shape
         return EncodedTensor(encoding, name=name, precision=precision, shape=shape)

@@ -3,19 +3,19 @@
 Y = alpha * X W^T + beta * C        W: (out, in), rows are outputs
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.external_tensors import release
-from nfcompile.sparse import CsrTensor
+from nfcompile.ir.layer import Layer
+from nfcompile.sparse import CsrTensor, Encoding
 
 __all__ = [
     "Linear",
     "constant",
-    "csr_weight",
     "find_linears",
     "is_row",
     "match_linear",
@@ -23,49 +23,20 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Layer):
     """One MatMul or Gemm with a constant matrix as its right operand: a view of its node.
 
+    Activations have shape (..., in); the bias is Gemm's C.
+
     Attributes:
-        node: The node.
         transposed: Whether the constant is stored (in, out).
         alpha: Factor of the product.
         beta: Factor of the bias.
     """
 
-    node: ir.Node
     transposed: bool
     alpha: float = 1.0
     beta: float = 1.0
-
-    @property
-    def x(self) -> ir.Value:
-        """Activations, shape (..., in)."""
-        value = self.node.inputs[0]
-        assert value is not None
-        return value
-
-    @property
-    def weight(self) -> ir.Value:
-        """The constant."""
-        value = self.node.inputs[1]
-        assert value is not None
-        return value
-
-    @property
-    def bias(self) -> ir.Value | None:
-        """Gemm's C, or None."""
-        return self.node.inputs[2] if len(self.node.inputs) > 2 else None
-
-    @property
-    def name(self) -> str:
-        """What messages call the layer."""
-        if self.node.name:
-            return self.node.name
-        shared = len(self.weight.uses()) > 1
-        return (
-            f"{self.weight.name}/{self.node.outputs[0].name}" if shared else str(self.weight.name)
-        )
 
     @property
     def out_in(self) -> tuple[int, int]:
@@ -74,24 +45,34 @@ class Linear:
         first, second = (int(size) for size in self.weight.const_value.shape.numpy())
         return (second, first) if self.transposed else (first, second)
 
+    @property
+    def way(self) -> Hashable:
+        """Which way around the constant is stored."""
+        return "linear", self.transposed
+
+    def csr(self) -> CsrTensor:
+        """The non-zeros of the weight, (out, in), without `alpha`."""
+        weight = self.weight.const_value
+        assert weight is not None
+        if isinstance(weight, EncodedTensor) and isinstance(weight.encoding, CsrTensor):
+            same_way = weight.transposed == self.transposed
+            return weight.encoding if same_way else weight.encoding.transposed()
+        csr = CsrTensor.from_dense(weight.numpy())
+        release(weight)
+        return csr.transposed() if self.transposed else csr
+
+    def encoded(self, encoding: Encoding, precision: str = "fp32") -> EncodedTensor:
+        """The constant over an encoding of the weight."""
+        return EncodedTensor(
+            encoding, transposed=self.transposed, name=self.weight.name, precision=precision
+        )
+
 
 def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
     """The tensor of `value` if it can never change: an initializer that is not also an input."""
     if value is None or not value.is_initializer() or value.is_graph_input():
         return None
     return value.const_value
-
-
-def csr_weight(linear: Linear) -> CsrTensor:
-    """The non-zeros of a layer's weight, (out, in), without `alpha`."""
-    weight = linear.weight.const_value
-    assert weight is not None
-    if isinstance(weight, EncodedTensor) and isinstance(weight.encoding, CsrTensor):
-        same_way = weight.transposed == linear.transposed
-        return weight.encoding if same_way else weight.encoding.transposed()
-    csr = CsrTensor.from_dense(weight.numpy())
-    release(weight)
-    return csr.transposed() if linear.transposed else csr
 
 
 def is_row(shape: ir.ShapeProtocol | None, out_features: int | ir.SymbolicDim) -> bool:

@@ -15,10 +15,8 @@ import onnx_ir as ir
 from nfcompile.compare import (
     Tolerance,
     VerifyReport,
-    check_sampling,
     compare,
     moved_by_optimizer,
-    sample_sizes,
 )
 from nfcompile.errors import InputError, NfcompileError
 from nfcompile.ir.source import Arrays, Source
@@ -28,7 +26,7 @@ from nfcompile.runtime.real_samples import cut_into_batches
 from nfcompile.runtime.reference import Reference
 from nfcompile.runtime.sampling import check_inputs, sample_inputs
 
-__all__ = ["Sampling", "Trials", "run_original", "sampled_runs"]
+__all__ = ["Sampling", "Trials", "run_original", "sample_sizes", "sampled_runs"]
 
 Run = tuple[Arrays, dict[str, Any]]
 
@@ -53,7 +51,10 @@ class Sampling:
     batch: int | None = None
 
     def __post_init__(self) -> None:
-        check_sampling(self.samples, self.seed)
+        if self.samples < 1:
+            raise InputError(f"samples must be at least 1, got {self.samples}")
+        if self.seed < 0:
+            raise InputError(f"seed must be at least 0, got {self.seed}")
         if self.batch is not None and self.data is None:
             raise InputError("batch goes with data only")
 
@@ -95,6 +96,12 @@ class Trials:
         if not again.passed:
             return report
         return dataclasses.replace(again, notes=(*again.notes, moved_by_optimizer(report)))
+
+
+def sample_sizes(samples: int) -> list[int]:
+    """Sizes of the open dimensions for each of `samples` samples: several, 1 among them."""
+    sizes = (3, 1, 16, 2, 7)
+    return [sizes[index % len(sizes)] for index in range(samples)]
 
 
 def run_original(source: Source, reference: Reference, sampling: Sampling) -> Trials:

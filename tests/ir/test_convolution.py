@@ -7,7 +7,7 @@ from support import evaluate, model
 
 from nfcompile.ir.convolution import Convolution, match_convolution
 from nfcompile.ir.encoded_tensor import EncodedTensor
-from nfcompile.ir.layer import find_layers, match_layer
+from nfcompile.ir.layers import find_layers, match_layer
 from nfcompile.sparse import BsrTensor, CsrTensor
 
 RNG = np.random.default_rng(0)

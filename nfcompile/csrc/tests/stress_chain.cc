@@ -1,7 +1,6 @@
 // Chains with branches and residuals, in both precisions and forms, against the scalar twin.
 #include <cmath>
 #include <cstdio>
-#include <thread>
 #include <vector>
 
 #include "base/isa.h"
@@ -36,10 +35,7 @@ std::vector<float> Run(const Chain& chain, const std::vector<float>& x, int64_t 
   operands.batch = batch;
   operands.form = form;
   ChainRun run(chain, operands, {threads, threads});
-  std::vector<std::thread> helpers;
-  for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
-  run.Work();
-  for (std::thread& helper : helpers) helper.join();
+  WorkOnAll(run);
   return y;
 }
 
@@ -58,13 +54,9 @@ int64_t StressChain() {
         for (const int64_t batch : {1, 8, 17, 70, 300}) {
           const std::vector<float> x = Normals(batch * n);
           const std::vector<float> expected = Run(twin, x, batch, Form::kRows, 1);
-          float largest = 1;
-          for (const float value : expected) largest = std::fmax(largest, std::fabs(value));
           for (const Form form : {Form::kRows, Form::kTiles}) {
             const std::vector<float> got = Run(chain, x, batch, form, 3);
-            for (size_t i = 0; i < got.size(); ++i) {
-              if (!(std::fabs(got[i] - expected[i]) <= allowed * largest)) ++failures;
-            }
+            failures += Failures(got, expected, allowed);
           }
         }
       }

@@ -1,5 +1,6 @@
 #include "tests/stress_csr.h"
 
+#include <cmath>
 #include <random>
 
 #include "kernels/precision.h"
@@ -43,6 +44,17 @@ std::shared_ptr<const MatMul> Pack(const Weight& weight, Isa isa, Precision prec
                      {weight.indptr.data(), rows, IndexType::kInt32},
                      weight.in},
                     isa, precision));
+}
+
+int64_t Failures(const std::vector<float>& got, const std::vector<float>& expected,
+                 float allowed) {
+  float largest = 1;
+  for (const float value : expected) largest = std::fmax(largest, std::fabs(value));
+  int64_t failures = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (!(std::fabs(got[i] - expected[i]) <= allowed * largest)) ++failures;
+  }
+  return failures;
 }
 
 }  // namespace nfcompile

@@ -1,9 +1,10 @@
-// Random CSR weights for the drivers.
+// What the drivers share: random CSR weights, threads, comparisons.
 #ifndef NFCOMPILE_TESTS_STRESS_CSR_H_
 #define NFCOMPILE_TESTS_STRESS_CSR_H_
 
 #include <cstdint>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "kernels/csr/csr.h"
@@ -23,6 +24,19 @@ std::vector<float> Normals(int64_t size);
 Weight Random(int64_t out, int64_t in);
 
 std::shared_ptr<const MatMul> Pack(const Weight& weight, Isa isa, Precision precision);
+
+// Calls run.Work() on as many threads as can be of use.
+template <typename Run>
+void WorkOnAll(Run& run) {
+  std::vector<std::thread> helpers;
+  for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
+  run.Work();
+  for (std::thread& helper : helpers) helper.join();
+}
+
+// How many of `got` are further from `expected` than `allowed` times the largest of it.
+int64_t Failures(const std::vector<float>& got, const std::vector<float>& expected,
+                 float allowed);
 
 }  // namespace nfcompile
 

@@ -1,7 +1,6 @@
 // Chains of convolutions on images whose memory ends where they end, against the scalar twin.
 #include <cmath>
 #include <cstdio>
-#include <thread>
 #include <vector>
 
 #include "base/isa.h"
@@ -46,10 +45,7 @@ std::vector<float> Run(const ImageChain& chain, const std::vector<float>& x, con
   const std::vector<int64_t>& dims = run.y_dims();
   std::vector<float> y(dims[0] * dims[1] * dims[2] * dims[3], std::nanf(""));
   run.SetOperands({x.data()}, y.data());
-  std::vector<std::thread> helpers;
-  for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
-  run.Work();
-  for (std::thread& helper : helpers) helper.join();
+  WorkOnAll(run);
   return y;
 }
 
@@ -65,17 +61,13 @@ int64_t StressImages() {
       const std::vector<float> x = Normals(at.images * at.channels * at.height * at.width);
       const ImageChain twin = Make(weights, at.window, Isa::kScalar, Precision::kFloat32);
       const std::vector<float> expected = Run(twin, x, at, 1);
-      float largest = 1;
-      for (const float value : expected) largest = std::fmax(largest, std::fabs(value));
       for (const Isa isa : TestIsas()) {
         for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16}) {
           const ImageChain chain = Make(weights, at.window, isa, precision);
           const float allowed = precision == Precision::kFloat32 ? 1e-4f : 5e-2f;
           for (const int64_t threads : {1, 3}) {
             const std::vector<float> got = Run(chain, x, at, threads);
-            for (size_t i = 0; i < got.size(); ++i) {
-              if (!(std::fabs(got[i] - expected[i]) <= allowed * largest)) ++failures;
-            }
+            failures += Failures(got, expected, allowed);
           }
         }
       }

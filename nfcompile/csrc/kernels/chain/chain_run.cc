@@ -134,16 +134,6 @@ TileShape ChainRun::SlotShape(int slot, int64_t tile) const {
   return plan_.kernel->Shape(plan_.Vectors(tile), chain_.features(slot));
 }
 
-// A result that is larger than the caches would displace what is read again.
-bool ChainRun::Streams() const {
-  constexpr int64_t kStreamBytes = 16 << 20;
-  constexpr int64_t kVector = 64;
-  const auto row = operands_.images->places() * static_cast<int64_t>(sizeof(float));
-  const int64_t bytes = operands_.batch * chain_.out_features() * int64_t{sizeof(float)};
-  return bytes > kStreamBytes && row % kVector == 0 &&
-         reinterpret_cast<uintptr_t>(operands_.y) % kVector == 0;
-}
-
 TileShape ChainRun::PlaceShape(int64_t tile) const {
   return {plan_.Vectors(tile), operands_.images->places(), plan_.kernel->width};
 }
@@ -223,7 +213,6 @@ void ChainRun::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
   if (in_place) {
     operands.y = operands_.y + PlaceOffset(slot, tile);
     operands.y_shape = PlaceShape(tile);
-    operands.streams = Streams();
   }
   if (adds && AddedInPlace(layer.residual, tile)) {
     operands.residual = operands_.inputs[layer.residual] + PlaceOffset(layer.residual, tile);

@@ -61,7 +61,6 @@ class ChainRun {
   bool InPlace(int64_t tile) const;
   bool AddedInPlace(int slot, int64_t tile) const;
   int64_t PlaceOffset(int slot, int64_t tile) const;
-  bool Streams() const;
   TileShape PlaceShape(int64_t tile) const;
   TileShape SlotShape(int slot, int64_t tile) const;
   void Unpack(int64_t tile, int64_t part, char* memory);

@@ -60,12 +60,6 @@ void Assembler::Store(int zmm, Base base, int32_t offset) {  // vmovups m512, zm
   Memory(zmm, base, offset, kVectorBytes);
 }
 
-void Assembler::Stream(int zmm, Base base, int32_t offset) {  // vmovntps m512, zmm
-  Evex(zmm, 0, kMap0F, kNoPrefix, false);
-  code_.push_back(0x2b);
-  Memory(zmm, base, offset, kVectorBytes);
-}
-
 void Assembler::Broadcast(int zmm, Base base, int32_t offset) {  // vbroadcastss zmm, m32
   Evex(zmm, 0, kMap0F38, kPrefix66, false);
   code_.push_back(0x18);

@@ -22,7 +22,6 @@ class Assembler {
   // zmm = 16 floats at base + offset.
   void Load(int zmm, Base base, int32_t offset);
   void Store(int zmm, Base base, int32_t offset);
-  void Stream(int zmm, Base base, int32_t offset);  // past the caches; to a multiple of 64
 
   // zmm = the float at base + offset, in all lanes.
   void Broadcast(int zmm, Base base, int32_t offset);

@@ -71,13 +71,9 @@ void EmitTail(Tail tail, int rows, Assembler& assembler) {
   assembler.Clear(kAny);
   for (int r = 0; r < rows; ++r) {
     if (r > 0) assembler.AdvanceByFifth(Base::kThird);
-    if (tail == Tail::kRelu || tail == Tail::kReluStream) assembler.Maximum(r, kZero, r);
+    if (tail == Tail::kRelu) assembler.Maximum(r, kZero, r);
     assembler.Or(kAny, kAny, r);
-    if (tail == Tail::kStore || tail == Tail::kRelu) {
-      assembler.Store(r, Base::kThird, 0);
-    } else {
-      assembler.Stream(r, Base::kThird, 0);
-    }
+    assembler.Store(r, Base::kThird, 0);
   }
   assembler.ReturnNonZero(kAny);
   assembler.Align();

@@ -6,11 +6,12 @@
 // The sums of the block stay in registers, whose numbers are part of the instructions, and each
 // vector of x is loaded once for all rows that read it: about one load of x for three
 // multiply-adds at density 0.10, where a loop over the entries of a row loads x for each of
-// them. (Zen 4, density 0.10, 64 batch rows: 90 to 98 GFLOP/s of 118; the loop 50.)
+// them. (Zen 4, 768 x 768 at density 0.10, 64 batch rows, transposes included: 70 to 74 GFLOP/s
+// of 118; the loop 52. `python benchmarks/kernels.py csr` measures both.)
 //
 // Code is read once for each tile, 14 bytes an entry with its value, so that it must lie in the
-// second-level cache: from memory, the table's 8 bytes win (four layers of 2048 x 2048: 44
-// GFLOP/s against 57).
+// second-level cache. Where it came from memory when it was tried, in chains of four layers of
+// 2048 x 2048, the table's 8 bytes won: 57 GFLOP/s for 44.
 #ifndef NFCOMPILE_KERNELS_GENERATED_GENERATED_ROWS_H_
 #define NFCOMPILE_KERNELS_GENERATED_GENERATED_ROWS_H_
 
@@ -39,8 +40,8 @@ struct Entry {
 enum class Head { kRow, kSums };
 
 // What becomes of them: sums [28, 16], or y, row by row at any distance, as they are or after
-// ReLU. Streams bypass the caches, and y must be aligned to 64 bytes for them.
-enum class Tail { kSums, kStore, kRelu, kStream, kReluStream };
+// ReLU.
+enum class Tail { kSums, kStore, kRelu };
 
 class GeneratedRows {
  public:
@@ -96,7 +97,7 @@ class GeneratedRows {
   // The code that all blocks of one number of rows share.
   struct Shared {
     int64_t head[2] = {};
-    int64_t tail[5] = {};
+    int64_t tail[3] = {};
   };
 
   int64_t blocks_ = 0;

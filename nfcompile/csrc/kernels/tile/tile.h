@@ -76,7 +76,6 @@ struct TileOperands {
   TileShape residual_shape;
   Epilogue epilogue;  // its residual is not read
   bool y_is_float = true;
-  bool streams = false;    // whether y, aligned to vectors, may bypass the caches
   bool adds_to_y = false;  // whether y holds sums of other panels: float, as they are
   bool finishes = true;    // whether these are the last summands
 };

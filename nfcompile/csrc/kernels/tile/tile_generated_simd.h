@@ -18,12 +18,6 @@ NFCOMPILE_INLINE bool EndsInCode(const TileOperands& operands) {
   return epilogue.activation == Activation::kRelu && !after;
 }
 
-NFCOMPILE_INLINE Tail TailInCode(const TileOperands& operands) {
-  const bool relu = operands.epilogue.activation == Activation::kRelu;
-  if (operands.streams) return relu ? Tail::kReluStream : Tail::kStream;
-  return relu ? Tail::kRelu : Tail::kStore;
-}
-
 // The residual and the bias of vector v, for `rows` outputs from `first` on.
 NFCOMPILE_INLINE void StartSums(const TileOperands& operands, const float* bias, int64_t first,
                                 int64_t rows, int v, float* sums) {
@@ -42,6 +36,8 @@ bool RunGenerated(const TileWeights& weights, const TileOperands& operands, Rang
   const TileShape& to = operands.y_shape;
   const int vectors = operands.x_shape.vectors;
   const bool in_code = EndsInCode(operands);
+  const bool relu = operands.epilogue.activation == Activation::kRelu;
+  const Tail last_tail = !in_code ? Tail::kSums : relu ? Tail::kRelu : Tail::kStore;
   const bool starts_from_sums = in_code && operands.residual != nullptr;
   AnyNonZero any;
   bool found = false;
@@ -61,7 +57,7 @@ bool RunGenerated(const TileWeights& weights, const TileOperands& operands, Rang
       const bool from_sums = p > 0 || starts_from_sums;
       for (int v = 0; v < vectors; ++v) {
         const GeneratedRows::Ends ends{.head = from_sums ? Head::kSums : Head::kRow,
-                                       .tail = last ? TailInCode(operands) : Tail::kSums,
+                                       .tail = last ? last_tail : Tail::kSums,
                                        .from = from_sums ? sums[v] : bias,
                                        .to = last ? y + v * to.vector : sums[v],
                                        .stride = to.row * static_cast<int64_t>(sizeof(float))};
@@ -78,7 +74,6 @@ bool RunGenerated(const TileWeights& weights, const TileOperands& operands, Rang
       }
     }
   }
-  if (operands.streams) _mm_sfence();  // nothing else orders what bypasses the caches
   return found || any.Found();
 }
 

@@ -1,0 +1,90 @@
+"""The operators that run several layers as one."""
+
+from collections.abc import Sequence
+
+from onnx.defs import OpSchema
+
+from nfcompile.ir.product_schemas import DOMAIN, FLOAT, MATMULS, VERSION, integer
+
+__all__ = ["CHAIN", "CONV_CHAIN"]
+
+_LAYER_LISTS = (
+    ("in_features", "Number of columns of W."),
+    ("out_features", "Number of rows of W."),
+    ("row_strides", "As row_stride of BlockDiagonalMatMul; 0 if rows are given or do not apply."),
+    ("col_strides", "As col_stride of BlockDiagonalMatMul; 0 if cols are given or do not apply."),
+    ("has_bias", "1 if a bias follows the weights of the layer."),
+    ("sources", "Slot that the layer reads."),
+    ("residuals", "Slot that the layer adds, or -1."),
+    ("residual_after_activation", "Where the residual is added: 1 after, 0 before."),
+)
+
+_WINDOW_LISTS = (
+    ("kernel_shapes", "Height and width of each layer's window."),
+    ("strides", "Of each layer's window, along both axes."),
+    ("dilations", "Of each layer's window, along both axes."),
+    ("pads", "Zeros in front of both axes, then behind them, for each layer."),
+)
+
+
+def _chain(name: str, doc: str, y: str, lists: Sequence[tuple[str, str]]) -> OpSchema:
+    types = ("float", "bfloat16", "uint8", "uint16", "int32", "int64")
+    required = [
+        ("encodings", OpSchema.AttrType.STRING,
+         f"{', '.join(MATMULS)}: one of them per layer, with commas between."),
+        ("activations", OpSchema.AttrType.STRING,
+         "As activation of the products, with commas between."),
+        *((name, OpSchema.AttrType.INTS, text) for name, text in lists),
+        *((f"activation_{name}s", OpSchema.AttrType.FLOATS, f"As activation_{name} of products.")
+          for name in ("alpha", "beta")),
+    ]  # fmt: skip
+    operands = OpSchema.FormalParameter(
+        "operands",
+        "T0",
+        "The activations, then for each layer its weights, in the order of the product's inputs "
+        "without those that are absent, and its bias if has_bias. All but the activations are "
+        "constant.",
+        param_option=OpSchema.FormalParameterOption.Variadic,
+        is_homogeneous=False,
+        min_arity=1,
+    )
+    return OpSchema(
+        name,
+        DOMAIN,
+        VERSION,
+        doc,
+        inputs=[operands],
+        outputs=[OpSchema.FormalParameter("Y", "T", y)],
+        type_constraints=[
+            FLOAT,
+            (
+                "T0",
+                [f"tensor({kind})" for kind in types],
+                "Types of activations, weights and indices",
+            ),
+        ],
+        attributes=[
+            integer("inputs", "Number of activations.", 1),
+            *(OpSchema.Attribute(name, kind, text, required=True) for name, kind, text in required),
+        ],
+    )
+
+
+CHAIN = _chain(
+    "SparseChain",
+    "Several products as one operator, so that activations between them stay in the cache. It "
+    "computes on slots: first the activations that it is given, all with the same leading "
+    "dimensions, then what each layer gives, in order. A layer reads one slot and may add another; "
+    "Y is what the last layer gives. Every list has one entry per layer.",
+    "Shape (..., out).",
+    _LAYER_LISTS,
+)
+
+CONV_CHAIN = _chain(
+    "SparseConvChain",
+    "Several convolutions as one operator, slots and layers as of SparseChain. Slots are images "
+    "(n, channels, height, width) of any size, all with the same n; a few images at a time go "
+    "through all layers. Columns of a layer's W are as of the convolution of its encoding.",
+    "Shape (n, out, height, width) of the last layer's result.",
+    (*_LAYER_LISTS, *_WINDOW_LISTS),
+)
