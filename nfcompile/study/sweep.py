@@ -155,13 +155,16 @@ def _gather(
     )
     del futures  # else the cluster keeps all results until the end
     for future, found in finished:
-        yield by_key[future.key], _outcome(distributed, future.status, found)
+        yield by_key[future.key], _outcome(distributed, found)
 
 
-def _outcome(distributed: Any, status: str, found: Any) -> _Outcome:
-    """What a finished future holds: the result, or what went wrong with the task."""
-    if status == "finished":
-        assert isinstance(found, str)
+def _outcome(distributed: Any, found: Any) -> _Outcome:
+    """What a future held when it finished: the result, or what went wrong with the task.
+
+    Its status may have changed since: a worker that dies takes its results along, and they are
+    pending again.
+    """
+    if isinstance(found, str):
         return found
     if isinstance(found, CancelledError):
         raise NfcompileError(
