@@ -4,7 +4,8 @@
 
 namespace nfcompile {
 
-MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa) {
+MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa,
+                  TileWeights code) {
   MatMul matmul;
   matmul.in_features = tile.in_features;
   matmul.out_features = tile.out_features;
@@ -15,6 +16,7 @@ MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa) {
     matmul.half_kernel = FindTileKernel(tile.values.precision(), Isa::kAvx2);
   }
   matmul.tile = std::move(tile);
+  matmul.code = std::move(code);
   return matmul;
 }
 

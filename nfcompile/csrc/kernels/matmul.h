@@ -70,12 +70,19 @@ struct MatMul {
   int64_t out_features = 0;
   std::unique_ptr<RowMatMul> rows;
   TileWeights tile;
+  TileWeights code;  // for tiles of several vectors; empty, or generated
   const TileKernel* tile_kernel = nullptr;
   const TileKernel* half_kernel = nullptr;  // for batches that fill half a vector; may be null
+
+  // What tiles of this many vectors run.
+  const TileWeights& TileFor(int vectors) const {
+    return vectors > 1 && code.generated != nullptr ? code : tile;
+  }
 };
 
-// Both forms of one weight.
-MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa);
+// All forms of one weight.
+MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa,
+                  TileWeights code = {});
 
 }  // namespace nfcompile
 

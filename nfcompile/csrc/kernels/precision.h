@@ -24,6 +24,11 @@ static inline float FromBfloat16(uint16_t value) {
   return result;
 }
 
+// IEEE half precision: to nearest, ties to even; beyond the largest number infinity; NaN stays
+// NaN.
+uint16_t ToFloat16(float value);
+float FromFloat16(uint16_t value);
+
 }  // namespace nfcompile
 
 #endif  // NFCOMPILE_KERNELS_PRECISION_H_

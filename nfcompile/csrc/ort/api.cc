@@ -43,6 +43,11 @@ Tensor ReadTensor(const Api& api, const OrtValue* value) {
   return tensor;
 }
 
+const char* TypeText(int type) {
+  if (type == kFloat) return "float32";
+  return type == kFloat16 ? "float16" : "bfloat16";
+}
+
 std::string ShapeText(std::span<const int64_t> dims) {
   std::string text = "[";
   for (size_t i = 0; i < dims.size(); ++i) text += Cat(i == 0 ? "" : ", ", dims[i]);

@@ -88,6 +88,9 @@ struct Tensor {
 
 Tensor ReadTensor(const Api& api, const OrtValue* value);
 
+// "float32", of the types that activations have.
+const char* TypeText(int type);
+
 // "[2, 3]".
 std::string ShapeText(std::span<const int64_t> dims);
 

@@ -72,6 +72,7 @@ constexpr int kUint8 = 2;
 constexpr int kUint16 = 4;
 constexpr int kInt32 = 6;
 constexpr int kInt64 = 7;
+constexpr int kFloat16 = 10;
 constexpr int kBfloat16 = 16;
 
 constexpr int kRequired = 0;
@@ -82,6 +83,7 @@ constexpr int kAttributeInt = 1;
 constexpr int kAttributeInts = 2;
 
 constexpr int kMemoryTypeDefault = 0;
+constexpr int kMemoryTypeCpuInput = -2;
 
 // A function of the table: its slot and its type.
 template <int kNumber, typename Function>
@@ -126,6 +128,8 @@ using KernelInfoGetAttributeArrayFloat =
     Slot<162, OrtStatus*(const OrtKernelInfo*, const char* name, float* out, size_t* size)>;
 using KernelInfoGetAttributeArrayInt64 =
     Slot<163, OrtStatus*(const OrtKernelInfo*, const char* name, int64_t* out, size_t* size)>;
+using KernelContextGetGpuComputeStream =
+    Slot<193, OrtStatus*(const OrtKernelContext*, void** out)>;
 using KernelInfoGetInputCount = Slot<230, OrtStatus*(const OrtKernelInfo*, size_t* out)>;
 using KernelInfoGetInputName =
     Slot<232, OrtStatus*(const OrtKernelInfo*, size_t index, char* out, size_t* size)>;

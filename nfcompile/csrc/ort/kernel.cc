@@ -29,36 +29,37 @@ OrtStatus* Kernel::Compute(OrtKernelContext* context) const noexcept {
   return Guard(api_, subject_, [&] { Run(context); });
 }
 
-Tensor Kernel::RequiredInput(const OrtKernelContext* context, size_t index,
-                             const char* name) const {
+Tensor Kernel::RequiredInput(const OrtKernelContext* context, size_t index, const char* name,
+                             int type) const {
   const OrtValue* value = nullptr;
   api_.Call<KernelContextGetInput>(context, index, &value);
   Require(value != nullptr, name, " must be given");
   Tensor tensor = ReadTensor(api_, value);
-  Require(tensor.type == kFloat, name, " must be of type float32");
+  Require(tensor.type == type, name, " must be of type ", TypeText(type));
   return tensor;
 }
 
-const float* Kernel::OptionalInput(const OrtKernelContext* context, size_t index,
-                                   const char* name, const std::vector<int64_t>& dims) const {
+const void* Kernel::OptionalInput(const OrtKernelContext* context, size_t index,
+                                  const char* name, const std::vector<int64_t>& dims,
+                                  int type) const {
   size_t count = 0;
   api_.Call<KernelContextGetInputCount>(context, &count);
   if (index >= count) return nullptr;
   const OrtValue* value = nullptr;
   api_.Call<KernelContextGetInput>(context, index, &value);
   if (value == nullptr) return nullptr;
-  const Tensor tensor = RequiredInput(context, index, name);
+  const Tensor tensor = RequiredInput(context, index, name, type);
   Require(tensor.dims == dims, name, " must have shape ", ShapeText(dims), ", got ",
           ShapeText(tensor.dims));
-  return static_cast<const float*>(tensor.data);
+  return tensor.data;
 }
 
-float* Kernel::Output(OrtKernelContext* context, const std::vector<int64_t>& dims) const {
+void* Kernel::Output(OrtKernelContext* context, const std::vector<int64_t>& dims) const {
   OrtValue* output = nullptr;
   api_.Call<KernelContextGetOutput>(context, 0, dims.data(), dims.size(), &output);
   void* y = nullptr;
   api_.Call<GetTensorMutableData>(output, &y);
-  return static_cast<float*>(y);
+  return y;
 }
 
 Threads Kernel::SessionThreads() const {
@@ -105,7 +106,7 @@ void ChainKernel::Run(OrtKernelContext* context) const {
   dims[axis] = chain_->out_features();
 
   ChainOperands operands;
-  operands.y = Output(context, dims);
+  operands.y = static_cast<float*>(Output(context, dims));
   operands.images = window_ ? &images : nullptr;
   operands.inputs.push_back(static_cast<const float*>(x.data));
   operands.batch = 1;
@@ -115,14 +116,15 @@ void ChainKernel::Run(OrtKernelContext* context) const {
   for (int64_t i = 1; !is_product_ && i < chain_->inputs(); ++i) {
     std::vector<int64_t> shape = dims;
     shape[axis] = chain_->features(static_cast<int>(i));
-    const float* input = OptionalInput(context, static_cast<size_t>(i), "an activation", shape);
+    const void* input = OptionalInput(context, static_cast<size_t>(i), "an activation", shape);
     Require(input != nullptr || operands.batch == 0, "activation ", i, " must be given");
-    operands.inputs.push_back(input);
+    operands.inputs.push_back(static_cast<const float*>(input));
   }
   if (is_product_) {
-    operands.bias = OptionalInput(context, kBiasInput, "bias", {dims[axis]});
-    const float* residual = OptionalInput(context, kResidualInput, "residual", dims);
-    if (residual != nullptr) operands.inputs.push_back(residual);
+    operands.bias =
+        static_cast<const float*>(OptionalInput(context, kBiasInput, "bias", {dims[axis]}));
+    const void* residual = OptionalInput(context, kResidualInput, "residual", dims);
+    if (residual != nullptr) operands.inputs.push_back(static_cast<const float*>(residual));
   }
   if (operands.batch == 0 || dims[axis] == 0) return;
   ChainRun run(*chain_, operands, SessionThreads());
@@ -142,7 +144,7 @@ void ImageChainKernel::Run(OrtKernelContext* context) const {
     inputs.push_back(static_cast<const float*>(x.data));
   }
   ImageRun run(*chain_, std::move(dims), SessionThreads());
-  float* y = Output(context, run.y_dims());
+  auto* y = static_cast<float*>(Output(context, run.y_dims()));
   if (run.empty()) return;
   run.SetOperands(std::move(inputs), y);
   Share(context, run);

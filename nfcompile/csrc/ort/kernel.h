@@ -32,12 +32,13 @@ class Kernel {
 
   const Api& api() const { return api_; }
 
-  // Throws std::invalid_argument where it is absent or not of float32.
-  Tensor RequiredInput(const OrtKernelContext* context, size_t index, const char* name) const;
-  // Null where it is absent. Throws std::invalid_argument where it has another shape.
-  const float* OptionalInput(const OrtKernelContext* context, size_t index, const char* name,
-                             const std::vector<int64_t>& dims) const;
-  float* Output(OrtKernelContext* context, const std::vector<int64_t>& dims) const;
+  // Throws std::invalid_argument where it is absent or of another type.
+  Tensor RequiredInput(const OrtKernelContext* context, size_t index, const char* name,
+                       int type = kFloat) const;
+  // Null where it is absent. Throws std::invalid_argument where it has another type or shape.
+  const void* OptionalInput(const OrtKernelContext* context, size_t index, const char* name,
+                            const std::vector<int64_t>& dims, int type = kFloat) const;
+  void* Output(OrtKernelContext* context, const std::vector<int64_t>& dims) const;
 
   // How many threads a session has.
   Threads SessionThreads() const;

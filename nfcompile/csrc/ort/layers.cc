@@ -8,21 +8,17 @@
 
 namespace nfcompile::ort {
 
+Epilogue ReadEpilogue(const Node& node) {
+  return {.activation = ActivationFromName(node.String("activation", "none")),
+          .residual_after_activation = node.Int("residual_after_activation", 0) != 0,
+          .alpha = node.Float("activation_alpha", 0.0f),
+          .beta = node.Float("activation_beta", 0.0f)};
+}
+
 std::unique_ptr<Chain> ReadProduct(const Node& node, Family family) {
   ChainLayer layer;
-  const bool diagonal = family == Family::kBlockDiagonal;
-  layer.matmul = PackWeights(node, {.family = family,
-                                    .in_features = node.Int("in_features"),
-                                    .out_features = diagonal ? node.Int("out_features") : 0,
-                                    .row_stride = node.Int("row_stride", 0),
-                                    .col_stride = node.Int("col_stride", 0),
-                                    .values = 1,
-                                    .second = 2,
-                                    .third = 3});
-  layer.epilogue.activation = ActivationFromName(node.String("activation", "none"));
-  layer.epilogue.alpha = node.Float("activation_alpha", 0.0f);
-  layer.epilogue.beta = node.Float("activation_beta", 0.0f);
-  layer.epilogue.residual_after_activation = node.Int("residual_after_activation", 0) != 0;
+  layer.matmul = PackWeights(node, ProductInputs(node, family));
+  layer.epilogue = ReadEpilogue(node);
   std::vector<int64_t> inputs{layer.matmul->in_features};
   if (!node.InputName(kResidualInput).empty()) {
     layer.residual = 1;
@@ -77,7 +73,7 @@ Layers ReadLayers(const Node& node, bool on_one_tile) {
   const auto activations = node.Words("activations");
   Require(activations.size() == count, "attribute activations must have ", count,
           " entries, one per layer, got ", activations.size());
-  const bool generate = !on_one_tile || Values(node) <= kMostGenerated;
+  const int64_t chain_entries = on_one_tile ? Values(node) : 0;
   std::vector<ChainLayer> layers(count);
   const auto inputs = static_cast<size_t>(node.Int("inputs", 1));
   size_t input = inputs;  // the weights follow the activations, layer by layer
@@ -93,7 +89,7 @@ Layers ReadLayers(const Node& node, bool on_one_tile) {
                          .values = input++,
                          .second = absent,
                          .third = absent,
-                         .generate = generate};
+                         .chain_entries = chain_entries};
     if (!diagonal || row_strides[l] == 0) weights.second = input++;
     if (!diagonal || col_strides[l] == 0) weights.third = input++;
     ChainLayer& layer = layers[l];

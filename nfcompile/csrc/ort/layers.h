@@ -12,6 +12,9 @@
 
 namespace nfcompile::ort {
 
+// What a product does after its sums; bias and residual are inputs of a run.
+Epilogue ReadEpilogue(const Node& node);
+
 // CsrMatMul, BsrMatMul, BlockDiagonalMatMul and their convolutions: slot 0 is X, slot 1 the
 // residual where there is one. Throws std::invalid_argument on malformed weights.
 std::unique_ptr<Chain> ReadProduct(const Node& node, Family family);

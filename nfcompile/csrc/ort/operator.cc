@@ -4,8 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "ort/kernel.h"
-#include "ort/layers.h"
 #include "ort/shape.h"
 
 namespace nfcompile::ort {
@@ -13,13 +11,21 @@ namespace {
 
 constexpr size_t kInputs = 6;
 constexpr size_t kRequiredInputs = 2;  // of a block-diagonal node
-constexpr size_t kWeightInputs = 4;    // X and weights
+constexpr size_t kFirstWeight = 1;
+constexpr size_t kWeightInputs = 4;  // X and weights
 
-// X, bias and residual are float32; values and the index inputs have several types, and so has
+// X, bias and residual are of one type; values and the index inputs have several, and so has
 // the list of a chain.
 int InputType(const OrtCustomOp* op, size_t index) {
-  const bool several = !Operator::From(op).family() || (index >= 1 && index <= 3);
-  return several ? kUndefined : kFloat;
+  const bool several =
+      !Operator::From(op).family() || (index >= kFirstWeight && index < kWeightInputs);
+  return several ? kUndefined : Operator::From(op).traits().type;
+}
+
+// Weights stay in the host's memory, from where they are packed.
+int InputMemoryType(const OrtCustomOp*, size_t index) {
+  return index >= kFirstWeight && index < kWeightInputs ? kMemoryTypeCpuInput
+                                                        : kMemoryTypeDefault;
 }
 
 int InputCharacteristic(const OrtCustomOp* op, size_t index) {
@@ -36,18 +42,7 @@ OrtStatus* MakeKernel(const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo*
   std::string subject = self.name();
   return Guard(self.api(), subject, [&] {
     subject += " node '" + node.Name() + "'";
-    const std::optional<Family> family = self.family();
-    std::unique_ptr<Kernel> made;
-    if (!family && self.convolves()) {
-      made = std::make_unique<ImageChainKernel>(self.api(), subject, ReadImageChain(node));
-    } else {
-      std::optional<Window> window;
-      if (self.convolves()) window = ReadWindow(node);
-      made = std::make_unique<ChainKernel>(
-          self.api(), subject, family ? ReadProduct(node, *family) : ReadChain(node),
-          family.has_value(), std::move(window));
-    }
-    *kernel = made.release();
+    *kernel = self.traits().make(self, node, subject).release();
   });
 }
 
@@ -62,22 +57,21 @@ OrtStatus* InferShape(const OrtCustomOp* op, OrtShapeInferContext* context) {
 
 }  // namespace
 
-Operator::Operator(const Api& api, std::optional<Family> family, bool convolves,
-                   bool infer_shapes)
-    : OrtCustomOp{}, api_(api), family_(family), convolves_(convolves) {
+Operator::Operator(const Api& api, const Traits& traits, bool infer_shapes)
+    : OrtCustomOp{}, api_(api), traits_(traits) {
   version = kApiVersion;
   GetName = [](const OrtCustomOp* op) { return From(op).name(); };
-  GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
+  GetExecutionProviderType = [](const OrtCustomOp* op) { return From(op).traits().provider; };
   GetInputType = InputType;
   GetInputTypeCount = [](const OrtCustomOp* op) {
     return From(op).family() ? kInputs : size_t{1};
   };
-  GetOutputType = [](const OrtCustomOp*, size_t) { return kFloat; };
+  GetOutputType = [](const OrtCustomOp* op, size_t) { return From(op).traits().type; };
   GetOutputTypeCount = [](const OrtCustomOp*) { return size_t{1}; };
   KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
   GetInputCharacteristic = InputCharacteristic;
   GetOutputCharacteristic = [](const OrtCustomOp*, size_t) { return kRequired; };
-  GetInputMemoryType = [](const OrtCustomOp*, size_t) { return kMemoryTypeDefault; };
+  GetInputMemoryType = InputMemoryType;
   GetVariadicInputMinArity = [](const OrtCustomOp*) { return 1; };
   GetVariadicInputHomogeneity = [](const OrtCustomOp*) { return 0; };
   GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
@@ -90,14 +84,14 @@ Operator::Operator(const Api& api, std::optional<Family> family, bool convolves,
 }
 
 const char* Operator::name() const {
-  if (!family_) return convolves_ ? "SparseConvChain" : "SparseChain";
-  switch (*family_) {
+  if (!family()) return convolves() ? "SparseConvChain" : "SparseChain";
+  switch (*family()) {
     case Family::kCsr:
-      return convolves_ ? "CsrConv" : "CsrMatMul";
+      return convolves() ? "CsrConv" : "CsrMatMul";
     case Family::kBsr:
-      return convolves_ ? "BsrConv" : "BsrMatMul";
+      return convolves() ? "BsrConv" : "BsrMatMul";
     case Family::kBlockDiagonal:
-      return convolves_ ? "BlockDiagonalConv" : "BlockDiagonalMatMul";
+      return convolves() ? "BlockDiagonalConv" : "BlockDiagonalMatMul";
   }
   return "";
 }

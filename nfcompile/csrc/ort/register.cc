@@ -11,13 +11,7 @@ namespace {
 // A domain and its operators must outlive every session that uses them, so they live as long
 // as the process: one per onnxruntime in it.
 struct Domain {
-  Domain(const Api& api, bool infer_shapes) {
-    for (const Family family : {Family::kCsr, Family::kBsr, Family::kBlockDiagonal}) {
-      operators.emplace_back(api, family, /*convolves=*/false, infer_shapes);
-      operators.emplace_back(api, family, /*convolves=*/true, infer_shapes);
-    }
-    operators.emplace_back(api, std::nullopt, /*convolves=*/false, infer_shapes);
-    operators.emplace_back(api, std::nullopt, /*convolves=*/true, infer_shapes);
+  Domain(const Api& api, bool infer_shapes) : operators(MakeOperators(api, infer_shapes)) {
     api.Call<CreateCustomOpDomain>("nfcompile", &domain);
     for (const Operator& op : operators) {
       api.Call<CustomOpDomainAdd>(domain, static_cast<const OrtCustomOp*>(&op));
@@ -56,10 +50,10 @@ OrtStatus* Register(OrtSessionOptions* options, const OrtApiBase* base) {
     const OrtApi* oldest = base->GetApi(1);
     if (oldest == nullptr) return nullptr;
     return Api(oldest).Status(
-        kFail, "libnfcompile_ops needs onnxruntime 1.17 or newer (C API version 17)");
+        kFail, "nfcompile's operators need onnxruntime 1.17 or newer (C API version 17)");
   }
   const Api api(table);
-  return Guard(api, "libnfcompile_ops", [&] {
+  return Guard(api, "nfcompile's operators", [&] {
     api.Call<AddCustomOpDomain>(options, DomainFor(api, CanInferShapes(base)));
   });
 }

@@ -99,7 +99,9 @@ void InferOutputShape(const Operator& op, OrtShapeInferContext* context) {
   OrtTensorTypeAndShapeInfo* raw = nullptr;
   api.Call<CreateTensorTypeAndShapeInfo>(&raw);
   const ShapeInfo y = OwnShapeInfo(api, raw);
-  api.Call<SetTensorElementType>(y.get(), kFloat);
+  int type = kUndefined;
+  api.Call<GetTensorElementType>(x, &type);
+  api.Call<SetTensorElementType>(y.get(), type);
   api.Call<SetDimensions>(y.get(), dims.data(), dims.size());
   api.Call<SetSymbolicDimensions>(y.get(), names.data(), names.size());
   api.Call<ShapeInferContextSetOutputTypeShape>(context, size_t{0}, y.get());

@@ -1,14 +1,12 @@
 #include "ort/weights.h"
 
 #include <optional>
-#include <utility>
+#include <type_traits>
 #include <vector>
 
 #include "base/isa.h"
 #include "base/text.h"
-#include "kernels/block_diagonal/block_diagonal.h"
-#include "kernels/bsr/bsr.h"
-#include "kernels/csr/csr.h"
+#include "kernels/precision.h"
 
 namespace nfcompile::ort {
 namespace {
@@ -18,33 +16,19 @@ void CheckRank(const Tensor& tensor, size_t rank, const char* name) {
           ShapeText(tensor.dims));
 }
 
-// Values as floats, and the precision that they are stored in.
-class Values {
- public:
-  Values(const Node& node, size_t index, size_t rank)
-      : tensor_(RequiredConstant(node, index, "values")) {
-    if (tensor_.type != kBfloat16) {
-      data_ = FloatData(tensor_, rank, "values");
-      return;
-    }
-    CheckRank(tensor_, rank, "values");
-    precision_ = Precision::kBfloat16;
-    const auto* narrow = static_cast<const uint16_t*>(tensor_.data);
-    for (int64_t i = 0; i < tensor_.elements(); ++i) wide_.push_back(FromBfloat16(narrow[i]));
-    data_ = wide_.data();
-  }
-
-  const float* data() const { return data_; }
-  Precision precision() const { return precision_; }
-  int64_t size() const { return tensor_.elements(); }
-  int64_t dim(size_t axis) const { return tensor_.dims[axis]; }
-
- private:
-  Tensor tensor_;
-  std::vector<float> wide_;
-  const float* data_ = nullptr;
-  Precision precision_ = Precision::kFloat32;
-};
+// Values as floats.
+const float* Values(const Tensor& tensor, size_t rank, Weights& weights) {
+  CheckRank(tensor, rank, "values");
+  weights.type = tensor.type;
+  if (tensor.type == kFloat) return static_cast<const float*>(tensor.data);
+  Require(tensor.type == kBfloat16 || tensor.type == kFloat16,
+          "values must be of type float32, float16 or bfloat16");
+  const auto type = tensor.type == kBfloat16 ? FromBfloat16 : FromFloat16;
+  const auto* narrow = static_cast<const uint16_t*>(tensor.data);
+  weights.wide.reserve(tensor.elements());
+  for (int64_t i = 0; i < tensor.elements(); ++i) weights.wide.push_back(type(narrow[i]));
+  return weights.wide.data();
+}
 
 IndexArray Indices(const Tensor& tensor, std::initializer_list<int> types, const char* names,
                    const char* name) {
@@ -67,57 +51,46 @@ IndexArray Indptr(const Tensor& tensor) {
   return Indices(tensor, {kInt32, kInt64}, "int32 or int64", "indptr");
 }
 
-BlockSide Side(const Node& node, size_t index, const char* name, int64_t stride,
-               std::optional<Tensor>& keep) {
+BlockSide Side(const Node& node, size_t index, const char* name, int64_t stride) {
   BlockSide side;
-  keep = node.Constant(index, name);
   side.stride = stride;
-  if (!keep.has_value()) return side;
-  side.has_list = true;
-  side.list = Indices(*keep, {kInt32}, "int32", name);
+  const std::optional<Tensor> list = node.Constant(index, name);
+  side.has_list = list.has_value();
+  if (list) side.list = Indices(*list, {kInt32}, "int32", name);
   return side;
 }
 
-MatMul PackCsrWeights(const Node& node, const WeightInputs& inputs, Isa isa) {
-  const Values values(node, inputs.values, 1);
-  const Tensor indices = RequiredConstant(node, inputs.second, "indices");
-  const Tensor indptr = RequiredConstant(node, inputs.third, "indptr");
-  return MakeCsrMatMul({.values = values.data(),
-                        .nnz = values.size(),
-                        .indices = ColumnIndices(indices),
-                        .indptr = Indptr(indptr),
-                        .in_features = inputs.in_features},
-                       isa, values.precision(), inputs.generate);
+void Read(const Node& node, const WeightInputs& inputs, Weights& weights, CsrView& view) {
+  const Tensor values = RequiredConstant(node, inputs.values, "values");
+  view = {.values = Values(values, 1, weights),
+          .nnz = values.dims[0],
+          .indices = ColumnIndices(RequiredConstant(node, inputs.second, "indices")),
+          .indptr = Indptr(RequiredConstant(node, inputs.third, "indptr")),
+          .in_features = inputs.in_features};
 }
 
-MatMul PackBsrWeights(const Node& node, const WeightInputs& inputs, Isa isa) {
-  const Values values(node, inputs.values, 3);
-  const Tensor indices = RequiredConstant(node, inputs.second, "indices");
-  const Tensor indptr = RequiredConstant(node, inputs.third, "indptr");
-  return MakeBsrMatMul({.values = values.data(),
-                        .blocks = values.dim(0),
-                        .block_rows = values.dim(1),
-                        .block_columns = values.dim(2),
-                        .indices = ColumnIndices(indices),
-                        .indptr = Indptr(indptr),
-                        .in_features = inputs.in_features},
-                       isa, values.precision());
+void Read(const Node& node, const WeightInputs& inputs, Weights& weights, BsrView& view) {
+  const Tensor values = RequiredConstant(node, inputs.values, "values");
+  view = {.values = Values(values, 3, weights),
+          .blocks = values.dims[0],
+          .block_rows = values.dims[1],
+          .block_columns = values.dims[2],
+          .indices = ColumnIndices(RequiredConstant(node, inputs.second, "indices")),
+          .indptr = Indptr(RequiredConstant(node, inputs.third, "indptr")),
+          .in_features = inputs.in_features};
 }
 
-MatMul PackBlockDiagonalWeights(const Node& node, const WeightInputs& inputs, Isa isa) {
-  const Values values(node, inputs.values, 3);
-  std::optional<Tensor> rows;
-  std::optional<Tensor> cols;
-  return MakeBlockDiagonalMatMul(
-      {.values = values.data(),
-       .blocks = values.dim(0),
-       .block_rows = values.dim(1),
-       .block_columns = values.dim(2),
-       .rows = Side(node, inputs.second, "rows", inputs.row_stride, rows),
-       .cols = Side(node, inputs.third, "cols", inputs.col_stride, cols),
-       .in_features = inputs.in_features,
-       .out_features = inputs.out_features},
-      isa, values.precision());
+void Read(const Node& node, const WeightInputs& inputs, Weights& weights,
+          BlockDiagonalView& view) {
+  const Tensor values = RequiredConstant(node, inputs.values, "values");
+  view = {.values = Values(values, 3, weights),
+          .blocks = values.dims[0],
+          .block_rows = values.dims[1],
+          .block_columns = values.dims[2],
+          .rows = Side(node, inputs.second, "rows", inputs.row_stride),
+          .cols = Side(node, inputs.third, "cols", inputs.col_stride),
+          .in_features = inputs.in_features,
+          .out_features = inputs.out_features};
 }
 
 }  // namespace
@@ -141,20 +114,50 @@ const float* FloatData(const Tensor& tensor, size_t rank, const char* name) {
   return static_cast<const float*>(tensor.data);
 }
 
-std::shared_ptr<const MatMul> PackWeights(const Node& node, const WeightInputs& inputs) {
-  const Isa isa = SelectIsa();
-  const auto share = [](MatMul matmul) {
-    return std::make_shared<const MatMul>(std::move(matmul));
-  };
+Weights ReadWeights(const Node& node, const WeightInputs& inputs) {
+  Weights weights;
   switch (inputs.family) {
     case Family::kCsr:
-      return share(PackCsrWeights(node, inputs, isa));
+      Read(node, inputs, weights, weights.view.emplace<CsrView>());
+      break;
     case Family::kBsr:
-      return share(PackBsrWeights(node, inputs, isa));
+      Read(node, inputs, weights, weights.view.emplace<BsrView>());
+      break;
     case Family::kBlockDiagonal:
-      return share(PackBlockDiagonalWeights(node, inputs, isa));
+      Read(node, inputs, weights, weights.view.emplace<BlockDiagonalView>());
+      break;
   }
-  return nullptr;
+  return weights;
+}
+
+WeightInputs ProductInputs(const Node& node, Family family) {
+  return {.family = family,
+          .in_features = node.Int("in_features"),
+          .out_features = family == Family::kBlockDiagonal ? node.Int("out_features") : 0,
+          .row_stride = node.Int("row_stride", 0),
+          .col_stride = node.Int("col_stride", 0),
+          .values = 1,
+          .second = 2,
+          .third = 3};
+}
+
+std::shared_ptr<const MatMul> PackWeights(const Node& node, const WeightInputs& inputs) {
+  const Isa isa = SelectIsa();
+  const Weights weights = ReadWeights(node, inputs);
+  Require(weights.type != kFloat16, "values of float16 run on a GPU only");
+  const Precision precision =
+      weights.type == kFloat ? Precision::kFloat32 : Precision::kBfloat16;
+  const auto pack = [&](const auto& view) {
+    using View = std::decay_t<decltype(view)>;
+    if constexpr (std::is_same_v<View, CsrView>) {
+      return MakeCsrMatMul(view, isa, precision, inputs.chain_entries);
+    } else if constexpr (std::is_same_v<View, BsrView>) {
+      return MakeBsrMatMul(view, isa, precision);
+    } else {
+      return MakeBlockDiagonalMatMul(view, isa, precision);
+    }
+  };
+  return std::make_shared<const MatMul>(std::visit(pack, weights.view));
 }
 
 }  // namespace nfcompile::ort

@@ -4,7 +4,12 @@
 
 #include <memory>
 #include <string_view>
+#include <variant>
+#include <vector>
 
+#include "kernels/block_diagonal/block_diagonal.h"
+#include "kernels/bsr/bsr.h"
+#include "kernels/csr/csr.h"
 #include "kernels/matmul.h"
 #include "ort/node.h"
 
@@ -22,13 +27,27 @@ struct WeightInputs {
   int64_t out_features = 0;  // block-diagonal: the number of outputs; else not read
   int64_t row_stride = 0;    // block-diagonal: of the rule; 0 where a list is given
   int64_t col_stride = 0;
-  size_t values = 0;     // index of the input
-  size_t second = 0;     // indices or rows
-  size_t third = 0;      // indptr or cols
-  bool generate = true;  // whether code may be generated for CSR
+  size_t values = 0;          // index of the input
+  size_t second = 0;          // indices or rows
+  size_t third = 0;           // indptr or cols
+  int64_t chain_entries = 0;  // of all layers that run on one tile; 0: of this one alone
 };
 
-// Throws std::invalid_argument on malformed weights.
+// Weights of a node; indices belong to ONNX Runtime, and so do values of float32.
+struct Weights {
+  std::variant<CsrView, BsrView, BlockDiagonalView> view;
+  int type = kFloat;  // in which the node stores values: float32, float16 or bfloat16
+  std::vector<float> wide;
+};
+
+// Throws std::invalid_argument where inputs are absent or of other types and ranks.
+Weights ReadWeights(const Node& node, const WeightInputs& inputs);
+
+// The weights of CsrMatMul, BsrMatMul or BlockDiagonalMatMul.
+WeightInputs ProductInputs(const Node& node, Family family);
+
+// Packs weights of float32 or bfloat16 for the CPU. Throws std::invalid_argument on malformed
+// ones.
 std::shared_ptr<const MatMul> PackWeights(const Node& node, const WeightInputs& inputs);
 
 // An input of float32; throws std::invalid_argument where it is of another type or rank.

@@ -10,13 +10,12 @@
 #include <vector>
 
 #include "base/isa.h"
-#include "kernels/block_diagonal/block_diagonal.h"
-#include "kernels/bsr/bsr.h"
-#include "kernels/csr/csr.h"
 #include "python/arrays.h"
 #include "python/chain.h"
+#include "python/cuda.h"
 #include "python/roofline.h"
 #include "python/training.h"
+#include "python/views.h"
 
 namespace nfcompile::python {
 namespace {
@@ -32,48 +31,23 @@ Precision PrecisionFromName(const std::string& name) {
 Product Csr(const Vector& values, const Integers& indices, const Integers& indptr,
             int64_t in_features, const std::string& isa, const std::string& precision,
             bool generate = true) {
-  return Product(MakeCsrMatMul({.values = values.data(),
-                                .nnz = static_cast<int64_t>(values.shape(0)),
-                                .indices = ToIndexArray(indices, "indices"),
-                                .indptr = ToIndexArray(indptr, "indptr"),
-                                .in_features = in_features},
-                               IsaFromName(isa), PrecisionFromName(precision), generate));
+  return Product(MakeCsrMatMul(ToCsr(values, indices, indptr, in_features), IsaFromName(isa),
+                               PrecisionFromName(precision), /*chain_entries=*/0, generate));
 }
 
 Product Bsr(const Blocks& values, const Integers& indices, const Integers& indptr,
             int64_t in_features, const std::string& isa, const std::string& precision) {
-  return Product(MakeBsrMatMul({.values = values.data(),
-                                .blocks = static_cast<int64_t>(values.shape(0)),
-                                .block_rows = static_cast<int64_t>(values.shape(1)),
-                                .block_columns = static_cast<int64_t>(values.shape(2)),
-                                .indices = ToIndexArray(indices, "indices"),
-                                .indptr = ToIndexArray(indptr, "indptr"),
-                                .in_features = in_features},
-                               IsaFromName(isa), PrecisionFromName(precision)));
-}
-
-BlockSide Side(const std::optional<Integers>& list, const char* name, int64_t stride) {
-  BlockSide side;
-  side.stride = stride;
-  side.has_list = list.has_value();
-  if (list) side.list = ToIndexArray(*list, name);
-  return side;
+  return Product(MakeBsrMatMul(ToBsr(values, indices, indptr, in_features), IsaFromName(isa),
+                               PrecisionFromName(precision)));
 }
 
 Product BlockDiagonal(const Blocks& values, const std::optional<Integers>& rows,
                       const std::optional<Integers>& cols, int64_t in_features,
                       int64_t out_features, int64_t row_stride, int64_t col_stride,
                       const std::string& isa, const std::string& precision) {
-  return Product(
-      MakeBlockDiagonalMatMul({.values = values.data(),
-                               .blocks = static_cast<int64_t>(values.shape(0)),
-                               .block_rows = static_cast<int64_t>(values.shape(1)),
-                               .block_columns = static_cast<int64_t>(values.shape(2)),
-                               .rows = Side(rows, "rows", row_stride),
-                               .cols = Side(cols, "cols", col_stride),
-                               .in_features = in_features,
-                               .out_features = out_features},
-                              IsaFromName(isa), PrecisionFromName(precision)));
+  return Product(MakeBlockDiagonalMatMul(
+      ToBlockDiagonal(values, rows, cols, in_features, out_features, row_stride, col_stride),
+      IsaFromName(isa), PrecisionFromName(precision)));
 }
 
 std::vector<std::string> Names(const std::vector<Isa>& isas) {
@@ -122,11 +96,7 @@ void Bind(nb::module_& m) {
       [](const Vector& values, const Integers& indices, const Integers& indptr,
          int64_t in_features) {
         const std::vector<uint8_t> code =
-            GenerateCsr({.values = values.data(),
-                         .nnz = static_cast<int64_t>(values.shape(0)),
-                         .indices = ToIndexArray(indices, "indices"),
-                         .indptr = ToIndexArray(indptr, "indptr"),
-                         .in_features = in_features});
+            GenerateCsr(ToCsr(values, indices, indptr, in_features));
         return nb::bytes(code.data(), code.size());
       },
       "values"_a, "indices"_a, "indptr"_a, "in_features"_a);
@@ -174,5 +144,6 @@ void Bind(nb::module_& m) {
 NB_MODULE(_native, m) {
   nfcompile::python::Bind(m);
   nfcompile::python::BindTraining(m);
+  nfcompile::python::BindCuda(m);
   nfcompile::python::BindRoofline(m);
 }

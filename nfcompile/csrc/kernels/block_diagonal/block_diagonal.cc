@@ -112,7 +112,7 @@ TileWeights PackBlockDiagonalTile(const BlockDiagonalView& view, const BlockInde
 
 }  // namespace
 
-MatMul MakeBlockDiagonalMatMul(const BlockDiagonalView& weights, Isa isa, Precision precision) {
+void Check(const BlockDiagonalView& weights) {
   constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
   Require(weights.in_features >= 0 && weights.in_features <= kMax,
           "in_features must lie in 0 .. ", kMax, ", got ", weights.in_features);
@@ -121,6 +121,10 @@ MatMul MakeBlockDiagonalMatMul(const BlockDiagonalView& weights, Isa isa, Precis
   Require(weights.block_rows >= 1 && weights.block_columns >= 1,
           "blocks must be at least 1 x 1, got ", weights.block_rows, " x ",
           weights.block_columns);
+}
+
+MatMul MakeBlockDiagonalMatMul(const BlockDiagonalView& weights, Isa isa, Precision precision) {
+  Check(weights);
   BlockIndex rows = ResolveSide(weights, true);
   BlockIndex cols = ResolveSide(weights, false);
   TileWeights tile = PackBlockDiagonalTile(weights, rows, cols, isa, precision);

@@ -40,6 +40,10 @@ struct BlockDiagonalView {
   int64_t out_features = 0;
 };
 
+// Throws std::invalid_argument on sizes that no weight has; its sides are checked as they are
+// resolved.
+void Check(const BlockDiagonalView& weights);
+
 // Validates, packs and picks the kernel. Throws std::invalid_argument on malformed weights.
 MatMul MakeBlockDiagonalMatMul(const BlockDiagonalView& weights, Isa isa, Precision precision);
 

@@ -178,7 +178,7 @@ BsrWeights PackBsr(const BsrView& view, const BsrKernel& kernel, Precision preci
   return weights;
 }
 
-MatMul MakeBsrMatMul(const BsrView& weights, Isa isa, Precision precision) {
+void Check(const BsrView& weights) {
   constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
   Require(weights.in_features >= 0 && weights.in_features <= kMax,
           "in_features must lie in 0 .. ", kMax, ", got ", weights.in_features);
@@ -190,6 +190,10 @@ MatMul MakeBsrMatMul(const BsrView& weights, Isa isa, Precision precision) {
           weights.block_columns, ", got ", weights.in_features);
   CheckIndptr("BSR", weights.indptr, weights.indices, weights.blocks,
               weights.in_features / weights.block_columns, "block columns");
+}
+
+MatMul MakeBsrMatMul(const BsrView& weights, Isa isa, Precision precision) {
+  Check(weights);
   std::unique_ptr<RowMatMul> rows;
   if (isa == Isa::kScalar) {
     rows = MakeScalarBsrMatMul(weights);

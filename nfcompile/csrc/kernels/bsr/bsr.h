@@ -28,6 +28,9 @@ struct BsrView {
   int64_t out_features() const { return (indptr.size() - 1) * block_rows; }
 };
 
+// Throws std::invalid_argument on malformed weights.
+void Check(const BsrView& weights);
+
 // Validates, packs and picks the kernel. Throws std::invalid_argument on malformed weights.
 MatMul MakeBsrMatMul(const BsrView& weights, Isa isa, Precision precision);
 

@@ -15,6 +15,8 @@ constexpr int64_t kPackUnit = 64;
 // What the buffers of a tile may fill: little more than a second-level cache, since not all of
 // them are in use at once (Zen 4, 1 MiB: best for cascades 1024 and 4096 wide).
 constexpr int64_t kTileBytes = 3 << 20;
+// The same for generated code, which reads a panel of x at a time.
+constexpr int64_t kGeneratedTileBytes = 8 << 20;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -72,14 +74,26 @@ void ChainPlan::PlanTiles(const Chain& chain, Threads threads) {
   // The widest tile whose buffers stay in cache: the more batch rows, the less weights count.
   const int64_t features = chain.tile_buffers().features;
   const auto row_bytes = static_cast<int64_t>(kernel->width * element_size());
-  int most = kMaxTileVectors;
-  while (most > 1 && features * most * row_bytes > kTileBytes) most /= 2;
+  // Generated code is longer than other weights, and the more worth reading seldom.
+  const auto& layers = chain.layers();
+  const bool generated = std::any_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
+    return layer.matmul->TileFor(kMaxTileVectors).generated != nullptr;
+  });
+  int most = generated ? kMaxTileVectors : kTableVectors;
+  const int64_t bytes = generated ? kGeneratedTileBytes : kTileBytes;
+  while (most > 1 && features * most * row_bytes > bytes) most /= 2;
+  // Where threads share out whole tiles, few of them are shared unevenly.
+  const int64_t shared_out = kPartsPerThread * threads.likely;
+  const auto uneven = [&](int64_t count) {
+    return threads.likely > 1 && count >= shared_out && count < 2 * shared_out;
+  };
+  while (most > kTableVectors && uneven(CeilDiv(batch, most * kernel->width))) most /= 2;
   vectors = FewestVectors(batch, kernel->width, most);
   tiles = CeilDiv(batch, tile_rows());
   tile_bytes = features * tile_rows() * element_size();
   // The result is float, whatever the other slots are.
   if (narrow()) tile_bytes += (chain.out_features() + kTileSlack) * tile_rows() * sizeof(float);
-  by_tile = tiles >= kPartsPerThread * threads.likely;
+  by_tile = tiles >= shared_out;
   int64_t macs = 0;
   const auto add = [&](int64_t row_macs, int64_t most_parts) {
     macs += row_macs * tile_rows();
@@ -90,7 +104,7 @@ void ChainPlan::PlanTiles(const Chain& chain, Threads threads) {
   };
   for (int i = 0; i < chain.inputs(); ++i) add_transpose(chain.features(i));
   for (const ChainLayer& layer : chain.layers()) {
-    const TileWeights& tile = layer.matmul->tile;
+    const TileWeights& tile = layer.matmul->TileFor(vectors);
     add(tile.cost[tile.units], tile.units);
   }
   add_transpose(chain.out_features());

@@ -220,7 +220,7 @@ void ChainRun::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
   }
   operands.epilogue = LayerEpilogue(l);
   operands.y_is_float = y_is_float;
-  const TileWeights& weights = layer.matmul->tile;
+  const TileWeights& weights = layer.matmul->TileFor(plan_.vectors);
   const Range units = BalancedRange(weights.cost.data(), weights.units, part, parts);
   if (RunUnits(*plan_.kernel, weights, operands, units)) {
     NonZero(tile, slot).store(true, std::memory_order_relaxed);

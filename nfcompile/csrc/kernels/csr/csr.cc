@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/text.h"
@@ -65,14 +67,25 @@ std::unique_ptr<RowMatMul> MakeRows(const CsrView& weights, Isa isa, Precision p
 
 }  // namespace
 
-MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision, bool generate) {
+void Check(const CsrView& weights) {
   constexpr int64_t kMax = std::numeric_limits<int32_t>::max();
   Require(weights.in_features >= 0 && weights.in_features <= kMax,
           "in_features must lie in 0 .. ", kMax, ", got ", weights.in_features);
   CheckIndptr("CSR", weights.indptr, weights.indices, weights.nnz, weights.in_features,
               "in_features");
-  return MakeMatMul(MakeRows(weights, isa, precision),
-                    PackCsrTile(weights, isa, precision, generate), isa);
+}
+
+MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision,
+                     int64_t chain_entries, bool generate) {
+  Check(weights);
+  std::optional<TileWeights> code;
+  if (generate) code = GenerateCsrTile(weights, isa, precision);
+  std::unique_ptr<RowMatMul> rows = MakeRows(weights, isa, precision);
+  // Code that does not stay in the cache pays for several vectors only.
+  const bool few = std::max(chain_entries, weights.nnz) <= kMostGenerated;
+  if (code && few) return MakeMatMul(std::move(rows), *std::move(code), isa);
+  return MakeMatMul(std::move(rows), PackCsrTile(weights, isa, precision), isa,
+                    code ? *std::move(code) : TileWeights{});
 }
 
 }  // namespace nfcompile

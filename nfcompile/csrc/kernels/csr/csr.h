@@ -26,11 +26,15 @@ struct CsrView {
   int64_t out_features() const { return indptr.size() - 1; }
 };
 
-// Validates, packs and picks the kernel. `generate`: whether code may be generated for tiles,
-// where the instruction set has it and there are few entries. Throws std::invalid_argument on
-// malformed weights.
+// Throws std::invalid_argument on malformed weights.
+void Check(const CsrView& weights);
+
+// Validates, packs and picks the kernel. `chain_entries`: how many entries all layers have that
+// run on one tile, where this is not the only one. `generate`: whether code may be generated
+// for tiles, where the instruction set has it. Throws std::invalid_argument on malformed
+// weights.
 MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision,
-                     bool generate = true);
+                     int64_t chain_entries = 0, bool generate = true);
 
 // The code that is generated for these weights, which must be well-formed; on any machine.
 std::vector<uint8_t> GenerateCsr(const CsrView& weights);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -55,7 +56,12 @@ extern const CsrKernel csr_f32_avx512_emulated;
 CsrSlices PackCsr(const CsrView& view, int width, Precision precision);
 
 // The rows for tiles: those that read the same columns together.
-TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision, bool generate);
+TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision);
+
+// The same as code; nothing where the instruction set or the precision has none, where code
+// cannot be made executable, or where most rows share their columns with others: groups of them
+// load each vector of x once, too, and need no code.
+std::optional<TileWeights> GenerateCsrTile(const CsrView& view, Isa isa, Precision precision);
 
 // The readable twin: plain loops over the three arrays.
 std::unique_ptr<RowMatMul> MakeScalarCsrMatMul(const CsrView& weights);

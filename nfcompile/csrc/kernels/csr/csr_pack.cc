@@ -128,7 +128,41 @@ std::vector<Entry> EntriesOf(const CsrView& view) {
   return entries;
 }
 
-std::optional<TileWeights> GenerateTile(const CsrView& view) {
+// Rows that read the same columns.
+struct Kinds {
+  std::map<std::vector<int32_t>, size_t> kinds;
+  std::vector<std::vector<int32_t>> rows;  // in the order of the first of each kind
+  std::vector<const std::vector<int32_t>*> columns;
+};
+
+Kinds FindKinds(const CsrView& view) {
+  Kinds found;
+  for (int64_t o = 0; o < view.out_features(); ++o) {
+    std::vector<int32_t> row;
+    for (int64_t p = view.indptr[o]; p < view.indptr[o + 1]; ++p) {
+      row.push_back(static_cast<int32_t>(view.indices[p]));
+    }
+    const auto [kind, is_new] = found.kinds.emplace(std::move(row), found.rows.size());
+    if (is_new) {
+      found.rows.emplace_back();
+      found.columns.push_back(&kind->first);
+    }
+    found.rows[kind->second].push_back(static_cast<int32_t>(o));
+  }
+  return found;
+}
+
+}  // namespace
+
+std::vector<uint8_t> GenerateCsr(const CsrView& view) {
+  return GeneratedRows::Code(EntriesOf(view), view.out_features(), view.in_features);
+}
+
+std::optional<TileWeights> GenerateCsrTile(const CsrView& view, Isa isa, Precision precision) {
+  const bool has_code = Fp32Isa(isa) == Isa::kAvx512 && precision == Precision::kFloat32;
+  if (!has_code || !MayGenerate()) return std::nullopt;
+  const auto kinds = static_cast<int64_t>(FindKinds(view).rows.size());
+  if (2 * kinds <= view.out_features()) return std::nullopt;
   TileWeights packed;
   packed.generated =
       GeneratedRows::Make(EntriesOf(view), view.out_features(), view.in_features);
@@ -144,41 +178,14 @@ std::optional<TileWeights> GenerateTile(const CsrView& view) {
   return packed;
 }
 
-}  // namespace
-
-std::vector<uint8_t> GenerateCsr(const CsrView& view) {
-  return GeneratedRows::Code(EntriesOf(view), view.out_features(), view.in_features);
-}
-
-TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision, bool generate) {
-  // Rows by their columns, in the order of the first of each kind.
-  std::map<std::vector<int32_t>, size_t> kinds;
-  std::vector<std::vector<int32_t>> rows;
-  std::vector<const std::vector<int32_t>*> columns;
-  for (int64_t o = 0; o < view.out_features(); ++o) {
-    std::vector<int32_t> row;
-    for (int64_t p = view.indptr[o]; p < view.indptr[o + 1]; ++p) {
-      row.push_back(static_cast<int32_t>(view.indices[p]));
-    }
-    const auto [kind, is_new] = kinds.emplace(std::move(row), rows.size());
-    if (is_new) {
-      rows.emplace_back();
-      columns.push_back(&kind->first);
-    }
-    rows[kind->second].push_back(static_cast<int32_t>(o));
-  }
-  // Where rows share columns, groups of them load each vector of x once, too, and need no code.
-  const bool alone = 2 * static_cast<int64_t>(rows.size()) > view.out_features();
-  const bool fits = Fp32Isa(isa) == Isa::kAvx512 && precision == Precision::kFloat32;
-  const bool few = view.nnz <= kMostGenerated;
-  if (generate && few && fits && alone && MayGenerate()) {
-    if (std::optional<TileWeights> generated = GenerateTile(view)) return *std::move(generated);
-  }
+TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision) {
+  const Kinds found = FindKinds(view);
+  const auto& rows = found.rows;
   TilePacker packer(view.out_features(), view.in_features, isa);
   for (size_t kind = 0; kind < rows.size(); ++kind) {
     packer.Add(
-        rows[kind].data(), static_cast<int64_t>(rows[kind].size()), columns[kind]->data(),
-        static_cast<int64_t>(columns[kind]->size()),
+        rows[kind].data(), static_cast<int64_t>(rows[kind].size()), found.columns[kind]->data(),
+        static_cast<int64_t>(found.columns[kind]->size()),
         [&](int64_t r, int64_t k) { return view.values[view.indptr[rows[kind][r]] + k]; });
   }
   return packer.Pack(precision, PanelColumns(view, precision));

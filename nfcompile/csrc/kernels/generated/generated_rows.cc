@@ -152,7 +152,7 @@ std::vector<uint8_t> GeneratedRows::Emit(const std::vector<Entry>& entries,
       EmitPiece(begin, at, values_.data() + first, first_row, first_column, assembler);
     }
   }
-  pieces_.push_back({0, static_cast<int64_t>(entries.size())});
+  pieces_.push_back({position(), static_cast<int64_t>(entries.size())});
   return std::move(assembler.code());
 }
 

@@ -25,7 +25,8 @@
 namespace nfcompile {
 
 constexpr int kMaxGroupRows = 8;
-constexpr int kMaxTileVectors = 4;  // a tile has 1, 2 or 4
+constexpr int kMaxTileVectors = 16;  // a tile has 1, 2, 4, 8 or 16
+constexpr int kTableVectors = 4;     // that suit kernels without generated code
 // Rows of memory behind those of a tile's features: zeros, then room for whole vectors.
 constexpr int64_t kTileSlack = 16;
 
@@ -61,7 +62,7 @@ struct TileWeights {
 
 // Where the elements of a tile lie: vector v of feature f begins at f * row + v * vector.
 struct TileShape {
-  int vectors = 0;  // 1, 2 or 4
+  int vectors = 0;  // 1, 2, 4, 8 or 16
   int64_t row = 0;
   int64_t vector = 0;
 };

@@ -28,53 +28,98 @@ NFCOMPILE_INLINE void StartSums(const TileOperands& operands, const float* bias,
   }
 }
 
-bool RunGenerated(const TileWeights& weights, const TileOperands& operands, Range blocks) {
-  static_assert(kGeneratedLanes == kWidth);
-  static constexpr float kNoBias[kGeneratedRows] = {};
-  const GeneratedRows& code = *weights.generated;
-  const auto* x = static_cast<const float*>(operands.x);
-  const TileShape& to = operands.y_shape;
-  const int vectors = operands.x_shape.vectors;
-  const bool in_code = EndsInCode(operands);
-  const bool relu = operands.epilogue.activation == Activation::kRelu;
-  const Tail last_tail = !in_code ? Tail::kSums : relu ? Tail::kRelu : Tail::kStore;
-  const bool starts_from_sums = in_code && operands.residual != nullptr;
-  AnyNonZero any;
-  bool found = false;
-  for (int64_t b = blocks.begin; b < blocks.end; ++b) {
-    const int64_t first = b * code.block_rows();
-    const int64_t left = weights.out_features - first;
-    const int64_t rows = left < code.block_rows() ? left : code.block_rows();
-    const float* all = operands.epilogue.bias;
-    const float* bias = all == nullptr ? kNoBias : all + first;
-    float* y = static_cast<float*>(operands.y) + first * to.row;
-    float sums[kMaxTileVectors][kBlockSums] __attribute__((aligned(64)));
-    for (int v = 0; v < vectors && starts_from_sums; ++v) {
-      StartSums(operands, bias, first, rows, v, sums[v]);
-    }
-    for (int64_t p = 0; p < code.panels(); ++p) {
-      const bool last = in_code && p + 1 == code.panels();
-      const bool from_sums = p > 0 || starts_from_sums;
-      for (int v = 0; v < vectors; ++v) {
-        const GeneratedRows::Ends ends{.head = from_sums ? Head::kSums : Head::kRow,
-                                       .tail = last ? last_tail : Tail::kSums,
-                                       .from = from_sums ? sums[v] : bias,
-                                       .to = last ? y + v * to.vector : sums[v],
-                                       .stride = to.row * static_cast<int64_t>(sizeof(float))};
-        const bool nonzero = code.Run(b, p, x + v * operands.x_shape.vector, ends);
-        found |= last && nonzero;
+// One run on one tile.
+class GeneratedRun {
+ public:
+  GeneratedRun(const TileWeights& weights, const TileOperands& operands)
+      : weights_(weights),
+        operands_(operands),
+        code_(*weights.generated),
+        vectors_(operands.x_shape.vectors),
+        in_code_(EndsInCode(operands)),
+        starts_from_sums_(in_code_ && operands.residual != nullptr),
+        in_y_(operands.y_shape.row == kWidth) {
+    const bool relu = operands.epilogue.activation == Activation::kRelu;
+    last_tail_ = !in_code_ ? Tail::kSums : relu ? Tail::kRelu : Tail::kStore;
+  }
+
+  // Returns whether any output is not zero.
+  bool Run(Range blocks) {
+    const int64_t panels = code_.panels();
+    // A panel of x stays in the cache for all blocks, where sums can wait in y.
+    for (int64_t p = 0; p < (in_y_ ? panels : 1); ++p) {
+      for (int64_t b = blocks.begin; b < blocks.end; ++b) {
+        RunBlock(b, in_y_ ? Range{p, p + 1} : Range{0, panels});
       }
     }
-    for (int64_t r = 0; r < rows && !in_code; ++r) {
-      for (int v = 0; v < vectors; ++v) {
-        const Floats sum = Load(sums[v] + r * kWidth);
-        const Floats value = FinishTileVector<float>(operands, sum, first + r, v);
-        any.Add(value);
+    return found_ || any_.Found();
+  }
+
+ private:
+  float* Sums(int64_t first, int v) {
+    if (!in_y_) return sums_[v];
+    return static_cast<float*>(operands_.y) + first * kWidth + v * operands_.y_shape.vector;
+  }
+
+  void RunBlock(int64_t b, Range panels) {
+    static constexpr float kNoBias[kGeneratedRows] = {};
+    const int64_t first = b * code_.block_rows();
+    const int64_t left = weights_.out_features - first;
+    const int64_t rows = left < code_.block_rows() ? left : code_.block_rows();
+    const float* all = operands_.epilogue.bias;
+    const float* bias = all == nullptr ? kNoBias : all + first;
+    const auto* x = static_cast<const float*>(operands_.x);
+    const TileShape& to = operands_.y_shape;
+    float* y = static_cast<float*>(operands_.y) + first * to.row;
+    for (int v = 0; v < vectors_ && starts_from_sums_ && panels.begin == 0; ++v) {
+      StartSums(operands_, bias, first, rows, v, Sums(first, v));
+    }
+    for (int64_t p = panels.begin; p < panels.end; ++p) {
+      const bool last = in_code_ && p + 1 == code_.panels();
+      const bool from_sums = p > 0 || starts_from_sums_;
+      for (int v = 0; v < vectors_; ++v) {
+        const GeneratedRows::Ends ends{.head = from_sums ? Head::kSums : Head::kRow,
+                                       .tail = last ? last_tail_ : Tail::kSums,
+                                       .from = from_sums ? Sums(first, v) : bias,
+                                       .to = last ? y + v * to.vector : Sums(first, v),
+                                       .stride = to.row * static_cast<int64_t>(sizeof(float))};
+        // What runs next is asked for meanwhile: it may come from memory.
+        if (p + 1 < panels.end) {
+          code_.Prefetch(b, p + 1, v, vectors_);
+        } else {
+          code_.Prefetch(b + 1, panels.begin, v, vectors_);
+        }
+        const bool nonzero = code_.Run(b, p, x + v * operands_.x_shape.vector, ends);
+        found_ |= last && nonzero;
+      }
+    }
+    if (in_code_ || panels.end < code_.panels()) return;
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int v = 0; v < vectors_; ++v) {
+        const Floats sum = Load(Sums(first, v) + r * kWidth);
+        const Floats value = FinishTileVector<float>(operands_, sum, first + r, v);
+        any_.Add(value);
         Store(y + r * to.row + v * to.vector, value);
       }
     }
   }
-  return found || any.Found();
+
+  const TileWeights& weights_;
+  const TileOperands& operands_;
+  const GeneratedRows& code_;
+  const int vectors_;
+  const bool in_code_;
+  const bool starts_from_sums_;
+  const bool in_y_;  // whether the rows of y are neighbours, so that sums can wait there
+  Tail last_tail_;
+  bool found_ = false;
+  AnyNonZero any_;
+  float sums_[kMaxTileVectors][kBlockSums] __attribute__((aligned(64)));
+};
+
+bool RunGenerated(const TileWeights& weights, const TileOperands& operands, Range blocks) {
+  static_assert(kGeneratedLanes == kWidth);
+  return GeneratedRun(weights, operands).Run(blocks);
 }
 
 }  // namespace

@@ -42,10 +42,11 @@ bool PackTile(const float* x, int64_t stride, int64_t batch, Range features,
 
 void UnpackTile(const float* tile, const TileShape& shape, int64_t batch, Range features,
                 float* y, int64_t stride) {
-  for (int64_t f = features.begin; f < features.end; f += kWidth) {
-    const int64_t left = features.end - f;
-    const int lanes = left < kWidth ? static_cast<int>(left) : kWidth;
-    for (int64_t t = 0; t < batch; t += kWidth) {
+  // Few rows of y at a time: each lies in a page of its own.
+  for (int64_t t = 0; t < batch; t += kWidth) {
+    for (int64_t f = features.begin; f < features.end; f += kWidth) {
+      const int64_t left = features.end - f;
+      const int lanes = left < kWidth ? static_cast<int>(left) : kWidth;
       Floats rows[kWidth];
       // Rows beyond the last feature are room behind the tile: they are not stored.
       const float* from = tile + f * shape.row + t / kWidth * shape.vector;

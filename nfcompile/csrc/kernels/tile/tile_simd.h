@@ -133,18 +133,19 @@ NFCOMPILE_INLINE void RunGroup(const TileWeights& weights, const TileOperands& o
 }
 
 template <typename Element, int kVectors>
-bool RunGroups(const TileWeights& weights, const TileOperands& operands, Range groups) {
+bool RunGroups(const TileWeights& weights, const TileOperands& operands, Range groups,
+               int first = 0) {
   AnyNonZero any;
   for (int64_t g = groups.begin; g < groups.end; ++g) {
     const TileGroup& group = weights.groups.data()[g];
     if (group.rows == 8) {
-      RunGroup<Element, 8, kVectors>(weights, operands, group, 0, any);
+      RunGroup<Element, 8, kVectors>(weights, operands, group, first, any);
     } else if (group.rows == 4) {
-      RunGroup<Element, 4, kVectors>(weights, operands, group, 0, any);
+      RunGroup<Element, 4, kVectors>(weights, operands, group, first, any);
     } else if (group.rows == 2) {
-      RunGroup<Element, 2, kVectors>(weights, operands, group, 0, any);
+      RunGroup<Element, 2, kVectors>(weights, operands, group, first, any);
     } else {
-      RunGroup<Element, 1, kVectors>(weights, operands, group, 0, any);
+      RunGroup<Element, 1, kVectors>(weights, operands, group, first, any);
     }
   }
   return any.Found();
@@ -158,8 +159,13 @@ bool RunTile(const TileWeights& weights, const TileOperands& operands, Range gro
     case 2:
       return RunGroups<Element, 2>(weights, operands, groups);
     default:
-      return RunGroups<Element, 4>(weights, operands, groups);
+      break;
   }
+  bool any = false;
+  for (int v = 0; v < operands.x_shape.vectors; v += kTableVectors) {
+    any |= RunGroups<Element, kTableVectors>(weights, operands, groups, v);
+  }
+  return any;
 }
 
 }  // namespace

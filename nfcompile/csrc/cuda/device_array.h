@@ -1,0 +1,38 @@
+// Memory of the device.
+#ifndef NFCOMPILE_CUDA_DEVICE_ARRAY_H_
+#define NFCOMPILE_CUDA_DEVICE_ARRAY_H_
+
+#include <cstddef>
+#include <utility>
+
+#include "cuda/driver.h"
+
+namespace nfcompile::cuda {
+
+// Allocated in the context that is current; released with the object. Never empty.
+class DeviceArray {
+ public:
+  explicit DeviceArray(size_t bytes) {
+    Check(GetDriver().allocate(&pointer_, bytes > 0 ? bytes : 1), "allocate device memory");
+  }
+  // A copy of host memory.
+  DeviceArray(const void* data, size_t bytes) : DeviceArray(bytes) {
+    if (bytes > 0) Check(GetDriver().upload(pointer_, data, bytes), "copy to the device");
+  }
+  DeviceArray(DeviceArray&& other) noexcept : pointer_(std::exchange(other.pointer_, 0)) {}
+  DeviceArray& operator=(DeviceArray&&) = delete;
+  ~DeviceArray() {
+    // Fails where the process is ending and the driver is gone: then nothing is left to
+    // release.
+    if (pointer_ != 0) GetDriver().release(pointer_);
+  }
+
+  DevicePointer pointer() const { return pointer_; }
+
+ private:
+  DevicePointer pointer_ = 0;
+};
+
+}  // namespace nfcompile::cuda
+
+#endif  // NFCOMPILE_CUDA_DEVICE_ARRAY_H_

@@ -1,0 +1,43 @@
+// Weights as the kernels on the device take them, still on the host.
+//
+//   bsr             square blocks of 16, 32, 64 or 128: BSR whose blocks split into such, and
+//                   block-diagonal weights whose blocks lie one after the other
+//   block_diagonal  square blocks dealt out with a stride (see block_diagonal.h)
+//   csr             anything
+#ifndef NFCOMPILE_CUDA_PACK_H_
+#define NFCOMPILE_CUDA_PACK_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "cuda/images.h"
+#include "kernels/block_diagonal/block_diagonal.h"
+#include "kernels/bsr/bsr.h"
+#include "kernels/csr/csr.h"
+
+namespace nfcompile::cuda {
+
+struct Packed {
+  const char* kernel = "";  // its name without what it is specialized for
+  int64_t in_features = 0;
+  int64_t out_features = 0;
+  std::vector<float> values;
+  // Index arrays, in the order of the kernel's parameters.
+  std::vector<std::vector<int32_t>> lists;
+  bool narrow = false;           // csr: the second list is uploaded as uint16
+  std::vector<int32_t> strides;  // block_diagonal: of columns and rows
+  int64_t units = 0;             // output rows, or blocks, that programs share
+  int32_t size = 0;              // of a block
+};
+
+// Whether the kernel that `image` holds computes these weights.
+bool Fits(const Packed& packed, const Image& image);
+
+// They check the weights; throw std::invalid_argument on malformed ones.
+Packed Pack(const CsrView& weights);
+Packed Pack(const BsrView& weights);
+Packed Pack(const BlockDiagonalView& weights);
+
+}  // namespace nfcompile::cuda
+
+#endif  // NFCOMPILE_CUDA_PACK_H_

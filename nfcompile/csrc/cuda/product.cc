@@ -1,0 +1,124 @@
+#include "cuda/product.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "base/text.h"
+#include "cuda/loaded_kernels.h"
+
+namespace nfcompile::cuda {
+namespace {
+
+constexpr int64_t kMostPrograms = 65535;  // along the second axis of a grid
+constexpr DevicePointer kAlignment = 16;
+constexpr unsigned kLanes = 32;
+
+DeviceArray UploadList(const std::vector<int32_t>& list, bool narrow) {
+  if (!narrow) return {list.data(), list.size() * sizeof(int32_t)};
+  const std::vector<uint16_t> halves(list.begin(), list.end());
+  return {halves.data(), halves.size() * sizeof(uint16_t)};
+}
+
+void CheckAligned(DevicePointer pointer, const char* name) {
+  Require(pointer % kAlignment == 0, name, " must lie at a multiple of ", kAlignment,
+          " bytes, got ", pointer);
+}
+
+}  // namespace
+
+Product::Product(const Packed& packed, ElementType x_type, ElementType value_type)
+    : in_features_(packed.in_features),
+      out_features_(packed.out_features),
+      units_(packed.units),
+      x_type_(x_type),
+      strides_(packed.strides) {
+  CurrentContext();
+  for (const Image& image : Images()) {
+    if (image.x_type != std::string_view(Name(x_type)) ||
+        image.value_type != std::string_view(Name(value_type)) || !Fits(packed, image)) {
+      continue;
+    }
+    const auto same = [&](const Kernel& kernel) {
+      return kernel.image->constants.batch == image.constants.batch;
+    };
+    // Every symbol has an image per architecture; what fits best stands first.
+    if (std::any_of(kernels_.begin(), kernels_.end(), same)) continue;
+    const LoadedKernel loaded = LoadKernel(image.symbol);
+    kernels_.push_back({loaded.image, loaded.function});
+  }
+  Require(!kernels_.empty(), "no kernel computes ", packed.kernel, " with activations in ",
+          Name(x_type), " and weights in ", Name(value_type));
+  std::sort(kernels_.begin(), kernels_.end(), [](const Kernel& a, const Kernel& b) {
+    return a.image->constants.batch < b.image->constants.batch;
+  });
+  const auto stored = static_cast<int64_t>(packed.values.size());
+  const std::vector<std::byte> values = Narrow(packed.values.data(), stored, value_type);
+  arrays_.emplace_back(values.data(), values.size());
+  for (size_t i = 0; i < packed.lists.size(); ++i) {
+    arrays_.push_back(UploadList(packed.lists[i], packed.narrow && i == 1));
+  }
+}
+
+const Product::Kernel& Product::Pick(int64_t batch) const {
+  for (const Kernel& kernel : kernels_) {
+    if (kernel.image->constants.batch >= batch) return kernel;
+  }
+  return kernels_.back();
+}
+
+void Product::Launch(const Operands& operands, const Epilogue& epilogue, Stream stream) const {
+  if (operands.batch == 0 || out_features_ == 0) return;
+  CheckAligned(operands.x, "x");
+  CheckAligned(operands.bias, "bias");
+  CheckAligned(operands.residual, "residual");
+  CheckAligned(operands.y, "y");
+  const Kernel& kernel = Pick(operands.batch);
+  const Image& image = *kernel.image;
+  const auto in = static_cast<int32_t>(in_features_);
+  const auto out = static_cast<int32_t>(out_features_);
+  const auto activation = static_cast<int32_t>(epilogue.activation);
+  const int32_t has_bias = operands.bias != 0 ? 1 : 0;
+  const int32_t after = epilogue.residual_after_activation ? 2 : 1;
+  const int32_t residual_mode = operands.residual != 0 ? after : 0;
+  const int64_t units = image.constants.units();
+  const int64_t rows = image.constants.batch;
+  for (int64_t first = 0; first < operands.batch; first += kMostPrograms * rows) {
+    const int64_t count = std::min(operands.batch - first, kMostPrograms * rows);
+    const auto skip = [&](DevicePointer pointer, int64_t features) {
+      return pointer == 0 ? 0 : pointer + first * features * Bytes(x_type_);
+    };
+    const auto batch = static_cast<int32_t>(count);
+    const DevicePointer x = skip(operands.x, in_features_);
+    const DevicePointer residual = skip(operands.residual, out_features_);
+    const DevicePointer y = skip(operands.y, out_features_);
+    const DevicePointer scratch = 0;  // two pointers that Triton adds, and these never use
+    std::vector<const void*> arguments{&x};
+    std::vector<DevicePointer> arrays;
+    for (const DeviceArray& array : arrays_) arrays.push_back(array.pointer());
+    for (const DevicePointer& array : arrays) arguments.push_back(&array);
+    for (const void* argument :
+         {static_cast<const void*>(&operands.bias), static_cast<const void*>(&residual),
+          static_cast<const void*>(&y)}) {
+      arguments.push_back(argument);
+    }
+    for (const int32_t& stride : strides_) arguments.push_back(&stride);
+    for (const void* argument :
+         {static_cast<const void*>(&batch), static_cast<const void*>(&in),
+          static_cast<const void*>(&out), static_cast<const void*>(&activation),
+          static_cast<const void*>(&epilogue.alpha), static_cast<const void*>(&epilogue.beta),
+          static_cast<const void*>(&has_bias), static_cast<const void*>(&residual_mode),
+          static_cast<const void*>(&scratch), static_cast<const void*>(&scratch)}) {
+      arguments.push_back(argument);
+    }
+    // The driver reads the arguments before it returns, and changes none of them.
+    Check(
+        GetDriver().launch(kernel.function, static_cast<unsigned>((units_ + units - 1) / units),
+                           static_cast<unsigned>((count + rows - 1) / rows), 1,
+                           kLanes * static_cast<unsigned>(image.warps), 1, 1,
+                           static_cast<unsigned>(image.shared_bytes), stream,
+                           const_cast<void**>(arguments.data()), nullptr),
+        Cat("launch ", image.symbol).c_str());
+  }
+}
+
+}  // namespace nfcompile::cuda
