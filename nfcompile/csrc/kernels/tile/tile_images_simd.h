@@ -24,6 +24,15 @@ struct Pieces {
 
 // Taps whose pieces are found at once.
 constexpr int64_t kTaps = 9;
+// With one tap, how far ahead channels are asked for.
+constexpr int64_t kChannelsAhead = 4;
+
+// As assembly: GCC 12 drops calls of functions that do nothing but prefetch.
+NFCOMPILE_INLINE void PrefetchFloats(const float* p) {
+#if defined(__x86_64__)
+  asm volatile("prefetcht0 %0" : : "m"(*p));
+#endif
+}
 
 NFCOMPILE_INLINE int64_t Clamp(int64_t value, int64_t low, int64_t high) {
   return value < low ? low : value > high ? high : value;
@@ -110,8 +119,16 @@ bool GatherTaps(const float* x, const Images& images, Range places, Range featur
       FindPieces(images, tap / images.columns.kernel, tap % images.columns.kernel, places,
                  shape.vectors, pieces[tap - begin]);
     }
+    const Pieces& middle = pieces[(end - begin) / 2];
     for (int64_t c = first_channel; c <= last_channel; ++c) {
       const float* channel = x + c * images.pixels();
+      // A tile reads too little of a channel for the processor to foresee the next one.
+      const float* ahead = channel + (end - begin > 1 ? 1 : kChannelsAhead) * images.pixels();
+      for (int v = 0; v < shape.vectors; ++v) {
+        if (middle.first[v] < middle.first[v + 1]) {
+          PrefetchFloats(ahead + middle.piece[middle.first[v]].from);
+        }
+      }
       for (int64_t tap = begin; tap < end; ++tap) {
         const int64_t feature = c * taps + tap;
         if (feature < features.begin || feature >= features.end) continue;
