@@ -13,11 +13,11 @@ PEERS_PINS := deepsparse==1.8.0 numpy==1.26.4 python-graphblas==2025.2.0 \
 	suitesparse-graphblas==9.4.5.0 scipy==1.17.1 numba==0.68.1
 TORCH := torch==2.13.0
 OLDEST := onnxruntime==1.17.3 numpy==1.26.4
-NATIVE := $(shell find nfcompile/csrc -type f 2>/dev/null)
+NATIVE := $(shell find nfcompile/csrc -type f 2>/dev/null) $(wildcard nfcompile/gpu/*.py)
 PARALLEL ?= 2
 SUITE ?= cpu
 
-.PHONY: help setup demo test lint bench bench-peers bench-suite backend-test topologies clean
+.PHONY: help setup demo test lint bench bench-peers bench-suite gpu-check backend-test topologies clean
 
 help:
 	@sed -n '1s/^# //p' Makefile
@@ -74,6 +74,10 @@ bench-suite: $(STAMP)
 	@$(MAKE) bench-peers || echo "the peers are left out" >&2
 	@mkdir -p out
 	$(BIN)/nfcompile bench --suite $(SUITE) --json out/$(SUITE).json --output out/$(SUITE).md $(ARGS)
+
+# Offline, with what is there: on a machine that is lent for minutes there is no .venv.
+gpu-check:
+	@PYTHONPATH=. $(if $(wildcard $(BIN)/python),$(BIN)/python,python3) benchmarks/gpu_check.py $(ARGS)
 
 backend-test: $(STAMP)
 	$(BIN)/python benchmarks/backend_test.py $(ARGS)

@@ -213,3 +213,71 @@ def csr_backward(
 def arithmetic() -> list[str]: ...
 def measure_flops(name: str, *, seconds: float, threads: int = 1) -> float: ...
 def measure_read_bandwidth(size: int, *, seconds: float, threads: int = 1) -> float: ...
+
+class _CudaProduct:
+    """Weights packed and uploaded: y = epilogue(x @ W.T)."""
+
+    @property
+    def in_features(self) -> int: ...
+    @property
+    def out_features(self) -> int: ...
+    def kernel(self, batch: int) -> str:
+        """Name of the kernel that a batch of this size takes."""
+    def run(
+        self,
+        x: _Floats,
+        bias: _Floats | None = None,
+        residual: _Floats | None = None,
+        activation: str = "none",
+        alpha: float = 0.0,
+        beta: float = 0.0,
+        residual_after_activation: bool = False,
+    ) -> _Floats:
+        """Copies to the device in the product's type, runs, and copies back."""
+    def launch(self, x: int, y: int, batch: int, stream: int = 0) -> None:
+        """Enqueues the product; x and y are addresses on the device."""
+
+class cuda:  # noqa: N801
+    """A module: the products of libnfcompile_ops_cuda, which lies beside this one.
+
+    Types are named f32, f16 and bf16: `precision` of the stored values, `x_type` of activations.
+    Every function but `available` raises RuntimeError where there is no device to use.
+    """
+
+    Product: TypeAlias = _CudaProduct
+    @staticmethod
+    def available() -> str:
+        """Empty if products can run here, else why not, in a clause."""
+    @staticmethod
+    def device() -> dict[str, Any]:
+        """name, sm, multiprocessors, memory_bytes, l2_bytes and driver_version."""
+    @staticmethod
+    def CsrProduct(  # noqa: N802
+        values: _Floats,
+        indices: _Integers,
+        indptr: _Integers,
+        in_features: int,
+        precision: str = "f32",
+        x_type: str = "f32",
+    ) -> _CudaProduct: ...
+    @staticmethod
+    def BsrProduct(  # noqa: N802
+        values: _Floats,
+        indices: _Integers,
+        indptr: _Integers,
+        in_features: int,
+        precision: str = "f32",
+        x_type: str = "f32",
+    ) -> _CudaProduct: ...
+    @staticmethod
+    def BlockDiagonalProduct(  # noqa: N802
+        values: _Floats,
+        rows: _Integers | None,
+        cols: _Integers | None,
+        row_stride: int,
+        col_stride: int,
+        in_features: int,
+        out_features: int,
+        precision: str = "f32",
+        x_type: str = "f32",
+    ) -> _CudaProduct: ...

@@ -1,0 +1,227 @@
+"""libnfcompile_ops_cuda on a stand-in for the driver, run by test_library.py in a new process."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import onnx
+import pytest
+from support import blocky, butterfly_factor, unstructured
+from support_cuda import VARIABLE, StandIn
+from support_operators import operator_model
+
+from nfcompile import _native
+from nfcompile.ir.schemas import ACTIVATIONS
+from nfcompile.runtime.op_library import op_library_path
+from nfcompile.sparse import BsrTensor, CsrTensor, Encoding, find_block_diagonal
+
+cuda = _native.cuda
+RNG = np.random.default_rng(0)
+TYPES = {"f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16}
+ROUNDING = {"f32": 2.0**-20, "f16": 2.0**-10, "bf16": 2.0**-7}
+
+
+@pytest.fixture(scope="module")
+def driver() -> StandIn:
+    return StandIn(Path(os.environ[VARIABLE]))
+
+
+@pytest.fixture(autouse=True)
+def _no_failures(driver: StandIn) -> Iterator[None]:
+    driver.launched.clear()
+    yield
+    if driver.failures:
+        raise driver.failures.pop()
+
+
+def diagonal(weight: np.ndarray) -> Encoding:
+    found = find_block_diagonal(CsrTensor.from_dense(weight))
+    assert not isinstance(found, str)
+    return found
+
+
+SHUFFLED = butterfly_factor(RNG, 64, 8, 1)[RNG.permutation(64)][:, RNG.permutation(64)]
+ENCODINGS = {
+    "csr": CsrTensor.from_dense(unstructured(RNG, (37, 50), 0.2)),
+    "bsr 16x16": BsrTensor.from_dense(blocky(RNG, (64, 96), 16, 0.3), (16, 16)),
+    "bsr 32x64": BsrTensor.from_dense(blocky(RNG, (64, 128), 64, 0.6), (32, 64)),
+    "bsr 4x4": BsrTensor.from_dense(blocky(RNG, (32, 48), 4, 0.3), (4, 4)),
+    "contiguous 16": diagonal(butterfly_factor(RNG, 64, 16, 1)),
+    "stride 16 of 16": diagonal(butterfly_factor(RNG, 256, 16, 16)),
+    "stride 4 of 4": diagonal(butterfly_factor(RNG, 64, 4, 4)),
+    "stride 32 of 2": diagonal(butterfly_factor(RNG, 128, 2, 32)),
+    "shuffled": diagonal(SHUFFLED),
+}
+KERNELS = {
+    "csr": "csr", "bsr 16x16": "bsr", "bsr 32x64": "bsr", "bsr 4x4": "csr", "contiguous 16": "bsr",
+    "stride 16 of 16": "block_diagonal", "stride 4 of 4": "block_diagonal_small",
+    "stride 32 of 2": "block_diagonal_small", "shuffled": "csr",
+}  # fmt: skip
+
+
+def product(encoding: Encoding, precision: str, x_type: str) -> "cuda.Product":
+    arrays = dict(encoding.components())
+    out_features, in_features = encoding.shape
+    if encoding.kind == "block-diagonal":
+        return cuda.BlockDiagonalProduct(
+            arrays["values"], arrays.get("rows"), arrays.get("cols"), encoding.row_stride,
+            encoding.col_stride, in_features, out_features, precision, x_type,
+        )  # fmt: skip
+    make = cuda.CsrProduct if encoding.kind == "csr" else cuda.BsrProduct
+    return make(*arrays.values(), in_features, precision, x_type)
+
+
+def rounded(array: np.ndarray, name: str) -> np.ndarray:
+    return array.astype(TYPES[name]).astype(np.float64)
+
+
+def close(got: np.ndarray, expected: np.ndarray, weight: np.ndarray, x: np.ndarray, name: str):
+    size = np.abs(x) @ np.abs(weight.T) + np.abs(expected) + 1
+    assert (np.abs(got - expected) <= 2 * ROUNDING[name] * size).all()
+
+
+@pytest.mark.parametrize("x_type", TYPES)
+@pytest.mark.parametrize("name", ENCODINGS)
+@pytest.mark.parametrize("batch", [1, 21])
+def test_a_product_is_that_of_the_dense_weight(
+    driver: StandIn, name: str, batch: int, x_type: str
+) -> None:
+    encoding = ENCODINGS[name]
+    made = product(encoding, x_type, x_type)
+    x = RNG.standard_normal((batch, encoding.shape[1])).astype(np.float32)
+    got = made.run(x)
+    assert driver.launched[0].symbol == made.kernel(batch)
+    assert driver.launched[0].symbol.startswith(KERNELS[name] + "_" + x_type)
+    wide, weight = rounded(x, x_type), rounded(encoding.numpy(), x_type)
+    close(got, wide @ weight.T, weight, wide, x_type)
+
+
+def test_weights_narrower_than_activations(driver: StandIn) -> None:
+    encoding = ENCODINGS["bsr 16x16"]
+    x = RNG.standard_normal((5, 96)).astype(np.float32)
+    got = product(encoding, "bf16", "f32").run(x)
+    weight = rounded(encoding.numpy(), "bf16")
+    close(got, x @ weight.T, weight, x, "bf16")
+
+
+def test_no_kernel_for_these_types() -> None:
+    with pytest.raises(ValueError, match="no kernel computes csr with activations in f16"):
+        product(ENCODINGS["csr"], "bf16", "f16")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_bias_residual_and_activation(after: bool) -> None:
+    encoding = ENCODINGS["csr"]
+    x = RNG.standard_normal((3, 50)).astype(np.float32)
+    bias = RNG.standard_normal(37).astype(np.float32)
+    residual = RNG.standard_normal((3, 37)).astype(np.float32)
+    got = product(encoding, "f32", "f32").run(
+        x, bias, residual, "clip", alpha=-0.5, beta=0.75, residual_after_activation=after
+    )
+    t = x.astype(np.float64) @ encoding.numpy().T + bias + (0 if after else residual)
+    t = np.clip(t, -0.5, 0.75) + (residual if after else 0)
+    np.testing.assert_allclose(got, t, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("device", "image", "is_ptx"),
+    [(80, 80, 0), (86, 80, 0), (90, 90, 0), (100, 80, 1), (120, 80, 1)],
+)  # fmt: skip
+def test_the_image_fits_the_device(driver: StandIn, device: int, image: int, is_ptx: int) -> None:
+    driver["architecture"] = device
+    driver["context"] = device  # what is loaded is kept by context
+    try:
+        product(ENCODINGS["csr"], "f16", "f16").run(np.ones((1, 50), np.float32))
+    finally:
+        driver["architecture"], driver["context"] = 90, 0
+    assert (driver.launched[0].architecture, driver.launched[0].is_ptx) == (image, is_ptx)
+
+
+def test_a_driver_that_takes_no_cubin_gets_ptx(driver: StandIn) -> None:
+    driver["refuses_cubins"], driver["context"] = 1, 1
+    try:
+        product(ENCODINGS["csr"], "f32", "f32").run(np.ones((1, 50), np.float32))
+    finally:
+        driver["refuses_cubins"], driver["context"] = 0, 0
+    assert driver.launched[0].is_ptx
+
+
+def test_too_old_a_device_is_refused(driver: StandIn) -> None:
+    driver["architecture"], driver["context"] = 75, 75
+    try:
+        with pytest.raises(ValueError, match=r"need compute capability 8\.0 .* has 7\.5"):
+            product(ENCODINGS["csr"], "f32", "f32")
+    finally:
+        driver["architecture"], driver["context"] = 90, 0
+
+
+def test_device_memory_is_released(driver: StandIn) -> None:
+    before = driver["allocations"]
+    made = product(ENCODINGS["bsr 16x16"], "f32", "f32")
+    held = driver["allocations"]
+    assert held == before + 3
+    made.run(np.ones((2, 96), np.float32))
+    assert driver["allocations"] == held
+    del made
+    assert driver["allocations"] == before
+
+
+def test_a_batch_beyond_a_grid_is_launched_in_parts(driver: StandIn) -> None:
+    made = product(CsrTensor.from_dense(np.ones((1, 1), np.float32)), "f32", "f32")
+    driver["dry"] = 1
+    try:
+        made.run(np.ones((9 * 65535, 1), np.float32))
+    finally:
+        driver["dry"] = 0
+    assert [item.grid for item in driver.launched] == [(1, 65535, 1), (1, 8192, 1)]
+
+
+def test_pointers_that_are_not_aligned_are_refused() -> None:
+    with pytest.raises(ValueError, match="x must lie at a multiple of 16 bytes"):
+        product(ENCODINGS["csr"], "f32", "f32").launch(8, 16, 1)
+
+
+def session(model: onnx.ModelProto):
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.register_custom_ops_library(op_library_path("cuda"))
+    return onnxruntime.InferenceSession(model.SerializeToString(), settings)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+@pytest.mark.parametrize("batch", [(5,), (2, 3), (0,)], ids=str)
+def test_an_operator_in_onnxruntime(driver: StandIn, name: str, batch: tuple[int, ...]) -> None:
+    encoding = ENCODINGS[name]
+    model = operator_model(encoding, [f"d{i}" for i in range(len(batch))], activation="relu")
+    out_features, in_features = encoding.shape
+    inputs = {
+        "X": RNG.standard_normal((*batch, in_features)).astype(np.float32),
+        "bias": RNG.standard_normal(out_features).astype(np.float32),
+        "residual": RNG.standard_normal((*batch, out_features)).astype(np.float32),
+    }
+    got = session(model).run(None, inputs)[0]
+    assert bool(driver.launched) == bool(np.prod(batch))
+    t = inputs["X"].astype(np.float64) @ encoding.numpy().T + inputs["bias"] + inputs["residual"]
+    assert got.shape == t.shape
+    np.testing.assert_allclose(got, np.maximum(t, 0), atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_in_onnxruntime(activation: str) -> None:
+    from onnx.reference import ReferenceEvaluator
+
+    from nfcompile.ir.reference import REFERENCE_OPS
+
+    model = operator_model(
+        ENCODINGS["csr"], ["b"], activation=activation, activation_alpha=0.25, activation_beta=1.5
+    )
+    inputs = {
+        "X": RNG.standard_normal((4, 50)).astype(np.float32),
+        "bias": RNG.standard_normal(37).astype(np.float32),
+        "residual": RNG.standard_normal((4, 37)).astype(np.float32),
+    }
+    expected = ReferenceEvaluator(model, new_ops=list(REFERENCE_OPS)).run(None, inputs)[0]
+    np.testing.assert_allclose(session(model).run(None, inputs)[0], expected, atol=1e-4)
