@@ -20,6 +20,7 @@ if _TYPE_CHECKING:
     from nfcompile import data as data
     from nfcompile import errors as errors
     from nfcompile import frontend as frontend
+    from nfcompile import gpu as gpu
     from nfcompile import ir as ir
     from nfcompile import models as models
     from nfcompile import nn as nn
@@ -42,8 +43,8 @@ _HOMES = {
 
 
 _SUBPACKAGES = (
-    "bench", "cost", "data", "errors", "frontend", "ir", "models", "nn", "passes", "runtime",
-    "sparse", "study", "topology", "tuning",
+    "bench", "cost", "data", "errors", "frontend", "gpu", "ir", "models", "nn", "passes",
+    "runtime", "sparse", "study", "topology", "tuning",
 )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ def compile(  # noqa: A001
     op_libraries: Sequence[str] = (),
     tune: bool = False,
     tune_seconds: float | None = None,
+    cross: bool = False,
 ) -> Compiled:
     """Compiles a model so that its sparse layers run sparse, and verifies the result.
 
@@ -46,7 +47,8 @@ def compile(  # noqa: A001
         src: A torch module, an ExportedProgram, an ONNX model in memory, or a path or text: a
             `.onnx` or `.pt2` file, or a reference `package.module:callable`, `path.py:callable`.
         example_inputs: For a module what it is called with; for ONNX arrays by input name.
-        target: `ort-cpu` (our operators in ONNX Runtime) or `portable` (standard operators only).
+        target: `ort-cpu` or `ort-cuda` (our operators in ONNX Runtime on a CPU or a GPU), or
+            `portable` (standard operators only).
         threads: Threads per inference that costs are estimated for; all cores if None.
         precision: `fp32`, or `bf16`: sparse weights are stored as bfloat16, and their products
             computed from bfloat16 activations with fp32 sums, or from fp32 ones at small batches.
@@ -70,6 +72,8 @@ def compile(  # noqa: A001
             measured is kept in `~/.cache/nfcompile`, or where NFCOMPILE_CACHE_DIR says.
         tune_seconds: Seconds that measuring may take in all; 60 if None. What is not measured by
             then is estimated, and a remark says so.
+        cross: For target `ort-cuda`, that it is another machine's: nothing has to run on CUDA here,
+            and the result is verified on this CPU by its kernels of the same operators.
 
     Returns:
         The compiled model: `.save(path)`, `.decisions`, `.remarks`, `.report`, `.model`.
@@ -78,7 +82,8 @@ def compile(  # noqa: A001
         InputError: If an argument breaks its rule.
         UnsupportedModelError: If the model cannot be taken.
         VerificationError: If the compiled model gives other results; that is our bug.
-        EngineMissingError: If a package that is needed is not installed.
+        EngineMissingError: If a package that is needed is not installed, or for target `ort-cuda`
+            a GPU is missing.
     """
     options = Options(
         target=target,
@@ -93,6 +98,7 @@ def compile(  # noqa: A001
         op_libraries=op_libraries,
         tune=tune,
         tune_seconds=tune_seconds,
+        cross=cross,
     )
     return compile_model(src, example_inputs, options)
 
@@ -112,6 +118,7 @@ def verify(
     batch: int | None = None,
     min_agreement: float = 0.0,
     op_libraries: Sequence[str] = (),
+    cross: bool = False,
 ) -> VerifyReport:
     """Runs a model and its original on the same inputs and compares every output.
 
@@ -133,6 +140,8 @@ def verify(
         min_agreement: Least share of answers (the largest element along the last axis) that must be
             the same, in each output.
         op_libraries: Libraries of the user's own operators, needed to run the models.
+        cross: Whether a model that is compiled for `ort-cuda` runs on this CPU instead, by its
+            kernels of the same operators.
 
     Returns:
         A report that is true if all outputs passed.
@@ -141,6 +150,7 @@ def verify(
         InputError: If an argument breaks its rule or there is no such file.
         UnsupportedModelError: If one is no model, or does not run.
         VerificationError: If the two have different inputs or outputs.
+        EngineMissingError: If there is no GPU for a model that is compiled for `ort-cuda`.
     """
     return verify_files(
         reference,
@@ -151,6 +161,7 @@ def verify(
         sampling=Sampling(samples, seed, _arrays(data), batch),
         inputs=inputs,
         op_libraries=op_libraries,
+        cross=cross,
     )
 
 

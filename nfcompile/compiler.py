@@ -15,7 +15,7 @@ from nfcompile.cost.costed_pass import CostedPass
 from nfcompile.errors import InputError, UnsupportedModelError, VerificationError
 from nfcompile.frontend.dispatch import load_source
 from nfcompile.frontend.onnx_file import MIN_OPSET, opset
-from nfcompile.ir.chain import computes_in_bf16
+from nfcompile.ir.chain import stored_precision
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.half_floats import has_half_floats
 from nfcompile.ir.pipeline import parse_pipeline, run_pipeline
@@ -24,6 +24,7 @@ from nfcompile.ir.remarks import (
     Decision,
     Remark,
     add_remark,
+    compiled_for,
     decisions,
     remarks,
     set_decisions,
@@ -33,7 +34,8 @@ from nfcompile.ir.schemas import DOMAIN, register_schemas
 from nfcompile.ir.source import Source
 from nfcompile.ir.summary import Summary, summarize
 from nfcompile.passes import PASSES, default_pipeline
-from nfcompile.runtime.reference import Reference
+from nfcompile.runtime.cuda import require_cuda
+from nfcompile.runtime.reference import CROSS_NOTE, Reference
 from nfcompile.runtime.trials import Sampling, run_original
 from nfcompile.target import Target
 from nfcompile.tuning import (
@@ -56,7 +58,7 @@ class Options:
     """Everything about a compilation but the model.
 
     Attributes:
-        target: `ort-cpu` or `portable`.
+        target: `ort-cpu`, `ort-cuda` or `portable`.
         threads: Threads per inference that costs are estimated for; all cores if None.
         precision: `fp32` or `bf16`: what sparse weights are stored as and computed in.
         passes: Pipeline text; the target's default if None.
@@ -68,6 +70,8 @@ class Options:
         op_libraries: Libraries of the user's own operators, needed to run the model.
         tune: Whether layers are measured on this machine instead of estimated.
         tune_seconds: Seconds that measuring may take; 60 if None.
+        cross: Whether target `ort-cuda` is that of another machine: what is compiled runs on this
+            CPU to be verified.
         progress: Called with a few words at each step.
         measuring: Called with what is measured, the seconds spent on it so far, and those allowed.
         after_pass: Called with name, model and seconds after each pass.
@@ -85,6 +89,7 @@ class Options:
     op_libraries: Sequence[str] = ()
     tune: bool = False
     tune_seconds: float | None = None
+    cross: bool = False
     progress: Callable[[str], None] = lambda step: None
     measuring: Callable[[str, float, float], None] = lambda what, spent, budget: None
     after_pass: AfterPass | None = None
@@ -141,12 +146,16 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     options = options or Options()
     register_schemas()
     target = Target.host(options.target, options.threads, options.precision)
+    if options.cross and target.name != "ort-cuda":
+        raise InputError(f"cross goes with target ort-cuda only, got target {target.name}")
     text = options.passes
     if text is None:
         text = default_pipeline(target.name, target.threads, target.precision)
     tuner = _tuner(options, target)
     passes = [(name, _timed_by(tuner, step)) for name, step in parse_pipeline(text, PASSES)]
 
+    if target.name == "ort-cuda" and not options.cross:
+        require_cuda("target ort-cuda", "with --cross (cross=True) it may be another machine's")
     options.progress("reading the model")
     source = load_source(
         src,
@@ -162,14 +171,15 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
 
     staging = staging_folder()
     options.progress("running the original")
-    reference = Reference(source, Path(staging.name), options.op_libraries)
+    on_cuda = target.name == "ort-cuda" and not options.cross
+    reference = Reference(source, Path(staging.name), options.op_libraries, cuda=on_cuda)
     trials = run_original(source, reference, options.sampling)
-    for note in (*reference.notes, *trials.notes):
+    for note in (*reference.notes, *trials.notes, *([CROSS_NOTE] if options.cross else [])):
         add_remark(model, Remark("compiler", "note", source.name, note))
 
     options.progress("compiling")
-    if compiled_for := _compiled_for(model):
-        _leave_as_is(model, source.name, compiled_for, target.name)
+    if before_for := _compiled_before_for(model):
+        _leave_as_is(model, source.name, before_for, target.name)
     elif opset(model) < MIN_OPSET:
         reason = (
             f"left as it is: it uses opset {opset(model)}, the oldest that passes know is "
@@ -181,15 +191,19 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
         for note in tuner.notes() if tuner is not None else ():
             add_remark(model, Remark("tune", "note", source.name, note))
         _tell_what_stayed_encoded(model)
-        precision = "bf16" if computes_in_bf16(model) else "fp32"
-        write_metadata(model, version=__version__, target=target.name, precision=precision)
+        write_metadata(
+            model,
+            version=__version__,
+            target=target.name,
+            precision=stored_precision(model),
+        )
 
     options.progress("verifying")
     staged = Path(staging.name) / _STAGED
     stage(model, staged)
     runner = reference.load_compiled(model, staged)
     tolerance = dataclasses.replace(
-        options.tolerance, half=computes_in_bf16(model) or has_half_floats(model)
+        options.tolerance, half=stored_precision(model) != "fp32" or has_half_floats(model)
     )
     report = trials.compare(reference, runner, tolerance)
     if not report.passed:
@@ -203,6 +217,8 @@ def _tuner(options: Options, target: Target) -> Tuner | None:
         if options.tune_seconds is not None:
             raise InputError("tune-seconds needs tune, which measures layers instead of estimating")
         return None
+    if target.name == "ort-cuda":
+        raise InputError("tune measures layers on the CPU: it does not go with target ort-cuda")
     seconds = TUNE_SECONDS if options.tune_seconds is None else options.tune_seconds
     check_seconds(seconds)
     return Tuner(seconds, TuningCache(cache_folder(), machine(target)), options.measuring)
@@ -214,10 +230,10 @@ def _timed_by(tuner: Tuner | None, step: ir.passes.PassBase) -> ir.passes.PassBa
     return dataclasses.replace(step, timer=tuner)
 
 
-def _compiled_for(model: ir.Model) -> str:
+def _compiled_before_for(model: ir.Model) -> str:
     """The target that `model` was compiled for before; empty if it was not."""
-    if "nfcompile.target" in model.metadata_props:
-        return model.metadata_props["nfcompile.target"]
+    if known := compiled_for(model):
+        return known
     ours = any(
         node.domain == DOMAIN and node.op_type != "CsrToDense"
         for node in ir.traversal.RecursiveGraphIterator(model.graph)
@@ -225,10 +241,10 @@ def _compiled_for(model: ir.Model) -> str:
     return "ort-cpu" if ours else ""
 
 
-def _leave_as_is(model: ir.Model, name: str, compiled_for: str, target: str) -> None:
-    if compiled_for != target:
+def _leave_as_is(model: ir.Model, name: str, known: str, target: str) -> None:
+    if known != target:
         raise UnsupportedModelError(
-            f"{name} is compiled for {compiled_for} already: compile the original for {target}"
+            f"{name} is compiled for {known} already: compile the original for {target}"
         )
     add_remark(
         model, Remark("compiler", "note", name, "compiled by nfcompile already: left as it is")

@@ -8,13 +8,17 @@ from pathlib import Path
 
 from nfcompile.errors import InputError
 
-__all__ = ["PRECISIONS", "TARGETS", "Target", "caches", "cpu_flags", "cpu_name", "isa"]
+__all__ = ["HALVES", "PRECISIONS", "TARGETS", "Target", "caches", "cpu_flags", "cpu_name", "isa"]
 
-TARGETS = ("ort-cpu", "portable")
-"""`ort-cpu`: our operators in ONNX Runtime on a CPU; `portable`: standard operators only."""
+TARGETS = ("ort-cpu", "ort-cuda", "portable")
+"""`ort-cpu`, `ort-cuda`: our operators in ONNX Runtime on a CPU or a GPU; `portable`: standard
+operators only."""
 
 PRECISIONS = ("fp32", "bf16")
-"""What sparse weights are stored as, and their products computed in."""
+"""What sparse fp32 weights are stored as, and their products computed in."""
+
+HALVES = ("fp16", "bf16")
+"""Types of the weights and activations of models in half precision."""
 
 _ISA_FLAGS = {
     "avx512_bf16": {"avx512_bf16", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"},
@@ -32,6 +36,8 @@ class Target:
         threads: Threads that one inference may use.
         isa: Instruction set of the kernels: `avx512_bf16`, `avx512`, `avx2` or `scalar`.
         precision: One of `PRECISIONS`.
+        half: One of `HALVES` for a layer of that type, which keeps it whatever the precision;
+            empty for fp32.
 
     Raises:
         InputError: If the name or the precision is not known or `threads` is below 1.
@@ -41,17 +47,34 @@ class Target:
     threads: int = 1
     isa: str = "scalar"
     precision: str = "fp32"
+    half: str = ""
 
     def __post_init__(self) -> None:
         if self.name not in TARGETS:
             raise InputError(f"unknown target {self.name!r}: known: {', '.join(TARGETS)}")
         if self.precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
-            raise InputError(f"precision must be one of {known}, got {self.precision!r}")
+            as_it_is = ": a model in fp16 is compiled as it is" * (self.precision == "fp16")
+            raise InputError(f"precision must be one of {known}, got {self.precision!r}{as_it_is}")
         if self.precision != "fp32" and self.name == "portable":
             raise InputError("precision must be fp32 for target portable: ORT has no bf16 MatMul")
         if self.threads < 1:
             raise InputError(f"threads must be at least 1, got {self.threads}")
+
+    @property
+    def stored(self) -> str:
+        """What sparse weights are stored as: the layer's half type, or the precision."""
+        return self.half or self.precision
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of a stored value."""
+        return 4 if self.stored == "fp32" else 2
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of an activation, and of a value of a dense weight."""
+        return 2 if self.half else 4
 
     @classmethod
     def host(

@@ -13,8 +13,9 @@ from nfcompile.frontend.dispatch import load_source
 from nfcompile.frontend.onnx_file import read_model
 from nfcompile.ir.half_floats import has_half_floats
 from nfcompile.ir.publish import staging_folder
-from nfcompile.ir.remarks import is_narrow
-from nfcompile.runtime.reference import Reference
+from nfcompile.ir.remarks import compiled_for, is_narrow
+from nfcompile.runtime.cuda import require_cuda
+from nfcompile.runtime.reference import CROSS_NOTE, Reference
 from nfcompile.runtime.trials import Sampling, run_original
 
 __all__ = ["verify_files"]
@@ -30,6 +31,7 @@ def verify_files(
     sampling: Sampling | None = None,
     inputs: Mapping[str, Any] | None = None,
     op_libraries: Sequence[str] = (),
+    cross: bool = False,
 ) -> VerifyReport:
     """Runs the original and a model on the same inputs and compares every output.
 
@@ -45,15 +47,20 @@ def verify_files(
         sampling: On what they are compared.
         inputs: Inputs to compare on instead, by name.
         op_libraries: Libraries of the user's own operators.
+        cross: Whether a model that is compiled for CUDA runs on this CPU.
 
     Raises:
         InputError: If an argument breaks its rule or there is no such file.
         UnsupportedModelError: If one is no model, or does not run.
         VerificationError: If the two have different inputs or outputs.
+        EngineMissingError: If CUDA is needed, and is not there.
     """
     sampling = sampling or Sampling()
     source = load_source(original, weights=weights, input_shapes=input_shapes)
     model = read_model(compiled)
+    on_cuda = compiled_for(model) == "ort-cuda" and not cross
+    if on_cuda:
+        require_cuda(str(compiled), "with --cross (cross=True) it is run on this CPU")
     _same_signature(source.model, model)
     if inputs is not None:
         if sampling.data is not None:
@@ -63,10 +70,11 @@ def verify_files(
     half = any(map(is_narrow, (source.model, model))) or has_half_floats(source.model)
     tolerance = dataclasses.replace(tolerance or Tolerance(), half=half)
     with staging_folder() as folder:
-        reference = Reference(source, Path(folder), op_libraries)
+        reference = Reference(source, Path(folder), op_libraries, cuda=on_cuda)
         trials = run_original(source, reference, sampling)
         report = trials.compare(reference, reference.load_compiled(model, compiled), tolerance)
-    notes = (*reference.notes, *trials.notes, *report.notes)
+    crossed = (CROSS_NOTE,) if compiled_for(model) == "ort-cuda" and cross else ()
+    notes = (*reference.notes, *trials.notes, *report.notes, *crossed)
     return dataclasses.replace(report, notes=notes)
 
 

@@ -20,6 +20,7 @@ from nfcompile.passes.identity_elimination import IdentityEliminationPass
 from nfcompile.passes.infer_shapes import InferShapesPass
 from nfcompile.passes.inline import InlinePass
 from nfcompile.passes.legalize_ort_cpu import LegalizeOrtCpuPass
+from nfcompile.passes.legalize_ort_cuda import LegalizeOrtCudaPass
 from nfcompile.passes.legalize_portable import LegalizePortablePass
 from nfcompile.passes.merge_duplicates import MergeDuplicatesPass
 
@@ -38,6 +39,7 @@ OWN_PASSES: tuple[type[Pass], ...] = (
     InferShapesPass,
     InlinePass,
     LegalizeOrtCpuPass,
+    LegalizeOrtCudaPass,
     LegalizePortablePass,
     MergeDuplicatesPass,
 )
@@ -61,6 +63,11 @@ _FRONT = (
     "canonicalize,fold-masks,remove-unused,infer-shapes,fold-batch-norm,identity-elimination"
 )
 _ALGEBRA = ("drop-dead-units", "merge-duplicates", "collapse-products")
+_LEGALIZE = {
+    "ort-cpu": "legalize-ort-cpu,fuse-epilogue,fuse-chains",
+    "ort-cuda": "legalize-ort-cuda,fuse-epilogue",
+    "portable": "legalize-portable",
+}
 _BACK = "canonicalize{restore=true},fold-masks,identity-elimination,remove-unused"
 
 
@@ -70,7 +77,7 @@ def default_pipeline(
     """The pipeline for a target, as text.
 
     Args:
-        target: `ort-cpu` or `portable`.
+        target: `ort-cpu`, `ort-cuda` or `portable`.
         threads: Threads per inference that costs are estimated for.
         precision: `fp32` or `bf16`: of sparse weights.
         without: Passes of algebra to leave out: `collapse-products` and the like.
@@ -83,7 +90,4 @@ def default_pipeline(
             raise InputError(f"pass {name!r} cannot be left out: {closest(name, _ALGEBRA)}")
     machine = f"{{target={target},threads={threads},precision={precision}}}"
     algebra = [f"{name}{machine}" for name in _ALGEBRA if name not in without]
-    legalize = ["legalize-ort-cpu", "fuse-epilogue", "fuse-chains"]
-    if target == "portable":
-        legalize = ["legalize-portable"]
-    return ",".join([_FRONT, *algebra, f"encode-weights{machine}", *legalize, _BACK])
+    return ",".join([_FRONT, *algebra, f"encode-weights{machine}", _LEGALIZE[target], _BACK])

@@ -37,7 +37,7 @@ class CollapseProductsPass(CostedPass):
     """Replaces chains and sums of linear layers by fewer layers that compute the same.
 
     Attributes:
-        target: Where the model will run: `ort-cpu` or `portable`.
+        target: Where the model will run: `ort-cpu`, `ort-cuda` or `portable`.
         threads: Threads per inference that costs are estimated for; 0 for all of this machine.
         precision: Of sparse weights: `fp32` or `bf16`.
         max_length: Most layers multiplied out to one.

@@ -37,7 +37,7 @@ class DropDeadUnitsPass(CostedPass):
     """Removes constant and unread units, where the layers are not estimated slower without them.
 
     Attributes:
-        target: Where the model will run: `ort-cpu` or `portable`.
+        target: Where the model will run: `ort-cpu`, `ort-cuda` or `portable`.
         threads: Threads per inference that costs are estimated for; 0 for all of this machine.
         precision: Of sparse weights: `fp32` or `bf16`.
         timer: Measures what layers take, given by the compiler; None leaves it to estimates.
@@ -156,7 +156,7 @@ class _Step:
 
     def wins(self, target: Target, timer: LayerTimer | None) -> bool:
         """Whether both layers together are slower at no batch size."""
-        batches = batches_of(self.layer.linear.x)
+        batches = batches_of(self.layer.linear.x, target)
         before, after = (
             together([cost_of_matrix(matrix, batches, target, timer)[0] for matrix in pair])
             for pair in (

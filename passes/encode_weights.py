@@ -24,6 +24,7 @@ from nfcompile.cost.linear import batches_of_layer
 from nfcompile.errors import InputError, UnsupportedModelError
 from nfcompile.ir.convolution import Convolution
 from nfcompile.ir.encoded_tensor import EncodedTensor
+from nfcompile.ir.half_floats import HALF_TYPES
 from nfcompile.ir.layer import Layer
 from nfcompile.ir.layers import find_layers, match_layer
 from nfcompile.ir.remarks import Decision, set_decisions
@@ -34,6 +35,10 @@ __all__ = ["EncodeWeightsPass"]
 
 _MAX_DENSE_BYTES = 1 << 31
 _KINDS = ("csr", "bsr", "block-diagonal")
+_CONVOLUTIONS_STAY = {
+    "portable": "no standard operators are faster for a sparse convolution",
+    "ort-cuda": "cuDNN's dense convolution is faster than any sparse one there is for CUDA",
+}
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,12 @@ class EncodeWeightsPass(CostedPass):
     """Replaces the constants of layers by encoded ones where that is faster.
 
     Attributes:
-        target: Where the model will run: `ort-cpu` or `portable`.
+        target: Where the model will run: `ort-cpu`, `ort-cuda` or `portable`.
         threads: Threads per inference that costs are estimated for; 0 for all of this machine.
         max_density: Weights with a larger share of non-zeros stay dense without a closer look.
         force: Encoding to take wherever the pattern has it, whatever it costs; empty for none.
-        precision: What sparse weights are stored as, and their products computed in: `fp32` or
-            `bf16`. Dense ones stay as they are.
+        precision: What sparse fp32 weights are stored as, and their products computed in: `fp32`
+            or `bf16`. Dense ones stay as they are, and those of half precision keep their type.
         timer: Measures what layers take, given by the compiler; None leaves it to estimates.
     """
 
@@ -73,7 +78,8 @@ class EncodeWeightsPass(CostedPass):
             if reason := self._refusal(layer):
                 self.remark(model, "missed", layer.name, f"stays dense: {reason}")
                 continue
-            decision, encoded = self._decide(layer, target)
+            half = HALF_TYPES.get(layer.dtype, "")
+            decision, encoded = self._decide(layer, dataclasses.replace(target, half=half))
             if encoded is not None:
                 self._store(model, layer, encoded)
                 decision = dataclasses.replace(decision, weight=str(layer.weight.name))
@@ -95,13 +101,14 @@ class EncodeWeightsPass(CostedPass):
     def _refusal(self, layer: Layer) -> str:
         tensor, name = layer.weight.const_value, layer.weight.name
         assert tensor is not None
-        if tensor.dtype != ir.DataType.FLOAT:
-            return f"weight {name} is {tensor.dtype}, kernels take FLOAT"
+        taken = [ir.DataType.FLOAT, *(HALF_TYPES if self.target == "ort-cuda" else ())]
+        if tensor.dtype not in taken:
+            return f"weight {name} is {tensor.dtype}, kernels take {', '.join(map(str, taken))}"
         if 0 in layer.out_in:
             return f"weight {name} is empty"
-        if isinstance(layer, Convolution) and self.target == "portable":
-            return "no standard operators are faster for a sparse convolution"
-        return ""
+        if not isinstance(layer, Convolution):
+            return ""
+        return _CONVOLUTIONS_STAY.get(self.target, "")
 
     def _store(self, model: ir.Model, layer: Layer, encoded: ir.TensorProtocol) -> None:
         """Gives the layers that use the weight this way its encoding; others keep it dense."""
@@ -123,17 +130,17 @@ class EncodeWeightsPass(CostedPass):
             layer.dense_shape,
             nonzeros,
             layer.csr,
-            batches_of_layer(layer),
+            batches_of_layer(layer, target),
             target,
             max_density=self.max_density,
             force=self.force,
             # What a timer runs are products over rows.
             timer=None if isinstance(layer, Convolution) else self.timer,
         )
-        decision = _decision(layer, nonzeros, choice)
+        decision = _decision(layer, nonzeros, choice, target)
         if choice.candidate.make is None:
             return decision, _dense_again(layer, weight)
-        return decision, layer.encoded(choice.candidate.make(), self.precision)
+        return decision, layer.encoded(choice.candidate.make(), target.stored)
 
 
 def _same_use(layer: Layer) -> list[Layer]:
@@ -169,7 +176,7 @@ def _count_nonzeros(layer: Layer, weight: ir.TensorProtocol) -> int:
     return int(np.count_nonzero(values))
 
 
-def _decision(layer: Layer, nonzeros: int, choice: Choice) -> Decision:
+def _decision(layer: Layer, nonzeros: int, choice: Choice, target: Target) -> Decision:
     chosen = choice.candidate
     assert layer.weight.const_value is not None
     size = layer.weight.const_value.size
@@ -180,11 +187,11 @@ def _decision(layer: Layer, nonzeros: int, choice: Choice) -> Decision:
         density=round(nonzeros / size, 6),
         pattern=choice.pattern,
         encoding=chosen.kind,
-        bytes_dense=4 * size,
+        bytes_dense=target.activation_bytes * size,
         bytes_encoded=chosen.nbytes,
         estimates_us=choice.estimates_us,
         reason=choice.reason,
-        batches=batches_of_layer(layer),
+        batches=batches_of_layer(layer, target),
         measured_us=choice.measured_us,
     )
 

@@ -9,6 +9,7 @@
 Components are plain initializers: any tool can read the file, and ONNX Runtime loads nothing dense.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ import onnx_ir as ir
 
 from nfcompile.ir.convolution import Convolution
 from nfcompile.ir.encoded_tensor import EncodedTensor
+from nfcompile.ir.layer import Layer
 from nfcompile.ir.layers import find_layers
 from nfcompile.ir.linear import Linear, constant, is_row
 from nfcompile.ir.pass_base import Pass
@@ -28,17 +30,24 @@ from nfcompile.sparse import BlockDiagonalTensor, Encoding
 __all__ = ["LegalizeOrtCpuPass"]
 
 
+_STORED = {"bf16": ml_dtypes.bfloat16, "fp16": np.float16}
+
+
 @dataclass(frozen=True)
 class LegalizeOrtCpuPass(Pass):
     """Rewrites every layer whose weight is encoded."""
 
     name: ClassVar[str] = "legalize-ort-cpu"
 
+    def layers(self, model: ir.Model) -> Iterable[Layer]:
+        """The layers that there are operators for, if their weight is encoded."""
+        return (layer for layer in find_layers(model) if layer.dtype == ir.DataType.FLOAT)
+
     def run(self, model: ir.Model) -> int:
         """Emits our operators and imports their domain."""
         components: dict[tuple[ir.Value, float], list[ir.Value | None]] = {}
         count = 0
-        for layer in list(find_layers(model)):
+        for layer in list(self.layers(model)):
             tensor = layer.weight.const_value
             if not isinstance(tensor, EncodedTensor):
                 continue
@@ -69,8 +78,8 @@ def _add_components(weight: ir.Value, tensor: EncodedTensor, alpha: float) -> li
             continue
         if formal.name == "values" and alpha != 1.0:
             array = (array * np.float32(alpha)).astype(array.dtype)
-        if formal.name == "values" and tensor.precision == "bf16":
-            array = array.astype(ml_dtypes.bfloat16)
+        if formal.name == "values" and tensor.precision in _STORED:
+            array = array.astype(_STORED[tensor.precision])
         values.append(add_constant(graph, f"{weight.name}.{formal.name}", array))
     return values
 
@@ -118,15 +127,17 @@ def _split_bias(linear: Linear, out_features: int) -> tuple[ir.Value | None, ir.
     bias = linear.bias
     tensor = constant(bias)
     if tensor is not None and (tensor.size == 1 or is_row(tensor.shape, out_features)):
-        row = np.broadcast_to(tensor.numpy().reshape(-1) * np.float32(linear.beta), out_features)
         if linear.beta == 1.0 and tuple(tensor.shape.numpy()) == (out_features,):
             return bias, None
-        return add_constant(main_graph(bias), f"{bias.name}.row", row.copy()), None
+        row = np.broadcast_to(tensor.numpy().reshape(-1) * np.float32(linear.beta), out_features)
+        row = row.astype(tensor.dtype.numpy())
+        return add_constant(main_graph(bias), f"{bias.name}.row", row), None
     if linear.beta == 1.0:
         if bias.shape is not None and bias.shape.dims == (out_features,):
             return bias, None
         return None, bias
-    factor = add_constant(main_graph(linear.weight), "beta", np.array(linear.beta, np.float32))
+    beta = np.array(linear.beta, linear.dtype.numpy())
+    factor = add_constant(main_graph(linear.weight), "beta", beta)
     scaled = ir.node("Mul", [bias, factor])
     insert_before(linear.node, scaled)
     return None, scaled.outputs[0]

@@ -3,10 +3,16 @@
     MatMul(X, W: block-diagonal)  ->  unpermute(MatMul(permute(X), values^T))     one batched MatMul
 
 With X: (N, in), the columns of block b become row b of (B, N, C); times (B, C, R) gives (B, N, R),
-and the outputs go back to where they belong. Where the permutation follows a stride rule it is a
-Reshape and a Transpose, else a Gather. Einsum is never used: ONNX Runtime runs it slowly.
+and the outputs go back to where they belong. Where the permutation follows a rule of stride s it is
+a Reshape and a Transpose, of B as (B / s, s), else a Gather. Einsum is never used: ONNX Runtime
+runs it slowly.
+
+N is the product of the leading dimensions of X where Y gets them back without arithmetic on shapes,
+which on a GPU would be the work of the CPU: at most one of them is open, or Y has the shape of X.
+Else N is the last of them, and those before it stay in front.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +26,9 @@ from nfcompile.ir.rewrite import add_constant, insert_before, main_graph, replac
 from nfcompile.sparse import BlockDiagonalTensor
 
 __all__ = ["LegalizePortablePass"]
+
+_SAME = 0
+"""In a shape: the dimension that is there."""
 
 
 @dataclass(frozen=True)
@@ -35,67 +44,98 @@ class LegalizePortablePass(Pass):
             tensor = linear.weight.const_value
             if not isinstance(tensor, EncodedTensor):
                 continue
-            if isinstance(tensor.encoding, BlockDiagonalTensor):
-                _Emitter(linear, tensor.encoding).emit()
-                count += 1
-            else:
+            if reason := _refusal(linear, tensor):
                 linear.weight.const_value = ir.Tensor(tensor.numpy(), name=linear.weight.name)
-                reason = f"stays dense: {tensor.encoding.kind} has no form in standard operators"
-                self.remark(model, "missed", linear.name, reason)
+                self.remark(model, "missed", linear.name, f"stays dense: {reason}")
+                continue
+            assert isinstance(tensor.encoding, BlockDiagonalTensor)
+            assert linear.x.shape is not None
+            _Emitter(linear, tensor.encoding, linear.x.shape.dims[:-1]).emit()
+            count += 1
         return count
 
 
-class _Emitter:
-    """Writes one layer; N is the product of the leading dimensions of X."""
+def _refusal(linear: Linear, tensor: EncodedTensor) -> str:
+    if not isinstance(tensor.encoding, BlockDiagonalTensor):
+        return f"{tensor.encoding.kind} has no form in standard operators"
+    return f"the rank of {linear.x.name} is not known" if linear.x.shape is None else ""
 
-    def __init__(self, linear: Linear, encoding: BlockDiagonalTensor) -> None:
+
+class _Emitter:
+    """Writes one layer."""
+
+    def __init__(
+        self,
+        linear: Linear,
+        encoding: BlockDiagonalTensor,
+        leading: Sequence[int | ir.SymbolicDim],
+    ) -> None:
         self._linear = linear
         self._encoding = encoding
         self._graph = main_graph(linear.weight)
         self._tape = ir.tape.Tape()
+        self._sizes = [size if isinstance(size, int) else -1 for size in leading]
+        self._alike = encoding.in_features == encoding.out_features
+        self._flat = self._sizes.count(-1) <= 1 or self._alike
+        # Dimensions in front of N.
+        self._front = 0 if self._flat else len(leading) - 1
 
     def emit(self) -> None:
         """Replaces the layer's node."""
         x = self._linear.x
-        is_matrix = x.shape is not None and len(x.shape) == 2
-        matrix = x if is_matrix else self._reshape(x, [-1, self._encoding.in_features])
-        blocks = self._gather_blocks(matrix)
+        flattened = self._flat and len(self._sizes) != 1
+        matrix = self._reshape(x, [-1, self._encoding.in_features]) if flattened else x
         values = self._encoding.values.transpose(0, 2, 1) * np.float32(self._linear.alpha)
-        weight = self._constant("blocks", np.ascontiguousarray(values, np.float32))
-        y = self._scatter_blocks(self._op("MatMul", blocks, weight))
-        if not is_matrix:
-            y = self._op("Reshape", y, self._output_shape(x))
+        split, after = self._splits()
+        weight = values.astype(np.float32).reshape(*split, *values.shape[1:])
+        y = self._op("MatMul", self._gather_blocks(matrix, split), self._constant("blocks", weight))
+        if split != after:
+            y = self._reshape(y, [*after, _SAME, _SAME])
+        y = self._scatter_blocks(y, after)
+        if flattened:
+            y = self._unflattened(y)
         y = self._add_bias(y)
         insert_before(self._linear.node, *self._tape.nodes[:-1])
         replace_node(self._linear.node, self._tape.nodes[-1])
 
-    def _gather_blocks(self, x: ir.Value) -> ir.Value:
-        """(N, in) -> (B, N, C)."""
-        count, _, width = self._encoding.values.shape
-        stride = self._encoding.col_stride
+    def _unflattened(self, y: ir.Value) -> ir.Value:
+        """(N, out) -> (..., out)."""
+        if self._sizes.count(-1) > 1:
+            return self._op("Reshape", y, self._op("Shape", self._linear.x))
+        return self._reshape(y, [*self._sizes, self._encoding.out_features])
+
+    def _splits(self) -> tuple[list[int], list[int]]:
+        """B as it is in the product, and as rows want it: whole, or by the stride."""
+        count = len(self._encoding.values)
+        strides = (self._encoding.col_stride, self._encoding.row_stride)
+        cols, rows = ([count // s, s] if s > 1 else None for s in strides)
+        return cols or rows or [count], rows or cols or [count]
+
+    def _gather_blocks(self, x: ir.Value, split: list[int]) -> ir.Value:
+        """(N, in) -> (B / s, s, N, C), or (B, N, C)."""
+        stride, width = self._encoding.col_stride, self._encoding.values.shape[2]
         if stride > 1:
-            split = self._reshape(x, [-1, count // stride, width, stride])
-            return self._reshape(self._transpose(split, 1, 3, 0, 2), [count, -1, width])
+            blocks = self._reshape(x, [_SAME, split[0], width, split[1]])
+            return self._transpose(blocks, 1, 3, 0, 2)
         if not stride:
             # Padding reads column 0, and its weights are zero.
-            x = self._op("Gather", x, self._indices("cols", self._encoding.cols), axis=1)
-        return self._transpose(self._reshape(x, [-1, count, width]), 1, 0, 2)
+            x = self._gather(x, "cols", self._encoding.cols)
+        behind = len(split) + 1
+        return self._transpose(
+            self._reshape(x, [_SAME, *split, width]), *range(1, behind), 0, behind
+        )
 
-    def _scatter_blocks(self, y: ir.Value) -> ir.Value:
-        """(B, N, R) -> (N, out)."""
+    def _scatter_blocks(self, y: ir.Value, split: list[int]) -> ir.Value:
+        """(B / s, s, N, R), or (B, N, R), -> (N, out)."""
         count, height, _ = self._encoding.values.shape
         stride = self._encoding.row_stride
-        if stride > 1:
-            split = self._reshape(y, [count // stride, stride, -1, height])
-            y = self._transpose(split, 2, 0, 3, 1)
-            return self._reshape(y, [-1, self._encoding.out_features])
-        flat = self._reshape(self._transpose(y, 1, 0, 2), [-1, count * height])
+        own = len(split)
+        order = (2, 0, 3, 1) if stride > 1 else (own, *range(own), own + 1)
+        flat = self._reshape(self._transpose(y, *order), [_SAME, count * height])
         if stride:
             return flat
         slots = np.argsort(self._encoding.rows.reshape(-1), kind="stable")
-        return self._op(
-            "Gather", flat, self._indices("rows", slots[-self._encoding.out_features :]), axis=1
-        )
+        return self._gather(flat, "rows", slots[-self._encoding.out_features :])
 
     def _add_bias(self, y: ir.Value) -> ir.Value:
         bias, beta = self._linear.bias, self._linear.beta
@@ -105,28 +145,23 @@ class _Emitter:
             bias = self._op("Mul", bias, self._constant("beta", np.array(beta, np.float32)))
         return self._op("Add", y, bias)
 
-    def _output_shape(self, x: ir.Value) -> ir.Value:
-        """The leading dimensions of X, then out."""
-        leading = self._op(
-            "Slice",
-            self._op("Shape", x),
-            self._constant("zero", np.array([0], np.int64)),
-            self._constant("last", np.array([-1], np.int64)),
-        )
-        out = self._constant("out", np.array([self._encoding.out_features], np.int64))
-        return self._op("Concat", leading, out, axis=0)
-
     def _op(self, op_type: str, *inputs: ir.Value, **attributes: int) -> ir.Value:
         return self._tape.op(op_type, inputs, attributes)
 
     def _transpose(self, x: ir.Value, *perm: int) -> ir.Value:
-        return self._tape.op("Transpose", [x], {"perm": perm})
+        """Permutes the dimensions behind those in front."""
+        moved = [*range(self._front), *(self._front + axis for axis in perm)]
+        return self._tape.op("Transpose", [x], {"perm": moved})
 
     def _reshape(self, x: ir.Value, shape: list[int]) -> ir.Value:
-        return self._op("Reshape", x, self._constant("shape", np.array(shape, np.int64)))
+        """Reshapes what is behind the dimensions in front."""
+        full = np.array([_SAME] * self._front + shape, np.int64)
+        return self._op("Reshape", x, self._constant("shape", full))
 
-    def _indices(self, name: str, indices: np.ndarray) -> ir.Value:
-        return self._constant(name, np.maximum(indices.reshape(-1), 0).astype(np.int64))
+    def _gather(self, x: ir.Value, name: str, indices: np.ndarray) -> ir.Value:
+        """Columns of x; where an index is -1, any."""
+        at = self._constant(name, np.maximum(indices.reshape(-1), 0).astype(np.int64))
+        return self._op("Gather", x, at, axis=self._front + 1)
 
     def _constant(self, name: str, array: np.ndarray) -> ir.Value:
         return add_constant(self._graph, f"{self._linear.weight.name}.{name}", array)

@@ -40,7 +40,7 @@ class MergeDuplicatesPass(CostedPass):
     """Merges rows of a weight that give equal outputs, where that is estimated faster.
 
     Attributes:
-        target: Where the model will run: `ort-cpu` or `portable`.
+        target: Where the model will run: `ort-cpu`, `ort-cuda` or `portable`.
         threads: Threads per inference that costs are estimated for; 0 for all of this machine.
         precision: Of sparse weights: `fp32` or `bf16`.
         enabled: Off leaves all rows, so that a kernel can be measured on the layers as they came.
@@ -78,7 +78,7 @@ class MergeDuplicatesPass(CostedPass):
             f"{len(inverse)} outputs, of which {len(first)} are distinct",
         )
         if not slower_nowhere(after, before):
-            batches = batches_of(layer.linear.x)
+            batches = batches_of(layer.linear.x, target)
             reason = f"{rows}, stay: merged they are {worst(after, before, batches)}"
             self.remark(model, "missed", name, reason)
             return 0
@@ -152,7 +152,7 @@ class _Step:
 
     def costs(self, target: Target, timer: LayerTimer | None) -> tuple[Cost, Cost]:
         """Times of both layers as they are, and merged."""
-        batches = batches_of(self.layer.linear.x)
+        batches = batches_of(self.layer.linear.x, target)
 
         def cost(matrix: scipy.sparse.csr_array) -> Cost:
             return cost_of_matrix(matrix, batches, target, timer)[0]

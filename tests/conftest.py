@@ -9,6 +9,7 @@ import pytest
 from support import blocky, butterfly_factor, model_proto, unstructured
 
 from nfcompile.cost.calibration import Constants
+from nfcompile.cost.gpu import GpuConstants
 
 # Tests run side by side, and on layers so small that threads of torch slow them down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,6 +28,29 @@ FIXED = {  # nanoseconds per multiply-add at batch 1, 16, 64, 256
 }
 
 
+FIXED_GPU = GpuConstants(
+    launch_us=3.0,
+    operator_us=1.0,
+    multiprocessors=100,
+    memory_tbps=4.0,
+    l2_mb=50,
+    l2_tbps=5.0,
+    tflops={
+        "dense": {"fp32": 400, "fp16": 800, "bf16": 800},
+        **{
+            kernel: {
+                size: {"fp32": rate / 6, "fp16": rate, "bf16": rate}
+                for size, rate in (("16", 150), ("32", 300), ("64", 500), ("128", 600))
+            }
+            for kernel in ("bsr", "block_diagonal")
+        },
+        "block_diagonal_small": {
+            size: {"fp32": 16, "fp16": 16, "bf16": 16} for size in ("2", "4", "8")
+        },
+    },
+)
+
+
 @pytest.fixture(autouse=True)
 def fixed_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Costs that do not move with each calibration, so that choices can be asserted."""
@@ -36,6 +60,7 @@ def fixed_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     made |= {f"{name} bf16": costs for name, costs in made.items()}
     monkeypatch.setattr("nfcompile.cost.linear.constants", lambda isa: made)
+    monkeypatch.setattr("nfcompile.cost.gpu.constants", lambda: FIXED_GPU)
 
 
 @pytest.fixture(scope="session")

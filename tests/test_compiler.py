@@ -142,7 +142,7 @@ def test_a_difference_before_an_unknown_operator_is_found(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (Options(target="gpu"), "unknown target 'gpu': known: ort-cpu, portable"),
+        (Options(target="gpu"), "unknown target 'gpu': known: ort-cpu, ort-cuda, portable"),
         (Options(threads=0), "threads must be at least 1, got 0"),
         (Options(passes="nope"), "unknown pass 'nope'"),
         (Options(weights=Path("w.pt")), "weights and input shapes go with a reference"),

@@ -51,3 +51,26 @@ def test_this_machine_is_described() -> None:
     assert all(size for size in caches().values())
     assert Target.host().threads >= 1
     assert Target.host(threads=3).threads == 3
+
+
+def test_a_layer_in_half_precision_keeps_its_type_whatever_the_precision() -> None:
+    for half in ("fp16", "bf16"):
+        target = Target("ort-cuda", precision="fp32", half=half)
+        assert (target.stored, target.value_bytes, target.activation_bytes) == (half, 2, 2)
+    narrow = Target("ort-cuda", precision="bf16")
+    assert (narrow.stored, narrow.value_bytes, narrow.activation_bytes) == ("bf16", 2, 4)
+    assert (Target().stored, Target().value_bytes, Target().activation_bytes) == ("fp32", 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "words"),
+    [
+        ("gpu", "fp32", "unknown target 'gpu': known: ort-cpu, ort-cuda, portable"),
+        ("ort-cuda", "int8", r"precision must be one of fp32, bf16, got 'int8'$"),
+        ("ort-cuda", "fp16", "got 'fp16': a model in fp16 is compiled as it is"),
+        ("portable", "bf16", "precision must be fp32 for target portable"),
+    ],
+)
+def test_what_there_is_not_is_told(name: str, precision: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Target(name, precision=precision)

@@ -16,6 +16,7 @@ from nfcompile.runtime.engine import TimedRunner
 from nfcompile.runtime.graphblas import GraphBlasEngine
 from nfcompile.runtime.openvino import OpenVinoEngine
 from nfcompile.runtime.ort import OrtEngine
+from nfcompile.runtime.ort_cuda import OrtCudaEngine
 from nfcompile.runtime.scipy import ScipyEngine
 from nfcompile.runtime.torch import TorchEngine
 from nfcompile.target import cpu_flags
@@ -32,7 +33,7 @@ class Contender:
 
     Attributes:
         name: What options and tables call it.
-        precision: `fp32`, `bf16` or `int8`: of its arithmetic.
+        precision: `fp32`, `tf32`, `bf16` or `int8`: of its arithmetic.
         ours: Whether nfcompile made the model; else it is a peer.
         file: Makes or picks the file it loads.
         load: Loads it on a number of threads.
@@ -107,6 +108,8 @@ def _general(network: Network, folder: Path, threads: int) -> Path:
 
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 _ort = OrtEngine().load_for_timing
+_cuda = OrtCudaEngine().load_for_timing
+_cuda_alone = OrtCudaEngine(fallback=False).load_for_timing
 
 REFERENCE = "ort"
 """The contender that all others are compared with; scipy where its file would be too large."""
@@ -132,5 +135,11 @@ CONTENDERS: tuple[Contender, ...] = (
     Contender("scipy", "fp32", False, _graph, ScipyEngine().load),
     Contender("deepsparse", "fp32", False, _dense, DeepSparseEngine().load),
     Contender("graphblas", "fp32", False, _graph, GraphBlasEngine().load, cases="graph-challenge"),
+    Contender("ort-cuda", "tf32", False, _dense, _cuda),
+    Contender("nfcompile-cuda", "tf32", True, _compiled(target="ort-cuda"), _cuda),
+    Contender(
+        "nfcompile-cuda-bf16", "bf16", True, _compiled(target="ort-cuda", precision="bf16"), _cuda
+    ),
+    Contender("portable-cuda", "tf32", True, _compiled(target="portable"), _cuda_alone),
 )
 """All contenders, the reference first."""

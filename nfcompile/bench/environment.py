@@ -6,6 +6,7 @@ from importlib import metadata
 from typing import Any
 
 from nfcompile.errors import EngineMissingError
+from nfcompile.runtime.cuda import gpu_name
 from nfcompile.target import caches, cpu_flags, cpu_name, isa
 
 __all__ = ["describe", "instruction_sets", "packages", "peers"]
@@ -15,7 +16,9 @@ _PACKAGES = (
     "onnx",
     "onnx-ir",
     "onnxruntime",
+    "onnxruntime-gpu",
     "torch",
+    "triton",
     "openvino",
     "numpy",
     "scipy",
@@ -25,23 +28,25 @@ _FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "a
 
 
 def describe(threads: int | None = None) -> dict[str, Any]:
-    """Processor, cores, threads and versions.
+    """Processor, GPU, cores, threads and versions.
 
     Args:
         threads: Threads used; all cores if None.
     """
     cores = len(os.sched_getaffinity(0))
+    present = packages()
     return {
         "cpu": cpu_name(),
         "cores": cores,
         "caches": caches(),
         "instruction_sets": instruction_sets(),
         "kernels": isa(),
+        "gpu": gpu_name(),
         "threads": cores if threads is None else threads,
         "python": platform.python_version(),
-        "onnxruntime": metadata.version("onnxruntime"),
+        "onnxruntime": present.get("onnxruntime") or present.get("onnxruntime-gpu"),
         "nfcompile": metadata.version("nfcompile"),
-        "packages": packages(),
+        "packages": present,
         "peers": peers(),
     }
 

@@ -12,9 +12,10 @@ from nfcompile.compare import Tolerance
 from nfcompile.compare import compare as compare_outputs
 from nfcompile.errors import InputError, VerificationError
 from nfcompile.frontend.onnx_file import read_model
-from nfcompile.ir.remarks import is_narrow
+from nfcompile.ir.remarks import compiled_for, is_narrow
 from nfcompile.runtime.engine import Runner
 from nfcompile.runtime.ort import OrtEngine
+from nfcompile.runtime.ort_cuda import OrtCudaEngine
 from nfcompile.runtime.timing import time_runners
 from nfcompile.runtime.trials import sampled_runs
 
@@ -58,6 +59,9 @@ def compare(
 ) -> list[Row]:
     """Times every model at every batch size in ONNX Runtime.
 
+    Where one is compiled for `ort-cuda` all run on CUDA, inputs and outputs on the device, and
+    dense fp32 layers in TF32, as is ONNX Runtime's default.
+
     Args:
         paths: Models with the same inputs and outputs; the first is the baseline.
         batches: Batch sizes: lengths of the first dimension of the inputs. By default 1, 16, 64,
@@ -74,9 +78,10 @@ def compare(
     """
     if not (warmup_s >= 0 and time_s > 0):
         raise InputError(f"seconds must be positive, got warm-up {warmup_s} and time {time_s}")
-    engine = OrtEngine(op_libraries)
     models = [read_model(path) for path in paths]
-    signature, tolerance = models[0], Tolerance(half=any(map(is_narrow, models)))
+    on_cuda = any(compiled_for(model) == "ort-cuda" for model in models)
+    engine = OrtCudaEngine(op_libraries) if on_cuda else OrtEngine(op_libraries)
+    signature, tolerance = models[0], Tolerance(half=on_cuda or any(map(is_narrow, models)))
     progress("loading")
     runners = [engine.load_for_timing(path, threads or 0) for path in paths]
     names = _names(paths)

@@ -68,7 +68,16 @@ def pick_suite(name: str) -> Suite:
 
 SUITES: Mapping[str, Suite] = {
     "cpu": Suite(
-        "CPU suite", CASES, tuple(item.name for item in CONTENDERS), batches=(1, 7, 16, 64, 256)
+        "CPU suite",
+        CASES,
+        tuple(item.name for item in CONTENDERS if "cuda" not in item.name),
+        batches=(1, 7, 16, 64, 256),
+    ),
+    "gpu": Suite(
+        "GPU suite",
+        CASES,
+        tuple(item.name for item in CONTENDERS if "cuda" in item.name),
+        batches=(1, 16, 256, 4096),
     ),
     "networks": Suite(
         "Networks",

@@ -40,7 +40,9 @@ def bench_command(
     suite: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Run a suite instead: cpu or networks.", rich_help_panel=_SUITE
+            metavar="NAME",
+            help="Run a suite instead: cpu, gpu or networks.",
+            rich_help_panel=_SUITE,
         ),
     ] = None,
     cases: Annotated[
@@ -75,7 +77,7 @@ def bench_command(
         if value is not None:
             raise InputError(f"--{name} goes with --suite only")
     if not models:
-        raise InputError("give the models to time, or --suite cpu or networks")
+        raise InputError("give the models to time, or --suite cpu, gpu or networks")
     _bench_models(models, batch, _one(threads), warmup, 1.0 if time is None else time,
                   op_library or [], json)  # fmt: skip
 

@@ -54,7 +54,7 @@ def compile_command(
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the model goes.")],
-    target: Annotated[str, typer.Option(help="ort-cpu or portable.")] = "ort-cpu",
+    target: Annotated[str, typer.Option(help="ort-cpu, ort-cuda or portable.")] = "ort-cpu",
     threads: Threads = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16, of sparse weights.")] = "fp32",
     weights: Weights = None,
@@ -95,6 +95,14 @@ def compile_command(
             show_default="60",
         ),
     ] = None,
+    cross: Annotated[
+        bool,
+        typer.Option(
+            "--cross",
+            help="Compile for another machine's GPU: the result is verified on this CPU, by its "
+            "kernels of the same operators.",
+        ),
+    ] = False,
     json: Json = None,
 ) -> None:
     """Compile SRC, verify the result, and only then write OUTPUT."""
@@ -127,6 +135,7 @@ def compile_command(
             op_libraries=op_library or (),
             tune=tune,
             tune_seconds=tune_seconds,
+            cross=cross,
             progress=told.step,
             measuring=told.measuring,
             after_pass=after_pass,

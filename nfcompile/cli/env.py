@@ -32,6 +32,7 @@ def _text(value: Any) -> str:
 
 def _facts() -> dict[str, Any]:
     from nfcompile.bench.environment import instruction_sets, packages, peers
+    from nfcompile.runtime.cuda import cuda_problem, gpu_name
     from nfcompile.runtime.op_library import op_library_path
     from nfcompile.target import caches, cpu_name, isa
 
@@ -53,4 +54,6 @@ def _facts() -> dict[str, Any]:
         "instruction sets": instruction_sets(),
         "kernels used": isa(),
         "op library": library,
+        "gpu": gpu_name() or "none",
+        "target ort-cuda": cuda_problem() or "runs here",
     }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Atol",
     "Batch",
+    "Cross",
     "DataFolder",
     "DataSet",
     "InFeatures",
@@ -90,6 +91,10 @@ InputShapes = Annotated[
 OpLibraries = Annotated[
     list[str] | None,
     typer.Option("--op-library", help="Library of your own operators that the model needs."),
+]
+Cross = Annotated[
+    bool,
+    typer.Option("--cross", help="Run what is compiled for ort-cuda on this CPU to verify it."),
 ]
 Width = Annotated[int | None, typer.Option("-n", help="Width of a layer, inputs and outputs.")]
 InFeatures = Annotated[int | None, typer.Option("--in", help="Inputs of a layer.")]

@@ -11,6 +11,7 @@ import typer
 from nfcompile.cli.options import (
     Atol,
     Batch,
+    Cross,
     InputsFile,
     InputShapes,
     Json,
@@ -60,6 +61,7 @@ def verify_command(
     batch: Batch = None,
     min_agreement: MinAgreement = 0.0,
     op_library: OpLibraries = None,
+    cross: Cross = False,
     json: Json = None,
 ) -> None:
     """Compare two models' outputs; exit 0 if they agree, else 1.
@@ -83,6 +85,7 @@ def verify_command(
             sampling=Sampling(samples, seed, load_inputs(data), batch),
             inputs=load_inputs(inputs),
             op_libraries=op_library or (),
+            cross=cross,
         )
     if json is not None:
         write_json({**dataclasses.asdict(report), "passed": report.passed}, json)

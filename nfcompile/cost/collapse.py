@@ -67,7 +67,7 @@ class CollapseCosts:
 
     def _cut(self, chain: Sequence[Affine]) -> Plan | str:
         weights = [layer.weight() for layer in chain]
-        batches = batches_of(chain[0].linear.x)
+        batches = batches_of(chain[0].linear.x, self._target)
         for layer, weight in zip(chain, weights, strict=True):
             if not np.isfinite(weight.data).all():
                 return f"weight {layer.linear.weight.name} is not finite"
@@ -110,7 +110,7 @@ class CollapseCosts:
         if reason := next((item for item in plans if isinstance(item, str)), ""):
             return reason
         layers = [layer for chain in chains for layer in chain]
-        batches = batches_of(group.x)
+        batches = batches_of(group.x, self._target)
         terms = [[layer.weight() for layer in member] for member in group.members]
         found = cost_of_sum(
             terms,
@@ -140,7 +140,7 @@ class CollapseCosts:
     def _single(self, layer: Affine) -> Cost:
         value = layer.linear.weight
         if value not in self._costs:
-            batches = batches_of(layer.linear.x)
+            batches = batches_of(layer.linear.x, self._target)
             weight = layer.weight()
             self._costs[value], _ = cost_of_matrix(weight, batches, self._target, self._timer)
         return self._costs[value]

@@ -15,7 +15,7 @@ class CostedPass(Pass):
     """Base of passes that decide by cost.
 
     Attributes:
-        target: Where the model will run: `ort-cpu` or `portable`.
+        target: Where the model will run: `ort-cpu`, `ort-cuda` or `portable`.
         threads: Threads per inference that costs are for; 0 for all of this machine.
         precision: Of sparse weights: `fp32` or `bf16`.
         timer: Measures layers; None leaves everything to estimates. It has no text form: the

@@ -11,7 +11,13 @@ from functools import cache
 from nfcompile.cost.choice import Choice, choose
 from nfcompile.cost.linear import estimate_us
 from nfcompile.cost.measured import LayerTimer, Measurements
-from nfcompile.ir.candidates import Candidate, dense_candidate, sparse_candidates
+from nfcompile.ir.candidates import (
+    BLOCKSIZES,
+    CUDA_BLOCKSIZES,
+    Candidate,
+    dense_candidate,
+    sparse_candidates,
+)
 from nfcompile.sparse import CsrTensor
 from nfcompile.target import Target
 
@@ -44,13 +50,14 @@ def best_encoding(
         force: Kind of encoding to take if there is one, whatever it costs.
         timer: Measures the candidates; None leaves the choice to estimates.
     """
-    dense = dense_candidate(shape)
+    dense = dense_candidate(shape, target.activation_bytes)
     density = nonzeros / dense.stored
     stays = Choice(dense, dense.pattern, {}, "", dense_times(shape, batches, target))
     if density > max_density and not force:
         return _because(stays, f"density {density:.2f} is above {max_density:g}")
     nonzero = cache(csr)
-    candidates, not_diagonal = sparse_candidates(nonzero(), 2 if target.precision == "bf16" else 4)
+    blocksizes = CUDA_BLOCKSIZES if target.name == "ort-cuda" else BLOCKSIZES
+    candidates, not_diagonal = sparse_candidates(nonzero(), target.value_bytes, blocksizes)
     if target.name == "portable":
         candidates = [item for item in candidates if item.kind == "block-diagonal"]
         if not candidates:
@@ -69,7 +76,7 @@ def dense_times(
     shape: tuple[int, int], batches: Sequence[int], target: Target
 ) -> tuple[float, ...]:
     """Estimated microseconds of a dense layer of `shape` (out, in) at each batch."""
-    dense = dense_candidate(shape)
+    dense = dense_candidate(shape, target.activation_bytes)
     return tuple(estimate_us(dense, batch, target) for batch in batches)
 
 

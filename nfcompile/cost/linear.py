@@ -4,44 +4,58 @@
 
 Both constants depend on batch and size (see `calibration.py`): small batches are bound by reading
 the weight, large ones by arithmetic, which is never taken to be faster than in a dense product.
+
+A GPU has a model of its own: `gpu.py`.
 """
 
 import math
 
 import onnx_ir as ir
 
+from nfcompile.cost import gpu
 from nfcompile.cost.calibration import constants
 from nfcompile.ir.candidates import Candidate
 from nfcompile.ir.convolution import Convolution
 from nfcompile.ir.layer import Layer
 from nfcompile.target import Target
 
-__all__ = ["DEFAULT_BATCHES", "batches_of", "batches_of_layer", "estimate_us", "way_of_running"]
+__all__ = [
+    "CUDA_BATCHES",
+    "DEFAULT_BATCHES",
+    "batches_of",
+    "batches_of_layer",
+    "estimate_us",
+    "way_of_running",
+]
 
 DEFAULT_BATCHES = (1, 16, 64, 256)
 """Batch sizes that count where the model's batch is dynamic."""
+
+CUDA_BATCHES = (1, 16, 256, 4096)
+"""The same on a GPU."""
 
 _OPEN_IMAGES = (1, 16)
 _OPEN_SIZE = 28
 _VECTOR_ROWS = 8
 
 
-def batches_of(x: ir.Value) -> tuple[int, ...]:
+def batches_of(x: ir.Value, target: Target) -> tuple[int, ...]:
     """The batch of activations `x` if the model fixes it, else the sizes that count by default."""
+    default = CUDA_BATCHES if target.name == "ort-cuda" else DEFAULT_BATCHES
     if x.shape is None:
-        return DEFAULT_BATCHES
+        return default
     leading = x.shape.dims[:-1]
     sizes = [size for size in leading if isinstance(size, int)]
-    return (max(1, math.prod(sizes)),) if len(sizes) == len(leading) else DEFAULT_BATCHES
+    return (max(1, math.prod(sizes)),) if len(sizes) == len(leading) else default
 
 
-def batches_of_layer(layer: Layer) -> tuple[int, ...]:
+def batches_of_layer(layer: Layer, target: Target) -> tuple[int, ...]:
     """The batch of a layer; of a convolution, places of its window in all images.
 
     Where the number of images is open, 1 and 16 count; where their size is, that of 28 x 28.
     """
     if not isinstance(layer, Convolution):
-        return batches_of(layer.x)
+        return batches_of(layer.x, target)
     shape = layer.node.outputs[0].shape
     dims = (None,) * 4 if shape is None else shape.dims
     places = math.prod(size if isinstance(size, int) else _OPEN_SIZE for size in dims[2:])
@@ -57,6 +71,8 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
         batch: Rows of the activations.
         target: Where it runs; threads are taken to share the work evenly.
     """
+    if target.name == "ort-cuda":
+        return gpu.estimate_us(candidate, batch, target)
     ways = constants(target.isa)
     way = way_of_running(candidate, target)
     costs, dense = ways[way], ways["dense"]

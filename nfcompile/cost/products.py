@@ -24,6 +24,12 @@ _MOST_NONZEROS = 1 << 25
 _MOST_DENSE = 1 << 26
 """Nor is a dense one with more values than this."""
 
+_INDEX_BYTES = 4
+"""The most that one takes."""
+
+_CUDA_BLOCKS = (2, 4, 8, 16, 32, 64, 128)
+"""Sizes of strided blocks that kernels for CUDA have."""
+
 
 @dataclass(frozen=True)
 class MergedCost:
@@ -83,7 +89,8 @@ def bound(matrix: scipy.sparse.csr_array, batches: Sequence[int], target: Target
     dense = dense_times(matrix.shape, batches, target)
     if target.name == "portable":
         return dense
-    csr = Candidate("csr", "", matrix.shape, matrix.nnz, 0)
+    nbytes = (target.value_bytes + _INDEX_BYTES) * matrix.nnz
+    csr = Candidate("csr", "", matrix.shape, matrix.nnz, nbytes)
     times = tuple(estimate_us(csr, batch, target) for batch in batches)
     return times if never_slower(times, dense) else dense
 
@@ -121,6 +128,8 @@ def _measured_dense(
 
 def _least(shape: tuple[int, int], nonzeros: int, batches: Sequence[int], target: Target) -> Times:
     """What the layer would take if its pattern were the best there is for this many non-zeros."""
+    if target.name == "ort-cuda":
+        return _least_on_cuda(shape, nonzeros, batches, target)
     ways = [
         Candidate("block-diagonal", "", shape, nonzeros, 0, (32, 32), regular=True),
         Candidate("block-diagonal", "", shape, nonzeros, 0, (32, 32)),
@@ -132,4 +141,16 @@ def _least(shape: tuple[int, int], nonzeros: int, batches: Sequence[int], target
             Candidate("bsr", "", shape, nonzeros, 0, (32, 32)),
             Candidate("bsr", "", shape, nonzeros, 0, (8, 1)),
         ]
+    return tuple(min(estimate_us(way, batch, target) for way in ways) for batch in batches)
+
+
+def _least_on_cuda(
+    shape: tuple[int, int], nonzeros: int, batches: Sequence[int], target: Target
+) -> Times:
+    """The same on a GPU, where no kernel of blocks beats that of a block-diagonal weight."""
+    ways = [
+        Candidate("block-diagonal", "", shape, nonzeros, 0, (size, size), True, (size, size))
+        for size in _CUDA_BLOCKS
+    ]
+    ways += [Candidate("csr", "", shape, nonzeros, 0), dense_candidate(shape)]
     return tuple(min(estimate_us(way, batch, target) for way in ways) for batch in batches)

@@ -22,7 +22,7 @@ from nfcompile.gpu.variants import VARIANTS, Variant
 __all__ = ["build", "main"]
 
 _ALIGNMENT = 16
-_PROCESSES = 2
+_PROCESSES = min(len(os.sched_getaffinity(0)), 16)
 _ORDER = (("SIZE", "R"), ("RS",), ("G",), ("BM",), ("RN",), ("KN",))
 """Names of the constants in C++, each with those that it has here."""
 

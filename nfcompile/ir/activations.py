@@ -27,7 +27,11 @@ _MAX_NODES = 12
 _GRID = np.concatenate(
     [np.linspace(-9, 9, 721), *(sign * np.logspace(-8, 8, 49) for sign in (-1, 1))]
 ).astype(np.float32)
-_TOLERANCE = 4e-6  # of the larger of input and output; GELU and its tanh form differ by up to 5e-4
+_TOLERANCES = {ir.DataType.FLOAT: 4e-6, ir.DataType.FLOAT16: 1e-3, ir.DataType.BFLOAT16: 4e-3}
+"""Of the larger of input and output, by the type of the constants, whose rounding moves the whole.
+
+GELU and its tanh form differ by up to 5e-4: what is closest is taken.
+"""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def _next(start: ir.Value, values: set[ir.Value], region: list[ir.Node]) -> ir.N
 def _is_scalar(value: ir.Value | None, like: ir.Value) -> bool:
     """Whether `value` is one constant number that does not raise the rank of `like`."""
     tensor = constant(value)
-    if tensor is None or tensor.size != 1 or tensor.dtype != ir.DataType.FLOAT:
+    if tensor is None or tensor.size != 1 or tensor.dtype not in _TOLERANCES:
         return False
     return len(tensor.shape) <= (0 if like.shape is None else len(like.shape))
 
@@ -149,13 +153,21 @@ def _recognize(value: ir.Value, region: list[ir.Node], opset_imports: dict[str, 
     )
     opsets = [onnx.helper.make_opsetid("", opset_imports.get("", 18))]
     evaluator = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=opsets))
+    kinds = {tensor.dtype for node in region for item in node.inputs if (tensor := constant(item))}
+    tolerance = max((_TOLERANCES[kind] for kind in kinds), default=_TOLERANCES[ir.DataType.FLOAT])
     near = [np.float32(c) + step for c in scalars.values() for step in (-1, -0.1, 0, 0.1, 1)]
     grid = np.concatenate([_GRID, np.array(near, np.float32), -np.array(near, np.float32)])
     with np.errstate(all="ignore"):
         result = evaluator.run(None, {value.name: grid, **scalars})[0].astype(np.float64)
-        for name in _FIXED:
-            expected = activate(grid.astype(np.float64), name)
-            bound = _TOLERANCE * np.maximum(np.abs(grid), np.abs(expected))
-            if (np.abs(result - expected) <= bound).all():
-                return name
-    return None
+        wide = grid.astype(np.float64)
+        errors = {name: _error(result, activate(wide, name), wide) for name in _FIXED}
+    closest = min(errors, key=lambda name: errors[name])
+    return closest if errors[closest] <= tolerance else None
+
+
+def _error(result: np.ndarray, expected: np.ndarray, grid: np.ndarray) -> float:
+    """The largest difference, as a share of the larger of input and output; NaN is infinite."""
+    scale = np.maximum(np.abs(grid), np.abs(expected))
+    difference = np.abs(result - expected)
+    ratios = np.where(difference == 0, 0, difference / scale)
+    return float(np.nan_to_num(ratios, nan=np.inf).max())

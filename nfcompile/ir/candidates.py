@@ -1,6 +1,6 @@
 """The encodings that a weight could have: patterns of its zeros, and what each would store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nfcompile.sparse import (
@@ -12,10 +12,13 @@ from nfcompile.sparse import (
 )
 from nfcompile.sparse.encoding import narrowest_index_dtype
 
-__all__ = ["BLOCKSIZES", "Candidate", "dense_candidate", "sparse_candidates"]
+__all__ = ["BLOCKSIZES", "CUDA_BLOCKSIZES", "Candidate", "dense_candidate", "sparse_candidates"]
 
 BLOCKSIZES = ((4, 4), (8, 1), (16, 1), (8, 4), (16, 4), (8, 8), (16, 16), (32, 32))
 """Blocks that are looked for, small first. Rows are what kernels vectorize over, hence (8, 1)."""
+
+CUDA_BLOCKSIZES = ((16, 16), (32, 32), (64, 64), (128, 128))
+"""The same for CUDA: what tensor cores multiply."""
 
 _MAX_PADDING = 2.0
 """A block form that stores more than this many values per non-zero is not a pattern."""
@@ -33,6 +36,7 @@ class Candidate:
         nbytes: Bytes it would take.
         blocksize: Rows and columns that share one index.
         regular: Whether the positions follow a rule, so that no index is read.
+        strides: Of a block-diagonal weight's rows and columns; 0 where they are listed.
         make: Builds it; None for dense.
     """
 
@@ -43,21 +47,27 @@ class Candidate:
     nbytes: int
     blocksize: tuple[int, int] = (1, 1)
     regular: bool = False
+    strides: tuple[int, int] = (0, 0)
     make: Callable[[], Encoding] | None = None
 
 
-def dense_candidate(shape: tuple[int, int]) -> Candidate:
-    """All values of an fp32 weight of `shape` (out, in)."""
+def dense_candidate(shape: tuple[int, int], value_bytes: int = 4) -> Candidate:
+    """All values of a weight of `shape` (out, in)."""
     size = shape[0] * shape[1]
-    return Candidate("dense", "dense", shape, size, 4 * size)
+    return Candidate("dense", "dense", shape, size, value_bytes * size)
 
 
-def sparse_candidates(csr: CsrTensor, value_bytes: int = 4) -> tuple[list[Candidate], str]:
+def sparse_candidates(
+    csr: CsrTensor,
+    value_bytes: int = 4,
+    blocksizes: Sequence[tuple[int, int]] = BLOCKSIZES,
+) -> tuple[list[Candidate], str]:
     """Every sparse encoding of `csr` worth costing, and why it is not block-diagonal (or "").
 
     Args:
         csr: The weight, (out, in).
-        value_bytes: What a value will be stored in: 4 for fp32, 2 for bf16.
+        value_bytes: What a value will be stored in: 4 for fp32, 2 for half types.
+        blocksizes: Blocks to look for, small first.
     """
     size = _nbytes(csr, value_bytes)
     found = [Candidate("csr", "unstructured", csr.shape, csr.stored, size, make=lambda: csr)]
@@ -75,17 +85,20 @@ def sparse_candidates(csr: CsrTensor, value_bytes: int = 4) -> tuple[list[Candid
                 _nbytes(blocks, value_bytes),
                 (height, width),
                 regular,
+                (blocks.row_stride, blocks.col_stride),
                 make=lambda: blocks,
             )
         )
-    found += _block_candidates(csr, value_bytes)
+    found += _block_candidates(csr, value_bytes, blocksizes)
     return found, blocks if isinstance(blocks, str) else ""
 
 
-def _block_candidates(csr: CsrTensor, value_bytes: int) -> list[Candidate]:
+def _block_candidates(
+    csr: CsrTensor, value_bytes: int, blocksizes: Sequence[tuple[int, int]]
+) -> list[Candidate]:
     found: list[Candidate] = []
     too_empty: list[tuple[int, int]] = []
-    for blocksize in BLOCKSIZES:
+    for blocksize in blocksizes:
         height, width = blocksize
         if csr.shape[0] % height or csr.shape[1] % width or not csr.stored:
             continue

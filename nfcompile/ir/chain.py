@@ -2,9 +2,10 @@
 
 import onnx_ir as ir
 
+from nfcompile.ir.half_floats import HALF_TYPES
 from nfcompile.ir.schemas import CHAIN, CONV_CHAIN, DOMAIN
 
-__all__ = ["chain_weights", "computes_in_bf16", "is_chain"]
+__all__ = ["chain_weights", "is_chain", "stored_precision"]
 
 
 def is_chain(node: ir.Node) -> bool:
@@ -12,14 +13,16 @@ def is_chain(node: ir.Node) -> bool:
     return node.domain == DOMAIN and node.op_type in (CHAIN.name, CONV_CHAIN.name)
 
 
-def computes_in_bf16(model: ir.Model) -> bool:
-    """Whether any of our operators has weights in bf16."""
-    return any(
-        value is not None and value.dtype == ir.DataType.BFLOAT16
+def stored_precision(model: ir.Model) -> str:
+    """`fp32`, or the narrowest that weights of our operators are stored in: `fp16` or `bf16`."""
+    found = {
+        HALF_TYPES[value.dtype]
         for node in ir.traversal.RecursiveGraphIterator(model.graph)
         if node.domain == DOMAIN
         for value in node.inputs
-    )
+        if value is not None and value.dtype in HALF_TYPES
+    }
+    return min(found, default="fp32")
 
 
 def chain_weights(node: ir.Node) -> list[ir.Value]:

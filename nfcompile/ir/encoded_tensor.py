@@ -26,7 +26,9 @@ class EncodedTensor(ir.LazyTensor):
         encoding: How the values are stored.
         transposed: Whether the constant is the encoding's transpose.
         shape: Of a convolution's constant; None for a matrix.
-        precision: `fp32`, or `bf16`: what legalization stores the values as.
+        precision: `fp32`, `bf16` or `fp16`: what legalization stores the values as.
+        dtype: Type of the constant, the values' own if None; fp32 values stand for those of half
+            precision, since scipy knows no such types.
     """
 
     def __init__(
@@ -37,22 +39,24 @@ class EncodedTensor(ir.LazyTensor):
         name: str | None,
         precision: str = "fp32",
         shape: tuple[int, ...] | None = None,
+        dtype: ir.DataType | None = None,
     ) -> None:
         self.encoding = encoding
         self.transposed = transposed
         self.precision = precision
+        kind = dtype or ir.DataType.from_numpy(encoding.dtype)
         super().__init__(
-            lambda: _dense(encoding, transposed, shape),
-            dtype=ir.DataType.from_numpy(encoding.dtype),
+            lambda: _dense(encoding, transposed, shape, kind),
+            dtype=kind,
             shape=ir.Shape(shape or (encoding.shape[::-1] if transposed else encoding.shape)),
             name=name,
         )
 
 
 def _dense(
-    encoding: Encoding, transposed: bool, shape: tuple[int, ...] | None
+    encoding: Encoding, transposed: bool, shape: tuple[int, ...] | None, dtype: ir.DataType
 ) -> ir.Tensor[np.ndarray]:
-    dense = encoding.numpy()
+    dense = encoding.numpy().astype(dtype.numpy(), copy=False)
     if shape is None:
         return ir.Tensor(np.ascontiguousarray(dense.T) if transposed else dense)
     groups = dense.size // math.prod(shape)

@@ -37,6 +37,12 @@ class Layer(abc.ABC):
         return value
 
     @property
+    def dtype(self) -> ir.DataType:
+        """Type of the constant."""
+        assert self.weight.const_value is not None
+        return self.weight.const_value.dtype
+
+    @property
     def bias(self) -> ir.Value | None:
         """What the node adds, or None."""
         return self.node.inputs[2] if len(self.node.inputs) > 2 else None

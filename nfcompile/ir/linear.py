@@ -3,6 +3,7 @@
 Y = alpha * X W^T + beta * C        W: (out, in), rows are outputs
 """
 
+import dataclasses
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import onnx_ir as ir
 
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.external_tensors import release
+from nfcompile.ir.half_floats import widen
 from nfcompile.ir.layer import Layer
 from nfcompile.sparse import CsrTensor, Encoding
 
@@ -51,20 +53,24 @@ class Linear(Layer):
         return "linear", self.transposed
 
     def csr(self) -> CsrTensor:
-        """The non-zeros of the weight, (out, in), without `alpha`."""
+        """The non-zeros of the weight, (out, in), without `alpha`; fp32 where they are narrower."""
         weight = self.weight.const_value
         assert weight is not None
         if isinstance(weight, EncodedTensor) and isinstance(weight.encoding, CsrTensor):
-            same_way = weight.transposed == self.transposed
-            return weight.encoding if same_way else weight.encoding.transposed()
-        csr = CsrTensor.from_dense(weight.numpy())
+            csr = dataclasses.replace(weight.encoding, values=widen(weight.encoding.values))
+            return csr if weight.transposed == self.transposed else csr.transposed()
+        csr = CsrTensor.from_dense(widen(weight.numpy()))
         release(weight)
         return csr.transposed() if self.transposed else csr
 
     def encoded(self, encoding: Encoding, precision: str = "fp32") -> EncodedTensor:
         """The constant over an encoding of the weight."""
         return EncodedTensor(
-            encoding, transposed=self.transposed, name=self.weight.name, precision=precision
+            encoding,
+            transposed=self.transposed,
+            name=self.weight.name,
+            precision=precision,
+            dtype=self.dtype,
         )
 
 

@@ -44,6 +44,12 @@ _INDEX = ("U", ["tensor(uint8)", "tensor(uint16)", "tensor(int32)"], "Narrow ind
 POINTER = ("P", ["tensor(int32)", "tensor(int64)"], "Type of row starts")
 FLOAT = ("T", ["tensor(float)"], "Type of activations")
 _WEIGHT = ("V", ["tensor(float)", "tensor(bfloat16)"], "Type of weights; bfloat16 runs in bf16")
+_HALVES = ["tensor(float16)", "tensor(bfloat16)"]
+# Half types are CUDA's.
+_PRODUCT_TYPES = [
+    ("T", [*FLOAT[1], *_HALVES], FLOAT[2]),
+    ("V", [*FLOAT[1], *_HALVES], "Type of weights: float or bfloat16 where X is float, else X's"),
+]
 
 
 def operand(name: str, kind: str, text: str, optional: bool = False) -> OpSchema.FormalParameter:
@@ -100,6 +106,7 @@ def _matmul(
     *,
     x: OpSchema.FormalParameter = _X,
     y: str = "Shape (..., out).",
+    floats: list[tuple[str, list[str], str]] = _PRODUCT_TYPES,
 ) -> OpSchema:
     return OpSchema(
         name,
@@ -108,7 +115,7 @@ def _matmul(
         doc,
         inputs=[x, *weights, *_EPILOGUE_INPUTS],
         outputs=[OpSchema.FormalParameter("Y", "T", y)],
-        type_constraints=[FLOAT, _WEIGHT, *types],
+        type_constraints=[*floats, *types],
         attributes=[*attributes, *EPILOGUE_ATTRIBUTES],
     )
 
@@ -181,6 +188,7 @@ def _conv(product: OpSchema) -> OpSchema:
         [(item.type_param_str, list(item.allowed_type_strs), item.description) for item in types],
         x=operand("X", "T", "Images, shape (n, channels, height, width)."),
         y="Shape (n, out, places of the window along height, along width).",
+        floats=[FLOAT, _WEIGHT],
     )
 
 

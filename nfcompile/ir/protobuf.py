@@ -25,7 +25,7 @@ from nfcompile.errors import UnsupportedModelError
 from nfcompile.ir.external_tensors import loaded, release
 from nfcompile.ir.foreign_types import restore_types
 
-__all__ = ["MAX_PROTOBUF_BYTES", "read_skeleton", "skeleton", "write_model"]
+__all__ = ["MAX_PROTOBUF_BYTES", "read_metadata", "read_skeleton", "skeleton", "write_model"]
 
 MAX_PROTOBUF_BYTES = (1 << 31) - (64 << 20)
 """Past this a protobuf message cannot be parsed (2 GiB, less room for the graph): larger models are
@@ -64,6 +64,14 @@ def read_skeleton(path: Path) -> onnx.ModelProto:
                 raise UnsupportedModelError(
                     f"{path} is not an ONNX model, or is truncated: {error}"
                 ) from None
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The entries of the metadata of the model at `path`; none if it is not an ONNX model."""
+    try:
+        return {item.key: item.value for item in read_skeleton(path).metadata_props}
+    except UnsupportedModelError:
+        return {}
 
 
 def write_model(model: ir.Model, path: Path) -> None:

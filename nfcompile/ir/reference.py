@@ -12,6 +12,7 @@ import onnx
 import scipy.special
 from onnx.reference.op_run import OpRun
 
+from nfcompile.ir.half_floats import widen
 from nfcompile.ir.schemas import DOMAIN, EPILOGUE_ATTRIBUTES
 from nfcompile.sparse import BlockDiagonalTensor, BsrTensor, CsrTensor
 from nfcompile.sparse.block_diagonal import strided_indices
@@ -52,6 +53,7 @@ def activate(t: Array, activation: str, alpha: float = 0.0, beta: float = 0.0) -
 def _finish(t: Array, bias: Array | None, residual: Array | None, epilogue: dict[str, Any]) -> Any:
     epilogue = {**_DEFAULTS, **epilogue}
     after = epilogue["residual_after_activation"]
+    bias, residual = (None if item is None else widen(item) for item in (bias, residual))
     t = t if bias is None else t + bias
     t = t if residual is None or after else t + residual
     name = epilogue["activation"]
@@ -69,7 +71,7 @@ class CsrMatMul(OpRun):
         self, x, values, indices, indptr, bias=None, residual=None, in_features=0, **epilogue
     ):
         weight = CsrTensor(values.astype(np.float32), indices, indptr, in_features).numpy()
-        return (_finish(x @ weight.T, bias, residual, epilogue).astype(x.dtype),)
+        return (_finish(widen(x) @ weight.T, bias, residual, epilogue).astype(x.dtype),)
 
 
 class BsrMatMul(OpRun):
@@ -81,7 +83,7 @@ class BsrMatMul(OpRun):
         self, x, values, indices, indptr, bias=None, residual=None, in_features=0, **epilogue
     ):
         weight = BsrTensor(values.astype(np.float32), indices, indptr, in_features).numpy()
-        return (_finish(x @ weight.T, bias, residual, epilogue).astype(x.dtype),)
+        return (_finish(widen(x) @ weight.T, bias, residual, epilogue).astype(x.dtype),)
 
 
 class BlockDiagonalMatMul(OpRun):
@@ -106,7 +108,7 @@ class BlockDiagonalMatMul(OpRun):
         weight = _block_diagonal(
             values.astype(np.float32), rows, cols, row_stride, col_stride, out_features, in_features
         )
-        return (_finish(x @ weight.T, bias, residual, epilogue).astype(x.dtype),)
+        return (_finish(widen(x) @ weight.T, bias, residual, epilogue).astype(x.dtype),)
 
 
 class CsrConv(CsrMatMul):

@@ -17,6 +17,7 @@ __all__ = [
     "Kind",
     "Remark",
     "add_remark",
+    "compiled_for",
     "decisions",
     "is_narrow",
     "remarks",
@@ -116,6 +117,11 @@ def decisions(model: ir.Model) -> tuple[Decision, ...]:
         stored = json.loads(model.metadata_props.get(_DECISIONS, "[]"))
         model.meta[_DECISIONS] = [Decision.from_json(item) for item in stored]
     return tuple(model.meta[_DECISIONS])
+
+
+def compiled_for(model: ir.Model) -> str:
+    """The target that the model was compiled for; empty if it was not compiled."""
+    return model.metadata_props.get("nfcompile.target", "")
 
 
 def is_narrow(model: ir.Model) -> bool:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, with our library of kernels registered."""
+"""ONNX Runtime with our library of kernels registered, on the CPU unless told otherwise."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nfcompile.errors import EngineMissingError, InputError, UnsupportedModelError
+from nfcompile.ir.protobuf import read_metadata
+from nfcompile.runtime.cuda import CUDA_PROVIDER, preload_cuda, require_cuda
 from nfcompile.runtime.engine import TimedCall, stopwatch
 from nfcompile.runtime.op_library import op_library_path
 from nfcompile.runtime.ort_values import describe, fed, is_narrow_type, run_narrow
@@ -15,24 +17,34 @@ from nfcompile.runtime.ort_values import describe, fed, is_narrow_type, run_narr
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["OrtEngine", "OrtRunner", "session"]
+__all__ = ["CPU_PROVIDER", "OrtEngine", "OrtRunner", "Provider", "session"]
 
+Provider = str | tuple[str, Mapping[str, Any]]
+"""An execution provider's name, maybe with options."""
+
+CPU_PROVIDER = "CPUExecutionProvider"
 _SILENT = 4
 """Errors are raised as well; inputs that a model turns out not to take are none of the user's."""
 
 
 def session(
-    path: str | os.PathLike[str], *, threads: int | None = None, **options: Any
+    path: str | os.PathLike[str],
+    providers: Sequence[Provider] | None = None,
+    *,
+    threads: int | None = None,
+    **options: Any,
 ) -> "onnxruntime.InferenceSession":
     """A plain `onnxruntime.InferenceSession` on the model at `path`, with our operators registered.
 
     Args:
         path: A compiled model, or any other `.onnx` file.
+        providers: Execution providers, best first, as onnxruntime takes them. By default CUDA and
+            then the CPU for a model that was compiled for `ort-cuda`, for any other the CPU.
         threads: Threads of one inference; all cores if None.
         **options: Further attributes of `onnxruntime.SessionOptions` to set.
 
     Raises:
-        EngineMissingError: If onnxruntime or the library of kernels is not installed.
+        EngineMissingError: If onnxruntime, the library of kernels or a GPU is missing.
         InputError: If there is no such file.
         UnsupportedModelError: If ONNX Runtime cannot load the model.
     """
@@ -43,7 +55,13 @@ def session(
         settings.intra_op_num_threads = threads
     for name, value in options.items():
         setattr(settings, name, value)
-    return _load(path, settings)
+    if providers is not None:
+        return _load(path, settings, providers)
+    for_cuda = read_metadata(Path(path)).get("nfcompile.target") == "ort-cuda"
+    if not for_cuda:
+        return _load(path, settings, [CPU_PROVIDER])
+    require_cuda(str(path), f"providers=['{CPU_PROVIDER}'] runs it on the CPU, if it is in fp32")
+    return _load(path, settings, [CUDA_PROVIDER, CPU_PROVIDER])
 
 
 class OrtRunner:
@@ -83,6 +101,7 @@ class OrtEngine:
     """ONNX Runtime, all graph optimizations on, as a deployed model would run."""
 
     name = "ort"
+    providers: Sequence[Provider] = (CPU_PROVIDER,)
 
     def __init__(self, op_libraries: Sequence[str] = ()) -> None:
         self._op_libraries = op_libraries
@@ -91,7 +110,7 @@ class OrtEngine:
         """Loads the model at `path`; `threads` 0 takes all cores."""
         settings = _settings()
         settings.intra_op_num_threads = threads
-        return OrtRunner(_load(path, settings, self._op_libraries))
+        return self.runner(path, settings)
 
     def load_for_timing(self, path: Path, threads: int) -> OrtRunner:
         """As `load`, but idle sessions leave the cores alone, so that several can take turns."""
@@ -99,7 +118,7 @@ class OrtEngine:
         settings.log_severity_level = _SILENT
         settings.intra_op_num_threads = threads
         settings.add_session_config_entry("session.force_spinning_stop", "1")
-        return OrtRunner(_load(path, settings, self._op_libraries))
+        return self.runner(path, settings)
 
     def load_reference(self, path: Path) -> OrtRunner:
         """Loads a model to compare with, as written: nothing fused, and little memory taken."""
@@ -108,7 +127,11 @@ class OrtEngine:
         settings.graph_optimization_level = _import().GraphOptimizationLevel.ORT_DISABLE_ALL
         settings.add_session_config_entry("session.disable_prepacking", "1")
         settings.enable_cpu_mem_arena = False
-        return OrtRunner(_load(path, settings, self._op_libraries))
+        return self.runner(path, settings)
+
+    def runner(self, path: Path, settings: Any) -> OrtRunner:
+        """A session with these settings."""
+        return OrtRunner(_load(path, settings, self.providers, self._op_libraries))
 
 
 def _settings() -> Any:
@@ -118,13 +141,27 @@ def _settings() -> Any:
 
 
 def _load(
-    path: str | os.PathLike[str], settings: Any, op_libraries: Sequence[str] = ()
+    path: str | os.PathLike[str],
+    settings: Any,
+    providers: Sequence[Provider],
+    op_libraries: Sequence[str] = (),
 ) -> "onnxruntime.InferenceSession":
     ort = _import()
+    names = [item if isinstance(item, str) else item[0] for item in providers]
+    on_cuda = CUDA_PROVIDER in names
+    if on_cuda:
+        require_cuda(CUDA_PROVIDER)
+        preload_cuda(ort)
     try:
-        for library in (op_library_path(), *op_libraries):
+        for library in (op_library_path("cuda" if on_cuda else "cpu"), *op_libraries):
             settings.register_custom_ops_library(library)
-        return ort.InferenceSession(os.fspath(path), settings, providers=["CPUExecutionProvider"])
+        made = ort.InferenceSession(os.fspath(path), settings, providers=list(providers))
+        if on_cuda and CUDA_PROVIDER not in made.get_providers():
+            raise EngineMissingError(
+                f"onnxruntime could not load its {CUDA_PROVIDER}, which needs the libraries of "
+                "CUDA: pip install 'onnxruntime-gpu[cuda,cudnn]'"
+            )
+        return made
     except EngineMissingError:
         raise
     except Exception as error:  # see OrtRunner.run

@@ -10,11 +10,16 @@ from nfcompile.errors import NfcompileError, UnsupportedModelError
 from nfcompile.ir.cut import Cut, cut_foreign, foreign_nodes
 from nfcompile.ir.publish import stage
 from nfcompile.ir.source import Arrays, Source
+from nfcompile.ir.widened import widened
 from nfcompile.runtime.engine import Runner
 from nfcompile.runtime.missing_kernel import explained
 from nfcompile.runtime.ort import OrtEngine
+from nfcompile.runtime.ort_cuda import OrtCudaEngine
 
-__all__ = ["Reference"]
+__all__ = ["CROSS_NOTE", "Reference"]
+
+CROSS_NOTE = "verified on this CPU, by its kernels of the same operators: nothing ran on CUDA"
+"""What is said of a model for CUDA that is verified on a machine without."""
 
 
 class Reference:
@@ -27,11 +32,28 @@ class Reference:
         model: Its inputs are those that `run` takes.
     """
 
-    def __init__(self, source: Source, folder: Path, op_libraries: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        source: Source,
+        folder: Path,
+        op_libraries: Sequence[str] = (),
+        *,
+        cuda: bool = False,
+    ) -> None:
+        """Makes it, without running anything.
+
+        Args:
+            source: The original.
+            folder: For files that are made on the way.
+            op_libraries: Libraries of the user's own operators.
+            cuda: Whether it and the compiled model run on CUDA, in fp32 where they are fp32; on the
+                CPU products of half precision are computed in fp32.
+        """
         self.model = source.model
         self._source = source
         self._folder = folder
-        self._engine = OrtEngine(op_libraries)
+        self._cuda = cuda
+        self._engine = OrtCudaEngine(op_libraries, exact=True) if cuda else OrtEngine(op_libraries)
         self._cut: Cut | None = None
         self._dropped: set[str] = set()
         self._shared: set[str] | None = None
@@ -108,6 +130,9 @@ class Reference:
             return self._load_compiled(model, path)
 
     def _load_compiled(self, model: ir.Model, path: Path) -> Runner:
+        if not self._cuda and (wide := widened(model)) is not model:
+            model, path = wide, self._folder / "widened.onnx"
+            stage(model, path)
         if self._cut is None:
             return self._engine.load(path, threads=0)
         path = self._folder / "cut-compiled.onnx"

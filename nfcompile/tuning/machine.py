@@ -1,7 +1,6 @@
 """What measured times belong to: on anything else they mean nothing."""
 
 import hashlib
-from importlib import metadata
 from pathlib import Path
 
 from nfcompile.runtime.op_library import op_library_path
@@ -25,11 +24,13 @@ def machine(target: Target) -> Machine:
     Raises:
         EngineMissingError: If the library of kernels is not built.
     """
+    import onnxruntime
+
     library = Path(op_library_path()).read_bytes()
     return {
         "cpu": cpu_name(),
         "isa": target.isa,
-        "onnxruntime": metadata.version("onnxruntime"),
+        "onnxruntime": onnxruntime.__version__,
         "nfcompile": __version__,
         "kernels": hashlib.sha256(library).hexdigest()[:16],
         "target": target.name,

@@ -13,7 +13,7 @@ from nfcompile.errors import EngineMissingError, UnsupportedModelError
 from nfcompile.ir.protobuf import write_model
 from nfcompile.models.chain import chain
 
-LIMITS = {"fp32": 1e-5, "bf16": 0.03, "int8": 0.1}
+LIMITS = {"fp32": 1e-5, "tf32": 2e-3, "bf16": 0.03, "int8": 0.1}
 
 
 @pytest.fixture
@@ -39,7 +39,9 @@ def test_a_contender_computes_the_case(
     else:
         told = ""
     if told:
-        assert contender.cases or "yet" in told or "make bench-peers" in told
+        assert contender.cases or any(
+            words in told for words in ("yet", "make bench-peers", "needs CUDA")
+        )
         return
     (got,) = runner.run({"x": x}).values()
     error = np.abs(got - reference).max() / np.abs(reference).max()
@@ -55,7 +57,7 @@ def test_dense_engines_leave_out_what_has_no_dense_file(network: Network, tmp_pa
         except (UnsupportedModelError, EngineMissingError) as error:
             reasons[contender.name] = str(error)
     without = {name for name, reason in reasons.items() if "8 GB" in reason}
-    assert {"ort", "ort-int8", "portable", "openvino", "torch", "deepsparse"} <= without
+    assert {"ort", "ort-cuda", "ort-int8", "portable", "openvino", "torch", "deepsparse"} <= without
     assert not without & {"nfcompile", "scipy", "torch-csr", "graphblas"}
 
 

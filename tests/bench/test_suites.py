@@ -18,8 +18,9 @@ def test_cases_are_picked_by_their_beginnings() -> None:
 
 
 def test_names_are_told_apart() -> None:
-    names = [case.name for suite in SUITES.values() for case in suite.cases]
-    assert len(names) == len(set(names))
+    for suite in SUITES.values():
+        names = [case.name for case in suite.cases]
+        assert len(names) == len(set(names))
     known = {item.name for item in CONTENDERS}
     assert all(set(suite.engines) <= known for suite in SUITES.values())
     with pytest.raises(InputError, match="unknown suite 'netwoks'; did you mean networks"):
@@ -29,7 +30,10 @@ def test_names_are_told_apart() -> None:
 def test_engines_are_the_suites_or_those_named_and_the_reference_comes_along() -> None:
     cpu, networks = SUITES["cpu"], SUITES["networks"]
     assert [item.name for item in cpu.pick_contenders(["scipy"])] == [REFERENCE, "scipy"]
-    assert cpu.pick_contenders(None) == list(CONTENDERS)
+    gpu = SUITES["gpu"].pick_contenders(None)
+    assert [item for item in CONTENDERS if item not in gpu] == cpu.pick_contenders(None)[1:]
+    assert gpu[0] is cpu.pick_contenders(None)[0]
+    assert all("cuda" in item.name for item in gpu[1:])
     assert {item.name for item in networks.pick_contenders(None)} == set(networks.engines)
     with pytest.raises(InputError, match=r"unknown engine 'scipi'; did you mean scipy\?"):
         cpu.pick_contenders(["scipi"])

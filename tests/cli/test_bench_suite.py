@@ -88,7 +88,7 @@ def test_an_interrupt_keeps_what_was_measured(
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--suite", "gpu"], "unknown suite 'gpu'"),
+        (["--suite", "tpu"], "unknown suite 'tpu'"),
         (["--suite", "network"], "did you mean networks?"),
         (["--suite", "cpu", "--cases", "none"], "no case begins with 'none'"),
         (["--suite", "cpu", "--engines", "none"], "unknown engine 'none'"),

@@ -158,7 +158,31 @@ def test_env_tells_what_is_here() -> None:
     assert data["packages"]["onnxruntime"]
     assert Path(data["op library"]).is_file()
     assert data["kernels used"] in ("avx512_bf16", "avx512", "avx2", "scalar")
+    assert data["gpu"] == "none"
+    assert data["target ort-cuda"]
     assert "onnxruntime" in run("env").stdout
+
+
+def test_a_model_is_compiled_for_another_machines_gpu(mlp: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.onnx"
+    result = run("compile", mlp, "-o", out, "--target", "ort-cuda", "--cross")
+    assert result.exit_code == 0, result.stderr
+    assert "verified on this CPU, by its kernels of the same operators" in result.stderr
+    checked = run("verify", mlp, out, "--cross")
+    assert (checked.exit_code, checked.stdout.split()[-1]) == (0, "PASSED")
+    assert "nothing ran on CUDA" in checked.stderr
+    for verb in (["verify", mlp, out], ["bench", mlp, out, "-t", 0.01]):
+        refused = run(*verb)
+        assert refused.exit_code == 4
+        assert "needs CUDA" in refused.stderr
+    told = run("explain", out)
+    assert "for ort-cuda, sparse weights in fp32" in told.stdout
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nfcompile.runtime.cuda.cuda_problem", lambda: "no CUDA device")
+    monkeypatch.setattr("nfcompile.runtime.cuda.gpu_name", lambda: "")
 
 
 @pytest.mark.parametrize(
@@ -195,6 +219,12 @@ def test_env_tells_what_is_here() -> None:
         (["bench", "{mlp}", "--batch", "0"], 2, "batch must be sizes"),
         (["bench", "{mlp}", "-t", "0"], 2, "seconds must be positive"),
         (["verify", "{mlp}", "none.onnx"], 2, "no such file: none.onnx"),
+        (
+            ["compile", "{mlp}", "-o", "{tmp}/o.onnx", "--target", "ort-cuda"],
+            4,
+            "with --cross (cross=True) it may be another machine's",
+        ),
+        (["compile", "{mlp}", "-o", "{tmp}/o.onnx", "--cross"], 2, "goes with target ort-cuda"),
     ],
 )
 def test_bad_input_gives_one_line_and_its_exit_code_and_writes_nothing(

@@ -23,6 +23,7 @@ from nfcompile.cost.linear import DEFAULT_BATCHES, estimate_us
 from nfcompile.ir.candidates import Candidate, dense_candidate
 from nfcompile.ir.encoded_tensor import EncodedTensor
 from nfcompile.ir.linear import find_linears
+from nfcompile.ir.remarks import decisions
 from nfcompile.models.cascade_mlp import cascade_mlp
 from nfcompile.sparse import CsrTensor
 from nfcompile.target import Target
@@ -378,3 +379,31 @@ def test_sums_that_follow_each_other_are_merged_one_by_one() -> None:
     )
     weights = {f"w{i}": RNG.standard_normal((N, N)).astype(np.float32) for i in range(4)}
     check(model(f"{HEAD} {{ {body} }}", **weights), X, COLLAPSE, 2)
+
+
+def test_on_cuda_small_factors_become_blocks_of_tensor_cores() -> None:
+    n = 2048
+    weights = factors(11, n)
+    text = "\n".join(
+        f"{'y' if i == 10 else f'h{i}'} = Gemm<transB=1>({f'h{i - 1}' if i else 'x'}, w{i})"
+        for i in range(11)
+    )
+    source = model(
+        f"agraph (float[4096,{n}] x) => (float[4096,{n}] y) {{ {text} }}",
+        **{f"w{i}": weight for i, weight in enumerate(weights)},
+    )
+    run_passes(source, "infer-shapes,collapse-products{target=ort-cuda,threads=1}")
+    run_passes(source, "encode-weights{target=ort-cuda,threads=1}")
+    taken = decisions(source)
+    assert len(taken) == 2
+    for decision in taken:
+        assert decision.encoding == "block-diagonal"
+        assert 16 <= int(decision.pattern.split("x")[-1]) <= 128
+    x = RNG.standard_normal((3, n)).astype(np.float32)
+    expected = x
+    for weight in weights:
+        expected = expected @ weight.T
+    found = x
+    for linear in find_linears(source):
+        found = found @ linear.csr().numpy().T
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())

@@ -1,5 +1,6 @@
 """The encoding follows the pattern and the cost, and every refusal has a reason."""
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -30,6 +31,7 @@ PATTERNS = {
     "bsr": blocky(RNG, (N, N), 16, 0.1),
     "block-diagonal": butterfly_factor(RNG, N, 16, 16),
 }
+HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 CLASSES = {"csr": CsrTensor, "bsr": BsrTensor, "block-diagonal": BlockDiagonalTensor}
 
 
@@ -383,6 +385,56 @@ def test_portable_leaves_convolutions_to_the_runtime_and_says_so() -> None:
     assert run_passes(source, "encode-weights{target=portable,threads=1}") == 0
     words = "stays dense: no standard operators are faster for a sparse convolution"
     assert words in said(source, "missed")[0]
+
+
+def test_on_cuda_convolutions_stay_with_cudnn_and_it_is_said() -> None:
+    source = model(PADDED, w=WINDOWS["csr"])
+    assert run_passes(source, "encode-weights{target=ort-cuda,threads=1,force=csr}") == 0
+    words = "stays dense: cuDNN's dense convolution is faster than any sparse one there is for CUDA"
+    assert words in said(source, "missed")[0]
+
+
+@pytest.mark.parametrize(("name", "dtype"), HALVES.items())
+def test_half_types_are_taken_on_cuda_only(name: str, dtype: type) -> None:
+    text = GEMM.replace("float[", f"{name}[")
+    source = model(text, w=PATTERNS["csr"].astype(dtype))
+    assert run_passes(source, "encode-weights{threads=1,force=csr}") == 0
+    words = f"stays dense: weight w is {name.upper()}, kernels take FLOAT"
+    assert words in said(source, "missed")[0]
+    assert run_passes(source, "encode-weights{target=ort-cuda,threads=1,force=csr}") == 1
+    tensor = weight_of(source)
+    assert isinstance(tensor, EncodedTensor)
+    assert tensor.precision == {"float16": "fp16", "bfloat16": "bf16"}[name]
+    np.testing.assert_array_equal(tensor.numpy(), PATTERNS["csr"].astype(dtype))
+
+
+@pytest.mark.parametrize(("name", "dtype"), HALVES.items())
+def test_a_half_weight_that_is_not_finite_is_named(name: str, dtype: type) -> None:
+    weight = PATTERNS["csr"].astype(dtype)
+    weight[2, 7] = np.inf
+    source = model(GEMM.replace("float[", f"{name}["), w=weight)
+    with pytest.raises(
+        UnsupportedModelError, match=r"weight w must be finite, got inf at \[2, 7\]"
+    ):
+        run_passes(source, "encode-weights{target=ort-cuda}")
+
+
+def test_a_weight_of_no_kernels_type_is_left_alone_on_cuda() -> None:
+    source = model(GEMM.replace("float[", "double["), w=PATTERNS["csr"].astype(np.float64))
+    assert run_passes(source, "encode-weights{target=ort-cuda,force=csr}") == 0
+    words = "weight w is DOUBLE, kernels take FLOAT, FLOAT16, BFLOAT16"
+    assert words in said(source, "missed")[0]
+
+
+def test_on_cuda_a_dynamic_batch_counts_up_to_4096() -> None:
+    source = model(GEMM, w=blocky(RNG, (N, N), 64, 0.1))
+    run_passes(source, "encode-weights{target=ort-cuda,threads=1}")
+    (decision,) = decisions(source)
+    assert decision.batches == (1, 16, 256, 4096)
+    blocks = {name for name in decision.estimates_us if name.startswith("blocks ")}
+    assert blocks == {f"blocks {size}x{size}" for size in (16, 32, 64)}
+    assert decision.encoding == "dense"
+    assert "is estimated at up to" in decision.reason
 
 
 def test_convolutions_that_share_a_weight_are_each_decided() -> None:

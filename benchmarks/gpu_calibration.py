@@ -1,0 +1,82 @@
+"""The constants of the GPU's cost model, out of what `benchmarks/gpu.py` measured."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nfcompile
+
+__all__ = ["calibrated", "constants_from"]
+
+OUT = Path(nfcompile.__file__).parent / "cost" / "gpu.json"
+
+_LARGE_BATCH = 4096
+_NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+_KERNEL = re.compile(r"^(bsr|block_diagonal_small|block_diagonal)_.*_[rs](\d+)_")
+
+
+def calibrated(found: Mapping[str, Any], command: str) -> None:
+    """Writes the constants that were measured into the package; the others stay.
+
+    Args:
+        found: What `benchmarks/gpu.py` writes as JSON.
+        command: That measured it.
+    """
+    made = constants_from(found, json.loads(OUT.read_text()), command)
+    OUT.write_text(json.dumps(made, indent=1) + "\n")
+
+
+def constants_from(
+    found: Mapping[str, Any], former: Mapping[str, Any], command: str
+) -> dict[str, Any]:
+    """The file's new contents.
+
+    A kernel's rate is the best of its arithmetic on stored values at large batches, among the cases
+    that run no other kernel.
+
+    Args:
+        found: What `benchmarks/gpu.py` writes as JSON.
+        former: The file's contents so far.
+        command: That measured it.
+    """
+    made: dict[str, Any] = json.loads(json.dumps(former))
+    device, limits = found["device"], found["ceilings"]
+    constants, sources = made["constants"], made["provenance"]["sources"]
+    constants["multiprocessors"] = device["multiprocessors"]
+    constants["l2_mb"] = round(device["l2_bytes"] / 1e6, 1)
+    constants["memory_tbps"] = round(limits["memory"] / 1e12, 2)
+    rates = constants["tflops"]
+    rates["dense"] = {name: round(limits[kind] / 1e12) for kind, name in _NAMES.items()}
+    measured = ["memory_tbps", "tflops.dense"]
+    for (kernel, size, kind), rate in _rates(found, limits).items():
+        rates[kernel][size][kind] = round(rate / 1e12, 1)
+        measured.append(f"tflops.{kernel}.{size}.{kind}")
+    for name in measured:
+        sources[name] = "measured by the command"
+    made["provenance"] |= {
+        "gpu": device["name"],
+        "measured": True,
+        "date": found["date"],
+        "command": command,
+    }
+    return made
+
+
+def _rates(
+    found: Mapping[str, Any], limits: Mapping[str, float]
+) -> dict[tuple[str, str, str], float]:
+    best: dict[tuple[str, str, str], float] = {}
+    for row in found["results"]:
+        if row["batch"] < _LARGE_BATCH or "nfcompile" not in row["timings"]:
+            continue
+        kernels = {match.groups() for name in row["kernels"] if (match := _KERNEL.match(name))}
+        x_type, value_type = row["types"]
+        if len(kernels) != 1 or (x_type, value_type) == ("f32", "bf16"):
+            continue  # bf16 is told by models that are bf16 throughout
+        ((kernel, size),) = kernels
+        peak = limits["f32"] / 3 if x_type == "f32" else limits[value_type]
+        key = kernel, size, _NAMES[value_type]
+        best[key] = max(best.get(key, 0.0), row["matrix_share"] * peak)
+    return best

@@ -1,0 +1,77 @@
+"""Costs and checks against what the library packs: run by test_gpu_packing.py, in a process of its
+own, on the stand-in for a driver."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gpu_calibration import _KERNEL
+from gpu_numerics import check_all, uncovered
+from support import blocky, butterfly_factor, unstructured
+from support_cuda import VARIABLE, StandIn
+
+from nfcompile import _native
+from nfcompile.cost.gpu import kernel_of
+from nfcompile.gpu.variants import VARIANTS
+from nfcompile.ir.candidates import CUDA_BLOCKSIZES, sparse_candidates
+from nfcompile.sparse import CsrTensor, Encoding
+
+RNG = np.random.default_rng(0)
+TYPES = (("f32", "f32"), ("f32", "bf16"), ("f16", "f16"), ("bf16", "bf16"))
+WEIGHTS = {
+    **{
+        f"{size}x{size}, stride {stride}": butterfly_factor(RNG, max(1024, 16 * size), size, stride)
+        for size in (2, 4, 8, 16, 32, 64, 128)
+        for stride in (1, 2, 4, 8, 16)
+    },
+    "shuffled": butterfly_factor(RNG, 256, 8, 1)[RNG.permutation(256)],
+    "blocks": blocky(RNG, (512, 512), 64, 0.3),
+    "96x48 in a row": np.kron(np.eye(4), np.ones((96, 48))).astype(np.float32),
+    "unstructured": unstructured(RNG, (256, 256), 0.1),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def driver() -> StandIn:
+    made = StandIn(Path(os.environ[VARIABLE]))
+    made["dry"] = 1  # kernels are not interpreted
+    return made
+
+
+def kernels(encoding: Encoding, types: tuple[str, str]) -> set[tuple[str, int]]:
+    """The kernels that run an encoding at any batch size, with the sizes of their blocks."""
+    cuda, (x_type, precision) = _native.cuda, types
+    arrays = dict(encoding.components())
+    out_features, in_features = encoding.shape
+    if encoding.kind == "block-diagonal":
+        product = cuda.BlockDiagonalProduct(
+            arrays["values"], arrays.get("rows"), arrays.get("cols"), encoding.row_stride,
+            encoding.col_stride, in_features, out_features, precision, x_type,
+        )  # fmt: skip
+    else:
+        make = cuda.CsrProduct if encoding.kind == "csr" else cuda.BsrProduct
+        product = make(*arrays.values(), in_features, precision, x_type)
+    found = set()
+    for batch in (1, 16, 100, 4096):
+        match = _KERNEL.match(product.kernel(batch))
+        found.add((match[1], int(match[2])) if match else ("csr", 0))
+    return found
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_a_cost_is_that_of_the_kernel_that_the_library_picks(name: str) -> None:
+    candidates, _ = sparse_candidates(CsrTensor.from_dense(WEIGHTS[name]), 4, CUDA_BLOCKSIZES)
+    for candidate in candidates:
+        assert candidate.make is not None
+        for types in TYPES:
+            found = kernels(candidate.make(), types)
+            assert found == {kernel_of(candidate)}, (candidate.pattern, candidate.strides, types)
+
+
+def test_checks_run_every_kernel() -> None:
+    checks = list(check_all(_native.cuda))
+    assert not [item for item in checks if item.reason]
+    left = uncovered(checks, [variant.symbol for variant in VARIANTS])
+    # Of those that handle one block at a time the first has no strided side that it does not fit.
+    assert all("_g1_" in symbol for symbol in left), left
