@@ -234,8 +234,18 @@ class _CudaProduct:
         residual_after_activation: bool = False,
     ) -> _Floats:
         """Copies to the device in the product's type, runs, and copies back."""
-    def launch(self, x: int, y: int, batch: int, stream: int = 0) -> None:
-        """Enqueues the product; x and y are addresses on the device."""
+    def launch(
+        self,
+        x: int,
+        y: int,
+        batch: int,
+        stream: int = 0,
+        bias: int = 0,
+        activation: str = "none",
+        alpha: float = 0.0,
+        beta: float = 0.0,
+    ) -> None:
+        """Enqueues the product; x, y and the bias are addresses on the device."""
 
 class cuda:  # noqa: N801
     """A module: the products of libnfcompile_ops_cuda, which lies beside this one.

@@ -178,6 +178,25 @@ def test_a_batch_beyond_a_grid_is_launched_in_parts(driver: StandIn) -> None:
     assert [item.grid for item in driver.launched] == [(1, 65535, 1), (1, 8192, 1)]
 
 
+def test_a_launch_on_memory_of_the_device() -> None:
+    encoding = ENCODINGS["bsr 16x16"]
+    x = RNG.standard_normal((4, 96)).astype(np.float32)
+    bias, y = RNG.standard_normal(64).astype(np.float32), np.empty((4, 64), np.float32)
+    memory = np.empty(y.size + x.size + bias.size + 64, np.float32)
+    at = -memory.ctypes.data % 256 // 4
+    places = []
+    for array in (x, bias, y):
+        places.append(memory[at : at + array.size].reshape(array.shape))
+        at += array.size
+    places[0][:], places[1][:] = x, bias
+    addresses = [place.ctypes.data for place in places]
+    product(encoding, "f32", "f32").launch(
+        addresses[0], addresses[2], 4, bias=addresses[1], activation="leaky_relu", alpha=0.5
+    )
+    t = x.astype(np.float64) @ encoding.numpy().T + bias
+    np.testing.assert_allclose(places[2], np.where(t < 0, t / 2, t), atol=1e-4)
+
+
 def test_pointers_that_are_not_aligned_are_refused() -> None:
     with pytest.raises(ValueError, match="x must lie at a multiple of 16 bytes"):
         product(ENCODINGS["csr"], "f32", "f32").launch(8, 16, 1)

@@ -104,8 +104,11 @@ Result Run(const Product& product, const Matrix& x, const std::optional<Vector>&
   return y;
 }
 
-void Launch(const Product& product, uintptr_t x, uintptr_t y, int64_t batch, uintptr_t stream) {
-  product.Launch({.x = x, .y = y, .batch = batch}, {}, reinterpret_cast<cuda::Stream>(stream));
+void Launch(const Product& product, uintptr_t x, uintptr_t y, int64_t batch, uintptr_t stream,
+            uintptr_t bias, const std::string& activation, float alpha, float beta) {
+  product.Launch({.x = x, .bias = bias, .y = y, .batch = batch},
+                 {.activation = ActivationFromName(activation), .alpha = alpha, .beta = beta},
+                 reinterpret_cast<cuda::Stream>(stream));
 }
 
 }  // namespace
@@ -121,7 +124,8 @@ void BindCuda(nb::module_& parent) {
       .def("run", &Run, "x"_a, "bias"_a.none() = nb::none(), "residual"_a.none() = nb::none(),
            "activation"_a = "none", "alpha"_a = 0.0f, "beta"_a = 0.0f,
            "residual_after_activation"_a = false)
-      .def("launch", &Launch, "x"_a, "y"_a, "batch"_a, "stream"_a = 0);
+      .def("launch", &Launch, "x"_a, "y"_a, "batch"_a, "stream"_a = 0, "bias"_a = 0,
+           "activation"_a = "none", "alpha"_a = 0.0f, "beta"_a = 0.0f);
   m.def(
       "CsrProduct",
       [](const Vector& values, const Integers& indices, const Integers& indptr,
