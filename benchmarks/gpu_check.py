@@ -58,10 +58,21 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "gpu.json").write_text(json.dumps(found, indent=1) + "\n")
     (options.out / "gpu.md").write_text(_page(found))
-    wrong = [*found["kernels"]["failed"], *found["operators"]["failed"]]
+    wrong = [
+        *found["kernels"]["failed"],
+        *found["operators"]["failed"],
+        *_wrong_products(found["benchmark"]),
+    ]
     say(f"{len(wrong)} checks failed" if wrong else "all checks passed")
     say(f"wrote {options.out / 'gpu.json'} and gpu.md after {found['seconds']:.0f} s")
     return 1 if wrong else 0
+
+
+def _wrong_products(benchmark: dict[str, Any] | str) -> list[str]:
+    """What the benchmark found wrong with our own products; nothing where it could not run."""
+    results = [] if isinstance(benchmark, str) else benchmark["results"]
+    reasons = (result["reasons"].get("nfcompile") for result in results)
+    return [reason for reason in reasons if reason]
 
 
 def say(text: str) -> None:
@@ -84,8 +95,8 @@ def gpu_problem() -> str:
 def build(progress: Progress) -> str:
     """Makes the native part importable, from this checkout; why that failed, or nothing.
 
-    An installed one is taken as it is. What is built lies in build/gpu, and is copied into the
-    package, which is where the sources are imported from.
+    An installed one that is newer than the sources is taken as it is. What is built lies in
+    build/gpu, and is copied into the package, which is where the sources are imported from.
     """
     if _is_built():
         return ""
@@ -114,7 +125,10 @@ def _is_built() -> bool:
     spec = importlib.util.find_spec("nfcompile._native")
     if spec is None or spec.origin is None:
         return False
-    return Path(spec.origin).with_name("libnfcompile_ops_cuda.so").is_file()
+    library = Path(spec.origin).with_name("libnfcompile_ops_cuda.so")
+    sources = [*(PACKAGE / "csrc").rglob("*"), *(PACKAGE / "gpu").glob("*.py")]
+    newest = max(path.stat().st_mtime for path in sources if path.is_file())
+    return library.is_file() and library.stat().st_mtime >= newest
 
 
 def check_kernels(cuda: Any, progress: Progress) -> dict[str, Any]:

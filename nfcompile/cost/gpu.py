@@ -81,8 +81,13 @@ def provenance() -> Mapping[str, Any]:
     return found
 
 
-def kernel_of(candidate: Candidate) -> tuple[str, int]:
-    """The kernel that runs a candidate, and the size of its blocks (0 where it has none)."""
+def kernel_of(candidate: Candidate, half: bool = False) -> tuple[str, int]:
+    """The kernel that runs a candidate, and the size of its blocks (0 where it has none).
+
+    Args:
+        candidate: Encoding and shape of the weight.
+        half: Whether activations are in fp16 or bf16.
+    """
     rows, columns = candidate.blocksize
     square = next((size for size in _SQUARES if rows % size == columns % size == 0), 0)
     if candidate.kind == "bsr" and square:
@@ -96,8 +101,8 @@ def kernel_of(candidate: Candidate) -> tuple[str, int]:
     if rows in _SMALL:
         return "block_diagonal_small", rows
     # Columns of that many neighbouring blocks must lie in a row or side by side.
-    neighbours = max(128 // rows, 2)
-    fits = all(stride == 1 or stride % neighbours == 0 for stride in candidate.strides)
+    together = max(128 // rows, 2) if _both_strided(candidate) else _group(rows, half)
+    fits = all(stride == 1 or stride % together == 0 for stride in candidate.strides)
     return ("block_diagonal", rows) if rows in _SQUARES and fits else ("csr", 0)
 
 
@@ -110,7 +115,7 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
         target: Gives the types of activations and stored values.
     """
     gpu = constants()
-    kernel, size = kernel_of(candidate)
+    kernel, size = kernel_of(candidate, bool(target.half))
     activations = batch * sum(candidate.shape) * target.activation_bytes
     cached = 2 * activations <= gpu.l2_mb * 1e6
     memory = candidate.nbytes + (0 if cached else activations)
@@ -119,7 +124,7 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
     if kernel == "dense":
         rate = gpu.rate(kernel, 0, target.half or "fp32")
         return gpu.launch_us + max(flops / rate / 1e6, memory_us, activations / gpu.l2_tbps / 1e6)
-    outputs, rows = _per_program(kernel, size, batch, target)
+    outputs, rows = _per_program(candidate, kernel, size, batch, target)
     tiles = -(-batch // rows)
     read = activations + candidate.stored * target.value_bytes * tiles
     if kernel == "csr":
@@ -135,7 +140,18 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
     return gpu.launch_us + gpu.operator_us + work_us
 
 
-def _per_program(kernel: str, size: int, batch: int, target: Target) -> tuple[int, int]:
+def _both_strided(candidate: Candidate) -> bool:
+    return min(candidate.strides) > 1
+
+
+def _group(size: int, half: bool) -> int:
+    """Blocks of a program for 16 rows of the batch: see `nfcompile/gpu/variants.py`."""
+    return (16 if half else 8) // (2 if size == 128 else 1)
+
+
+def _per_program(
+    candidate: Candidate, kernel: str, size: int, batch: int, target: Target
+) -> tuple[int, int]:
     """Outputs and rows of the batch that a program computes: see `nfcompile/gpu/variants.py`."""
     if kernel == "csr":
         return 4, 1 if batch == 1 else 8
@@ -144,6 +160,6 @@ def _per_program(kernel: str, size: int, batch: int, target: Target) -> tuple[in
         return (min(size, 32), _SMALL_BATCH) if small else (size, 128 if target.half else 64)
     if kernel == "block_diagonal_small":
         return (256, 1) if batch == 1 else (32 * size, 16)
-    if batch <= 8:
+    if batch <= 8 and _both_strided(candidate):
         return max(128, 2 * size), 8
-    return (16 if target.half else 8) * size // (2 if size == 128 else 1), 16
+    return _group(size, bool(target.half)) * size, 16

@@ -69,7 +69,7 @@ def block_diagonal(
 
     Columns of neighbouring blocks lie side by side, so that G of them are read and written at
     once, and a batch of G small products is computed. For few rows of the batch a block is read
-    in one go; else in steps, and its rows in parts, so that what a program holds fits registers.
+    in one go, else in steps, as copies that run ahead of the products.
 
     Args:
         x: Pointer to (batch, in_features), 16-byte aligned, as all pointers are.
@@ -89,7 +89,7 @@ def block_diagonal(
         residual_mode: The same.
         SIZE: Rows, and columns, of a block; at least 16.
         G: Blocks that a program computes; divides B.
-        BM: Rows of the batch that a program computes; few are 16.
+        BM: Rows of the batch that a program computes; at most 8 are few.
         X_STRIDED: Whether columns have a stride.
         Y_STRIDED: Whether rows have one.
     """

@@ -57,7 +57,7 @@ def session(
         setattr(settings, name, value)
     if providers is not None:
         return _load(path, settings, providers)
-    for_cuda = read_metadata(Path(path)).get("nfcompile.target") == "ort-cuda"
+    for_cuda = _is_for_cuda(path)
     if not for_cuda:
         return _load(path, settings, [CPU_PROVIDER])
     require_cuda(str(path), f"providers=['{CPU_PROVIDER}'] runs it on the CPU, if it is in fp32")
@@ -134,6 +134,22 @@ class OrtEngine:
         return OrtRunner(_load(path, settings, self.providers, self._op_libraries))
 
 
+def _is_for_cuda(path: str | os.PathLike[str]) -> bool:
+    """Whether a model was compiled for CUDA, and has operators that need our library for it."""
+    return read_metadata(Path(path)).get("nfcompile.target") == "ort-cuda"
+
+
+def _library_on_cuda(path: str | os.PathLike[str], ort: Any) -> str:
+    """Which library to register there: one for the CPU will do where ours for CUDA is not built."""
+    if _is_for_cuda(path) or CUDA_PROVIDER not in ort.get_available_providers():
+        require_cuda(CUDA_PROVIDER)
+    try:
+        op_library_path("cuda")
+    except EngineMissingError:
+        return "cpu"
+    return "cuda"
+
+
 def _settings() -> Any:
     settings = _import().SessionOptions()
     settings.log_severity_level = 4  # what goes wrong comes as an exception
@@ -149,11 +165,12 @@ def _load(
     ort = _import()
     names = [item if isinstance(item, str) else item[0] for item in providers]
     on_cuda = CUDA_PROVIDER in names
+    ours = "cpu"
     if on_cuda:
-        require_cuda(CUDA_PROVIDER)
+        ours = _library_on_cuda(path, ort)
         preload_cuda(ort)
     try:
-        for library in (op_library_path("cuda" if on_cuda else "cpu"), *op_libraries):
+        for library in (op_library_path(ours), *op_libraries):
             settings.register_custom_ops_library(library)
         made = ort.InferenceSession(os.fspath(path), settings, providers=list(providers))
         if on_cuda and CUDA_PROVIDER not in made.get_providers():

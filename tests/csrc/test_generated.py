@@ -50,6 +50,19 @@ def test_generated_code_agrees_with_a_dense_product(shape: tuple[int, int]) -> N
 
 
 @needs_avx512
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("batch", [7, 8, 16, 17, 256, 257, 600, 1100])
+def test_large_layers_have_code_beside_the_table(batch: int, threads: int) -> None:
+    weight = weight_of(1100, 1100, 0.1)  # 121,000 entries, three panels
+    assert np.count_nonzero(weight) > 1 << 16
+    x = np.random.default_rng(batch).standard_normal((batch, 1100)).astype(np.float32)
+    y = packed(weight)(x, form="tiles", threads=threads, activation="gelu")
+    table = packed(weight, generate=False)(x, form="tiles", activation="gelu")
+    np.testing.assert_allclose(y, table, rtol=1e-4, atol=1e-3)
+    assert (y == packed(weight)(x, form="tiles", activation="gelu")).all()
+
+
+@needs_avx512
 @pytest.mark.parametrize("activation", ["none", "relu", "gelu", "clip"])
 @pytest.mark.parametrize("after", [False, True])
 def test_every_end_of_the_code_agrees_with_the_table(activation: str, after: bool) -> None:

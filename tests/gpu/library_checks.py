@@ -43,7 +43,9 @@ def diagonal(weight: np.ndarray) -> Encoding:
 
 
 SHUFFLED = butterfly_factor(RNG, 64, 8, 1)[RNG.permutation(64)][:, RNG.permutation(64)]
+HALF_EMPTY = np.triu(blocky(RNG, (64, 96), 16, 0.5))  # zeros inside blocks
 ENCODINGS = {
+    "bsr 16x16 with zeros": BsrTensor.from_dense(HALF_EMPTY, (16, 16)),
     "csr": CsrTensor.from_dense(unstructured(RNG, (37, 50), 0.2)),
     "bsr 16x16": BsrTensor.from_dense(blocky(RNG, (64, 96), 16, 0.3), (16, 16)),
     "bsr 32x64": BsrTensor.from_dense(blocky(RNG, (64, 128), 64, 0.6), (32, 64)),
@@ -55,6 +57,7 @@ ENCODINGS = {
     "shuffled": diagonal(SHUFFLED),
 }
 KERNELS = {
+    "bsr 16x16 with zeros": "bsr",
     "csr": "csr", "bsr 16x16": "bsr", "bsr 32x64": "bsr", "bsr 4x4": "csr", "contiguous 16": "bsr",
     "stride 16 of 16": "block_diagonal", "stride 4 of 4": "block_diagonal_small",
     "stride 32 of 2": "block_diagonal_small", "shuffled": "csr",
@@ -96,6 +99,28 @@ def test_a_product_is_that_of_the_dense_weight(
     assert driver.launched[0].symbol.startswith(KERNELS[name] + "_" + x_type)
     wide, weight = rounded(x, x_type), rounded(encoding.numpy(), x_type)
     close(got, wide @ weight.T, weight, wide, x_type)
+
+
+IDENTITY = BsrTensor.from_dense(np.eye(512, dtype=np.float32), (128, 128))
+
+
+def through_fp16(numbers: np.ndarray) -> np.ndarray:
+    """float32 numbers as an fp16 product with the identity gives them back."""
+    x = np.resize(numbers, (-(-numbers.size // 512), 512)).astype(np.float32)
+    return product(IDENTITY, "f16", "f16").run(x).ravel()[: numbers.size]
+
+
+def test_every_number_of_fp16_comes_back() -> None:
+    numbers = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    numbers = numbers[np.isfinite(numbers)].astype(np.float32)
+    np.testing.assert_array_equal(through_fp16(numbers), numbers)
+
+
+def test_numbers_are_rounded_to_fp16_as_numpy_does() -> None:
+    wide = np.concatenate([RNG.standard_normal(500) * 10.0**k for k in range(-8, 5)])
+    wide = np.concatenate([wide, [0.0, -0.0, 65504, 65519, 2.0**-24, 2.0**-25, 1 + 2.0**-11]])
+    wide = wide.astype(np.float32)
+    np.testing.assert_array_equal(through_fp16(wide), wide.astype(np.float16).astype(np.float32))
 
 
 def test_weights_narrower_than_activations(driver: StandIn) -> None:
@@ -151,7 +176,7 @@ def test_a_driver_that_takes_no_cubin_gets_ptx(driver: StandIn) -> None:
 def test_too_old_a_device_is_refused(driver: StandIn) -> None:
     driver["architecture"], driver["context"] = 75, 75
     try:
-        with pytest.raises(ValueError, match=r"need compute capability 8\.0 .* has 7\.5"):
+        with pytest.raises(RuntimeError, match=r"need compute capability 8\.0 .* has 7\.5"):
             product(ENCODINGS["csr"], "f32", "f32")
     finally:
         driver["architecture"], driver["context"] = 90, 0

@@ -47,9 +47,10 @@ void CudaKernel::Run(OrtKernelContext* context) const {
 std::unique_ptr<ort::Kernel> MakeCudaKernel(const ort::Operator& op, const ort::Node& node,
                                             std::string subject) {
   const ort::Weights weights = ReadWeights(node, ProductInputs(node, *op.family()));
-  const Packed packed = std::visit([](const auto& view) { return Pack(view); }, weights.view);
-  auto product =
-      std::make_unique<Product>(packed, FromOrt(op.traits().type), FromOrt(weights.type));
+  const Types types{.x = FromOrt(op.traits().type), .values = FromOrt(weights.type)};
+  auto product = std::visit(
+      [&](const auto& view) { return std::make_unique<Product>(Pack(view, types), types); },
+      weights.view);
   return std::make_unique<CudaKernel>(op.api(), std::move(subject), std::move(product),
                                       ort::ReadEpilogue(node));
 }

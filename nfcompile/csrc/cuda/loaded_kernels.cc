@@ -2,12 +2,17 @@
 
 #include <map>
 #include <mutex>
+#include <stdexcept>
 #include <utility>
 
 #include "base/text.h"
 
 namespace nfcompile::cuda {
 namespace {
+
+// Results of the driver: an image that it does not take.
+constexpr Result kInvalidImage = 200;
+constexpr Result kNoBinary = 209;
 
 constexpr int kSharedBytesByDefault = 48 << 10;  // what a program gets unless it asks for more
 
@@ -27,18 +32,23 @@ LoadedKernel Load(std::string_view symbol) {
   const int architecture = Architecture();
   const Image* image = FindImage(symbol, architecture, /*ptx_only=*/false);
   Module module = nullptr;
-  if (image != nullptr && driver.load_module(&module, Data(*image)) != 0) {
+  Result result = image != nullptr ? driver.load_module(&module, Data(*image)) : 0;
+  if (result == kInvalidImage || result == kNoBinary) {
     image = FindImage(symbol, architecture, /*ptx_only=*/true);
-    if (image != nullptr) Check(driver.load_module(&module, Data(*image)), "load a kernel");
+    if (image != nullptr) result = driver.load_module(&module, Data(*image));
   }
-  Require(image != nullptr, "kernels need compute capability 8.0 or newer, this device has ",
-          architecture / 10, ".", architecture % 10);
+  if (image == nullptr) {
+    throw std::runtime_error(
+        Cat("kernels need compute capability 8.0 or newer, this device has ", architecture / 10,
+            ".", architecture % 10));
+  }
+  Check(result, "load a kernel");
   LoadedKernel loaded{.image = image};
   Check(driver.get_function(&loaded.function, module, image->entry), "find a kernel");
   if (image->shared_bytes > kSharedBytesByDefault) {
     Check(driver.set_function_attribute(loaded.function, kMaxDynamicSharedBytes,
                                         image->shared_bytes),
-          Cat("give ", image->symbol, " its shared memory").c_str());
+          "give a kernel its shared memory");
   }
   return loaded;
 }

@@ -13,7 +13,8 @@ namespace {
 
 constexpr int64_t kBlockSizes[] = {128, 64, 32, 16};  // that the kernel bsr is compiled for
 constexpr int64_t kMostNarrow = std::numeric_limits<uint16_t>::max() + int64_t{1};
-constexpr int64_t kMostStored = std::numeric_limits<int32_t>::max();
+// Kernels count in 32 bits, a step of values beyond the last one included.
+constexpr int64_t kMostStored = std::numeric_limits<int32_t>::max() - int64_t{1024};
 
 // The largest square that blocks of this shape are cut into; 0 if there is none.
 int64_t SquareOf(int64_t rows, int64_t columns) {
@@ -124,7 +125,11 @@ Packed PackSquares(const BsrView& view, int64_t size) {
 
 }  // namespace
 
-bool Fits(const Packed& packed, const Image& image) {
+bool Fits(const Packed& packed, const Types& types, const Image& image) {
+  if (image.x_type != std::string_view(Name(types.x)) ||
+      image.value_type != std::string_view(Name(types.values))) {
+    return false;
+  }
   const std::string_view kernel = image.kernel;
   const Constants& constants = image.constants;
   if (kernel == "block_diagonal_small" && packed.kernel == std::string_view("block_diagonal")) {
@@ -138,13 +143,14 @@ bool Fits(const Packed& packed, const Image& image) {
     return image.index_type == std::string_view(packed.narrow ? "u16" : "i32");
   if (kernel == "bsr") return true;
   const auto side = [&](int32_t stride, int32_t strided) {
-    return strided != 0 ? stride % constants.group == 0 : stride == 1;
+    if (strided == 0) return stride == 1;
+    return stride > 1 && stride % constants.group == 0;
   };
   return side(packed.strides[0], constants.x_strided) &&
          side(packed.strides[1], constants.y_strided);
 }
 
-Packed Pack(const CsrView& view) {
+Packed Pack(const CsrView& view, const Types&) {
   Check(view);
   CsrBuilder csr(view.in_features, view.out_features(), view.nnz);
   for (int64_t o = 0; o < view.out_features(); ++o) {
@@ -156,13 +162,13 @@ Packed Pack(const CsrView& view) {
   return csr.Take();
 }
 
-Packed Pack(const BsrView& view) {
+Packed Pack(const BsrView& view, const Types&) {
   Check(view);
   const int64_t size = SquareOf(view.block_rows, view.block_columns);
   return size > 0 ? PackSquares(view, size) : PackAsCsr(view);
 }
 
-Packed Pack(const BlockDiagonalView& view) {
+Packed Pack(const BlockDiagonalView& view, const Types& types) {
   Check(view);
   const BlockIndex rows = ResolveSide(view, true);
   const BlockIndex cols = ResolveSide(view, false);
@@ -191,7 +197,7 @@ Packed Pack(const BlockDiagonalView& view) {
   packed.units = view.blocks;
   packed.size = static_cast<int32_t>(view.block_rows);
   for (const Image& image : Images()) {
-    if (Fits(packed, image)) return packed;
+    if (Fits(packed, types, image)) return packed;
   }
   return PackAsCsr(view, rows.index, cols.index);
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cuda/element_type.h"
 #include "cuda/images.h"
 #include "kernels/block_diagonal/block_diagonal.h"
 #include "kernels/bsr/bsr.h"
@@ -30,13 +31,19 @@ struct Packed {
   int32_t size = 0;              // of a block
 };
 
-// Whether the kernel that `image` holds computes these weights.
-bool Fits(const Packed& packed, const Image& image);
+struct Types {
+  ElementType x = ElementType::kFloat32;
+  ElementType values = ElementType::kFloat32;
+};
 
-// They check the weights; throw std::invalid_argument on malformed ones.
-Packed Pack(const CsrView& weights);
-Packed Pack(const BsrView& weights);
-Packed Pack(const BlockDiagonalView& weights);
+// Whether the kernel that `image` holds computes these weights in these types.
+bool Fits(const Packed& packed, const Types& types, const Image& image);
+
+// As what a kernel for these types computes. They check the weights; throw
+// std::invalid_argument on malformed ones.
+Packed Pack(const CsrView& weights, const Types& types);
+Packed Pack(const BsrView& weights, const Types& types);
+Packed Pack(const BlockDiagonalView& weights, const Types& types);
 
 }  // namespace nfcompile::cuda
 

@@ -1,6 +1,7 @@
 #include "cuda/product.h"
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 #include "base/text.h"
@@ -12,6 +13,7 @@ namespace {
 constexpr int64_t kMostPrograms = 65535;  // along the second axis of a grid
 constexpr DevicePointer kAlignment = 16;
 constexpr unsigned kLanes = 32;
+constexpr size_t kMostArguments = 24;  // a kernel has 17 at most
 
 DeviceArray UploadList(const std::vector<int32_t>& list, bool narrow) {
   if (!narrow) return {list.data(), list.size() * sizeof(int32_t)};
@@ -26,18 +28,15 @@ void CheckAligned(DevicePointer pointer, const char* name) {
 
 }  // namespace
 
-Product::Product(const Packed& packed, ElementType x_type, ElementType value_type)
+Product::Product(const Packed& packed, const Types& types)
     : in_features_(packed.in_features),
       out_features_(packed.out_features),
       units_(packed.units),
-      x_type_(x_type),
+      x_type_(types.x),
       strides_(packed.strides) {
   CurrentContext();
   for (const Image& image : Images()) {
-    if (image.x_type != std::string_view(Name(x_type)) ||
-        image.value_type != std::string_view(Name(value_type)) || !Fits(packed, image)) {
-      continue;
-    }
+    if (!Fits(packed, types, image)) continue;
     const auto same = [&](const Kernel& kernel) {
       return kernel.image->constants.batch == image.constants.batch;
     };
@@ -47,16 +46,17 @@ Product::Product(const Packed& packed, ElementType x_type, ElementType value_typ
     kernels_.push_back({loaded.image, loaded.function});
   }
   Require(!kernels_.empty(), "no kernel computes ", packed.kernel, " with activations in ",
-          Name(x_type), " and weights in ", Name(value_type));
+          Name(types.x), " and weights in ", Name(types.values));
   std::sort(kernels_.begin(), kernels_.end(), [](const Kernel& a, const Kernel& b) {
     return a.image->constants.batch < b.image->constants.batch;
   });
   const auto stored = static_cast<int64_t>(packed.values.size());
-  const std::vector<std::byte> values = Narrow(packed.values.data(), stored, value_type);
+  const std::vector<std::byte> values = Narrow(packed.values.data(), stored, types.values);
   arrays_.emplace_back(values.data(), values.size());
   for (size_t i = 0; i < packed.lists.size(); ++i) {
     arrays_.push_back(UploadList(packed.lists[i], packed.narrow && i == 1));
   }
+  for (const DeviceArray& array : arrays_) pointers_.push_back(array.pointer());
 }
 
 const Product::Kernel& Product::Pick(int64_t batch) const {
@@ -92,24 +92,25 @@ void Product::Launch(const Operands& operands, const Epilogue& epilogue, Stream 
     const DevicePointer residual = skip(operands.residual, out_features_);
     const DevicePointer y = skip(operands.y, out_features_);
     const DevicePointer scratch = 0;  // two pointers that Triton adds, and these never use
-    std::vector<const void*> arguments{&x};
-    std::vector<DevicePointer> arrays;
-    for (const DeviceArray& array : arrays_) arrays.push_back(array.pointer());
-    for (const DevicePointer& array : arrays) arguments.push_back(&array);
-    for (const void* argument :
-         {static_cast<const void*>(&operands.bias), static_cast<const void*>(&residual),
-          static_cast<const void*>(&y)}) {
-      arguments.push_back(argument);
-    }
-    for (const int32_t& stride : strides_) arguments.push_back(&stride);
-    for (const void* argument :
-         {static_cast<const void*>(&batch), static_cast<const void*>(&in),
-          static_cast<const void*>(&out), static_cast<const void*>(&activation),
-          static_cast<const void*>(&epilogue.alpha), static_cast<const void*>(&epilogue.beta),
-          static_cast<const void*>(&has_bias), static_cast<const void*>(&residual_mode),
-          static_cast<const void*>(&scratch), static_cast<const void*>(&scratch)}) {
-      arguments.push_back(argument);
-    }
+    std::array<const void*, kMostArguments> arguments;
+    size_t used = 0;
+    const auto pass = [&](const auto& argument) { arguments[used++] = &argument; };
+    pass(x);
+    for (const DevicePointer& pointer : pointers_) pass(pointer);
+    pass(operands.bias);
+    pass(residual);
+    pass(y);
+    for (const int32_t& stride : strides_) pass(stride);
+    pass(batch);
+    pass(in);
+    pass(out);
+    pass(activation);
+    pass(epilogue.alpha);
+    pass(epilogue.beta);
+    pass(has_bias);
+    pass(residual_mode);
+    pass(scratch);
+    pass(scratch);
     // The driver reads the arguments before it returns, and changes none of them.
     Check(
         GetDriver().launch(kernel.function, static_cast<unsigned>((units_ + units - 1) / units),
@@ -117,7 +118,7 @@ void Product::Launch(const Operands& operands, const Epilogue& epilogue, Stream 
                            kLanes * static_cast<unsigned>(image.warps), 1, 1,
                            static_cast<unsigned>(image.shared_bytes), stream,
                            const_cast<void**>(arguments.data()), nullptr),
-        Cat("launch ", image.symbol).c_str());
+        "launch a kernel");
   }
 }
 

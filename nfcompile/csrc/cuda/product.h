@@ -30,7 +30,7 @@ class Product {
   // Uploads the weights and loads the kernels in the current context. Throws
   // std::invalid_argument where no kernel computes these types, std::runtime_error where the
   // driver fails.
-  Product(const Packed& packed, ElementType x_type, ElementType value_type);
+  Product(const Packed& packed, const Types& types);
 
   Product(const Product&) = delete;
   Product& operator=(const Product&) = delete;
@@ -42,8 +42,8 @@ class Product {
   // The kernel that a batch of this size takes.
   const char* Symbol(int64_t batch) const { return Pick(batch).image->symbol; }
 
-  // Enqueues the product: it neither allocates nor waits, and may be called from several
-  // threads at once. Bias and residual of `epilogue` are not read. Throws
+  // Enqueues the product in the current context: it neither allocates nor waits, and may be
+  // called from several threads at once. Bias and residual of `epilogue` are not read. Throws
   // std::invalid_argument on an operand that is not aligned, std::runtime_error where the
   // driver fails.
   void Launch(const Operands& operands, const Epilogue& epilogue, Stream stream) const;
@@ -61,6 +61,7 @@ class Product {
   int64_t units_;
   ElementType x_type_;
   std::vector<DeviceArray> arrays_;  // values, then lists
+  std::vector<DevicePointer> pointers_;
   std::vector<int32_t> strides_;
   std::vector<Kernel> kernels_;  // by rows of the batch per program, few first
 };

@@ -15,6 +15,7 @@ uint16_t ToFloat16(float value) {
   const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
   if (std::isnan(value)) return sign | 0x7e00;
   const float size = std::fabs(value);
+  if (size == 0.0f) return sign;
   constexpr float kLargest = 65504.0f;
   constexpr float kTie = 65520.0f;  // between the largest number and what would be the next
   if (size >= kTie) return sign | 0x7c00;

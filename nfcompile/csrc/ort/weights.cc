@@ -23,10 +23,10 @@ const float* Values(const Tensor& tensor, size_t rank, Weights& weights) {
   if (tensor.type == kFloat) return static_cast<const float*>(tensor.data);
   Require(tensor.type == kBfloat16 || tensor.type == kFloat16,
           "values must be of type float32, float16 or bfloat16");
-  const auto type = tensor.type == kBfloat16 ? FromBfloat16 : FromFloat16;
+  const auto widen = tensor.type == kBfloat16 ? FromBfloat16 : FromFloat16;
   const auto* narrow = static_cast<const uint16_t*>(tensor.data);
   weights.wide.reserve(tensor.elements());
-  for (int64_t i = 0; i < tensor.elements(); ++i) weights.wide.push_back(type(narrow[i]));
+  for (int64_t i = 0; i < tensor.elements(); ++i) weights.wide.push_back(widen(narrow[i]));
   return weights.wide.data();
 }
 

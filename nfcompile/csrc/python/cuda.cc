@@ -59,8 +59,9 @@ nb::dict Device() {
 template <typename View>
 std::unique_ptr<Product> Make(const View& view, const std::string& precision,
                               const std::string& x_type) {
-  return std::make_unique<Product>(cuda::Pack(view), ElementTypeFromName(x_type),
-                                   ElementTypeFromName(precision));
+  const cuda::Types types{.x = ElementTypeFromName(x_type),
+                          .values = ElementTypeFromName(precision)};
+  return std::make_unique<Product>(cuda::Pack(view, types), types);
 }
 
 DeviceArray Upload(const Product& product, const float* values, int64_t count) {
@@ -79,6 +80,7 @@ Result Run(const Product& product, const Matrix& x, const std::optional<Vector>&
           " entries");
   Result y = NewMatrix(batch, out);
   const nb::gil_scoped_release release;
+  cuda::CurrentContext();  // this thread may have none
   const DeviceArray device_x = Upload(product, x.data(), batch * product.in_features());
   const DeviceArray device_y(batch * out * cuda::Bytes(product.x_type()));
   std::optional<DeviceArray> device_bias;
@@ -106,6 +108,7 @@ Result Run(const Product& product, const Matrix& x, const std::optional<Vector>&
 
 void Launch(const Product& product, uintptr_t x, uintptr_t y, int64_t batch, uintptr_t stream,
             uintptr_t bias, const std::string& activation, float alpha, float beta) {
+  cuda::CurrentContext();  // this thread may have none
   product.Launch({.x = x, .bias = bias, .y = y, .batch = batch},
                  {.activation = ActivationFromName(activation), .alpha = alpha, .beta = beta},
                  reinterpret_cast<cuda::Stream>(stream));

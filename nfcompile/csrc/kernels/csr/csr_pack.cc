@@ -113,6 +113,9 @@ CsrSlices PackCsr(const CsrView& view, int width, Precision precision) {
 
 namespace {
 
+// Entries that code is generated for at most: with their values it takes 14 bytes each, 235 MB.
+constexpr int64_t kMostCode = 1 << 24;
+
 // What a block of generated rows costs besides its entries.
 constexpr int64_t kBlockCost = 4 * kGeneratedRows;
 
@@ -159,6 +162,7 @@ std::vector<uint8_t> GenerateCsr(const CsrView& view) {
 }
 
 std::optional<TileWeights> GenerateCsrTile(const CsrView& view, Isa isa, Precision precision) {
+  if (view.nnz > kMostCode) return std::nullopt;
   const bool has_code = Fp32Isa(isa) == Isa::kAvx512 && precision == Precision::kFloat32;
   if (!has_code || !MayGenerate()) return std::nullopt;
   const auto kinds = static_cast<int64_t>(FindKinds(view).rows.size());
