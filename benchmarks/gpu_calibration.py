@@ -49,15 +49,14 @@ def constants_from(
     constants["memory_tbps"] = round(limits["memory"] / 1e12, 2)
     rates = constants["tflops"]
     rates["dense"] = {name: round(limits[kind] / 1e12) for kind, name in _NAMES.items()}
-    measured = ["memory_tbps", "tflops.dense"]
+    measured = ["multiprocessors", "l2_mb", "memory_tbps", "tflops.dense"]
     for (kernel, size, kind), rate in _rates(found, limits).items():
         rates[kernel][size][kind] = round(rate / 1e12, 1)
         measured.append(f"tflops.{kernel}.{size}.{kind}")
-    for name in measured:
-        sources[name] = "measured by the command"
+    sources |= dict.fromkeys(measured, "measured by the command")
     made["provenance"] |= {
         "gpu": device["name"],
-        "measured": True,
+        "measured": measured,
         "date": found["date"],
         "command": command,
     }

@@ -8,6 +8,7 @@ and that is no failure.
 
 import argparse
 import ctypes
+import faulthandler
 import importlib.util
 import json
 import os
@@ -27,6 +28,7 @@ PACKAGE = ROOT / "nfcompile"
 _SECONDS = 450
 _BENCHMARK_SECONDS = 240
 _LEAST_SECONDS = 30
+_GRACE_SECONDS = 20
 _TARGETS = ("_native", "nfcompile_ops", "nfcompile_ops_cuda")
 
 Progress = Callable[[str], None]
@@ -42,6 +44,15 @@ def main(arguments: list[str] | None = None) -> int:
     if problem := gpu_problem():
         say(f"no GPU here: {problem}; nothing to check")
         return 0
+    # A kernel that hangs cannot be interrupted: what was written by then stays.
+    faulthandler.dump_traceback_later(options.seconds + _GRACE_SECONDS, exit=True)
+    try:
+        return _check(begin, options.seconds, options.out)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _check(begin: float, seconds: float, out: Path) -> int:
     if missing := build(say):
         say(missing)
         return 1
@@ -51,21 +62,29 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"the kernels cannot run: {reason}")
         return 1
     found: dict[str, Any] = {"kernels": check_kernels(_native.cuda, say)}
+    found["operators"] = {"checks": 0, "failed": [], "not_run": "the check was cut short"}
+    found["benchmark"] = "the check was cut short"
+    _write(found, begin, out)
     found["operators"] = check_inside_onnxruntime(say)
-    left = options.seconds - (time.monotonic() - begin)
-    found["benchmark"] = measure(min(_BENCHMARK_SECONDS, left), options.out, say)
-    found["seconds"] = round(time.monotonic() - begin, 1)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "gpu.json").write_text(json.dumps(found, indent=1) + "\n")
-    (options.out / "gpu.md").write_text(_page(found))
+    _write(found, begin, out)
+    left = seconds - (time.monotonic() - begin)
+    found["benchmark"] = measure(min(_BENCHMARK_SECONDS, left), say)
+    _write(found, begin, out)
     wrong = [
         *found["kernels"]["failed"],
         *found["operators"]["failed"],
         *_wrong_products(found["benchmark"]),
     ]
     say(f"{len(wrong)} checks failed" if wrong else "all checks passed")
-    say(f"wrote {options.out / 'gpu.json'} and gpu.md after {found['seconds']:.0f} s")
+    say(f"wrote {out / 'gpu.json'} and gpu.md after {found['seconds']:.0f} s")
     return 1 if wrong else 0
+
+
+def _write(found: dict[str, Any], begin: float, out: Path) -> None:
+    found["seconds"] = round(time.monotonic() - begin, 1)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "gpu.json").write_text(json.dumps(found, indent=1) + "\n")
+    (out / "gpu.md").write_text(_page(found))
 
 
 def _wrong_products(benchmark: dict[str, Any] | str) -> list[str]:
@@ -179,7 +198,7 @@ def check_inside_onnxruntime(progress: Progress) -> dict[str, Any]:
     return {"checks": len(done), "failed": failed, "not_run": ""}
 
 
-def measure(seconds: float, out: Path, progress: Progress) -> dict[str, Any] | str:
+def measure(seconds: float, progress: Progress) -> dict[str, Any] | str:
     """Runs the benchmark; what it found, or why there is nothing."""
     if seconds < _LEAST_SECONDS:
         return "no time was left"

@@ -23,7 +23,7 @@ from nfcompile import _native
 from nfcompile.bench.environment import describe
 from nfcompile.bench.roofline import Roofline, measure_roofline
 
-BATCHES = (1, 7, 16, 64, 256)
+BATCHES = (1, 7, 16, 64, 256, 2048)
 ROUNDS = 15
 MIN_SECONDS = 2e-3
 """One sample repeats a product for at least this long."""
@@ -149,8 +149,8 @@ def block_diagonal(n: int, radix: int, stride: int) -> list[Case]:
 
 
 def all_cases() -> list[Case]:
-    todo = [*csr(0.10), *csr(0.05)]
-    for n in (256, 768):
+    todo = [*csr(0.05)]
+    for n in (256, 768, 2048):
         todo += [*csr(0.10, n), *csr(0.10, n, generate=False)]
     for block in (16, 32):
         todo += [*bsr(0.10, block=block), *bsr(0.05, block=block)]

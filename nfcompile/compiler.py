@@ -154,7 +154,8 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
     tuner = _tuner(options, target)
     passes = [(name, _timed_by(tuner, step)) for name, step in parse_pipeline(text, PASSES)]
 
-    if target.name == "ort-cuda" and not options.cross:
+    on_cuda = target.name == "ort-cuda" and not options.cross
+    if on_cuda:
         require_cuda("target ort-cuda", "with --cross (cross=True) it may be another machine's")
     options.progress("reading the model")
     source = load_source(
@@ -171,7 +172,6 @@ def compile_model(src: Any, example_inputs: Any = None, options: Options | None 
 
     staging = staging_folder()
     options.progress("running the original")
-    on_cuda = target.name == "ort-cuda" and not options.cross
     reference = Reference(source, Path(staging.name), options.op_libraries, cuda=on_cuda)
     trials = run_original(source, reference, options.sampling)
     for note in (*reference.notes, *trials.notes, *([CROSS_NOTE] if options.cross else [])):

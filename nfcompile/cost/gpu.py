@@ -9,7 +9,8 @@
 Where there are fewer programs than multiprocessors, only a share of all that is used. Dense is
 cuBLAS, in TF32 where the model is fp32, as ONNX Runtime runs it by default. So BSR of large blocks
 wins where enough of them are zero, block-diagonal weights nearly everywhere, and CSR at the
-smallest batches only. The kernels are those of `nfcompile/gpu/`.
+smallest batches only. What a program
+computes is told by the list of kernels that the library is built from, `nfcompile/gpu/variants.py`.
 """
 
 import json
@@ -19,13 +20,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from nfcompile.gpu.variants import VARIANTS, Variant
 from nfcompile.ir.candidates import Candidate
 from nfcompile.target import Target
 
 __all__ = ["GpuConstants", "constants", "estimate_us", "kernel_of", "provenance"]
 
-_SQUARES = (128, 64, 32, 16)
-_SMALL = (2, 4, 8)
+_SQUARES = sorted({item.size for item in VARIANTS if item.kernel == "bsr"}, reverse=True)
+_TYPES = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 _SMALL_BATCH = 16
 _SECTOR = 32
 _INDEX = 2
@@ -81,12 +83,12 @@ def provenance() -> Mapping[str, Any]:
     return found
 
 
-def kernel_of(candidate: Candidate, half: bool = False) -> tuple[str, int]:
+def kernel_of(candidate: Candidate, target: Target) -> tuple[str, int]:
     """The kernel that runs a candidate, and the size of its blocks (0 where it has none).
 
     Args:
         candidate: Encoding and shape of the weight.
-        half: Whether activations are in fp16 or bf16.
+        target: Gives the types of activations and stored values.
     """
     rows, columns = candidate.blocksize
     square = next((size for size in _SQUARES if rows % size == columns % size == 0), 0)
@@ -96,14 +98,11 @@ def kernel_of(candidate: Candidate, half: bool = False) -> tuple[str, int]:
         return ("dense" if candidate.kind == "dense" else "csr"), 0
     if candidate.strides == (1, 1) and square:
         return "bsr", square
-    if not all(candidate.strides) or rows != columns:
-        return "csr", 0
-    if rows in _SMALL:
-        return "block_diagonal_small", rows
-    # Columns of that many neighbouring blocks must lie in a row or side by side.
-    together = max(128 // rows, 2) if _both_strided(candidate) else _group(rows, half)
-    fits = all(stride == 1 or stride % together == 0 for stride in candidate.strides)
-    return ("block_diagonal", rows) if rows in _SQUARES and fits else ("csr", 0)
+    if all(candidate.strides) and rows == columns:
+        for kernel in ("block_diagonal", "block_diagonal_small"):
+            if _variants(kernel, rows, candidate.strides, target):
+                return kernel, rows
+    return "csr", 0
 
 
 def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
@@ -115,7 +114,7 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
         target: Gives the types of activations and stored values.
     """
     gpu = constants()
-    kernel, size = kernel_of(candidate, bool(target.half))
+    kernel, size = kernel_of(candidate, target)
     activations = batch * sum(candidate.shape) * target.activation_bytes
     cached = 2 * activations <= gpu.l2_mb * 1e6
     memory = candidate.nbytes + (0 if cached else activations)
@@ -124,7 +123,9 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
     if kernel == "dense":
         rate = gpu.rate(kernel, 0, target.half or "fp32")
         return gpu.launch_us + max(flops / rate / 1e6, memory_us, activations / gpu.l2_tbps / 1e6)
-    outputs, rows = _per_program(candidate, kernel, size, batch, target)
+    fitting = _variants(kernel, size, candidate.strides, target)
+    variant = next((item for item in fitting if item.rows >= batch), fitting[-1])
+    outputs, rows = variant.outputs, variant.rows
     tiles = -(-batch // rows)
     read = activations + candidate.stored * target.value_bytes * tiles
     if kernel == "csr":
@@ -140,26 +141,32 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
     return gpu.launch_us + gpu.operator_us + work_us
 
 
-def _both_strided(candidate: Candidate) -> bool:
-    return min(candidate.strides) > 1
+@cache
+def _variants(
+    kernel: str, size: int, strides: tuple[int, int], target: Target
+) -> tuple[Variant, ...]:
+    """What the library has for these weights, few rows of the batch first."""
+    types = _TYPES[target.half or "fp32"], _TYPES[target.stored]
+    found = [
+        item
+        for item in VARIANTS
+        if (item.kernel, item.x_type, item.value_type) == (kernel, *types)
+        and item.size == size
+        and _fits(item, strides)
+    ]
+    return tuple(sorted(found, key=lambda item: item.rows))
 
 
-def _group(size: int, half: bool) -> int:
-    """Blocks of a program for 16 rows of the batch: see `nfcompile/gpu/variants.py`."""
-    return (16 if half else 8) // (2 if size == 128 else 1)
-
-
-def _per_program(
-    candidate: Candidate, kernel: str, size: int, batch: int, target: Target
-) -> tuple[int, int]:
-    """Outputs and rows of the batch that a program computes: see `nfcompile/gpu/variants.py`."""
-    if kernel == "csr":
-        return 4, 1 if batch == 1 else 8
-    if kernel == "bsr":
-        small = batch <= _SMALL_BATCH
-        return (min(size, 32), _SMALL_BATCH) if small else (size, 128 if target.half else 64)
-    if kernel == "block_diagonal_small":
-        return (256, 1) if batch == 1 else (32 * size, 16)
-    if batch <= 8 and _both_strided(candidate):
-        return max(128, 2 * size), 8
-    return _group(size, bool(target.half)) * size, 16
+def _fits(variant: Variant, strides: tuple[int, int]) -> bool:
+    """Whether neighbouring blocks lie as a variant takes them; strides of rows and columns."""
+    constants = variant.constants
+    if "ALIGNED" in constants:
+        together = all(stride % constants["G"] == 0 for stride in strides)
+        return together or not constants["ALIGNED"]
+    if variant.kernel != "block_diagonal":
+        return True
+    strided = constants["Y_STRIDED"], constants["X_STRIDED"]
+    return all(
+        stride > 1 and stride % constants["G"] == 0 if wanted else stride == 1
+        for stride, wanted in zip(strides, strided, strict=True)
+    )

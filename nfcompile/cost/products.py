@@ -11,6 +11,7 @@ from nfcompile.cost.layer_cost import Cost, slower_nowhere, worst
 from nfcompile.cost.linear import estimate_us
 from nfcompile.cost.measured import LayerTimer, Measurements
 from nfcompile.cost.segments import Times, never_slower
+from nfcompile.gpu.variants import VARIANTS
 from nfcompile.ir.candidates import Candidate, dense_candidate
 from nfcompile.sparse import CsrTensor
 from nfcompile.sparse.product import Matrix, Terms, multiply
@@ -27,7 +28,7 @@ _MOST_DENSE = 1 << 26
 _INDEX_BYTES = 4
 """The most that one takes."""
 
-_CUDA_BLOCKS = (2, 4, 8, 16, 32, 64, 128)
+_CUDA_BLOCKS = sorted({item.size for item in VARIANTS if "block_diagonal" in item.kernel})
 """Sizes of strided blocks that kernels for CUDA have."""
 
 

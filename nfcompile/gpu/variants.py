@@ -55,6 +55,24 @@ class Variant:
         return "_".join(part for part in [self.kernel, *types, *shape] if part)
 
     @property
+    def size(self) -> int:
+        """Rows, and columns, of a block; 0 where there are none."""
+        return self.constants.get("R", self.constants.get("SIZE", 0))
+
+    @property
+    def rows(self) -> int:
+        """Rows of the batch that a program computes."""
+        return self.constants["BM"]
+
+    @property
+    def outputs(self) -> int:
+        """Output rows that a program computes."""
+        constants = self.constants
+        if "G" in constants:
+            return constants["G"] * self.size
+        return constants["RS"] if "RS" in constants else constants["RN"]
+
+    @property
     def multiples_of_16(self) -> bool:
         """Whether in_features and out_features are, as the compiler may then assume."""
         return self.kernel in {"bsr", "block_diagonal"} or self.constants.get("ALIGNED") == 1

@@ -57,7 +57,9 @@ class Linear(Layer):
         weight = self.weight.const_value
         assert weight is not None
         if isinstance(weight, EncodedTensor) and isinstance(weight.encoding, CsrTensor):
-            csr = dataclasses.replace(weight.encoding, values=widen(weight.encoding.values))
+            csr, values = weight.encoding, widen(weight.encoding.values)
+            if values is not csr.values:
+                csr = dataclasses.replace(csr, values=values)
             return csr if weight.transposed == self.transposed else csr.transposed()
         csr = CsrTensor.from_dense(widen(weight.numpy()))
         release(weight)

@@ -17,6 +17,7 @@ from nfcompile.gpu.variants import VARIANTS
 from nfcompile.ir.candidates import CUDA_BLOCKSIZES, sparse_candidates
 from nfcompile.sparse import CsrTensor, Encoding
 from nfcompile.sparse.block_diagonal import strided_indices
+from nfcompile.target import Target
 
 RNG = np.random.default_rng(0)
 TYPES = (("f32", "f32"), ("f32", "bf16"), ("f16", "f16"), ("bf16", "bf16"))
@@ -76,6 +77,12 @@ def kernels(encoding: Encoding, types: tuple[str, str]) -> set[tuple[str, int]]:
     return found
 
 
+def target_of(types: tuple[str, str]) -> Target:
+    """The target of a layer with activations and values in these types."""
+    half = {"f32": "", "f16": "fp16", "bf16": "bf16"}[types[0]]
+    return Target("ort-cuda", precision="fp32" if types[1] != "bf16" else "bf16", half=half)
+
+
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_a_cost_is_that_of_the_kernel_that_the_library_picks(name: str) -> None:
     candidates, _ = sparse_candidates(CsrTensor.from_dense(WEIGHTS[name]), 4, CUDA_BLOCKSIZES)
@@ -83,7 +90,7 @@ def test_a_cost_is_that_of_the_kernel_that_the_library_picks(name: str) -> None:
         assert candidate.make is not None
         for types in TYPES:
             found = kernels(candidate.make(), types)
-            assert found == {kernel_of(candidate, types[0] != "f32")}, (
+            assert found == {kernel_of(candidate, target_of(types))}, (
                 candidate.pattern,
                 candidate.strides,
                 types,

@@ -69,7 +69,7 @@ def choose(weight: np.ndarray, target: Target = CUDA, *batches: int) -> Choice:
 def test_a_candidate_has_the_kernel_that_the_library_packs_it_for(
     candidate: Candidate, kernel: tuple[str, int]
 ) -> None:
-    assert gpu.kernel_of(candidate) == kernel
+    assert gpu.kernel_of(candidate, CUDA) == kernel
 
 
 def test_every_time_is_positive_and_grows_with_the_batch() -> None:

@@ -16,6 +16,14 @@ from onnx import TensorProto, helper, numpy_helper
 from nfcompile import _native
 
 LIBRARY = Path(_native.__file__).with_name("libnfcompile_ops.so")
+CUDA_LIBRARY = LIBRARY.with_name("libnfcompile_ops_cuda.so")
+LIBRARIES = [
+    LIBRARY,
+    pytest.param(
+        CUDA_LIBRARY,
+        marks=pytest.mark.skipif(not CUDA_LIBRARY.exists(), reason="built without Triton"),
+    ),
+]
 OLDEST = Path(__file__).parents[2] / "build" / "oldest-ort"
 
 
@@ -290,7 +298,7 @@ print(ort.__version__)
 
 
 def run_elsewhere(
-    folder: Path, name: str, path: list[str], **environment: str
+    folder: Path, name: str, path: list[str], library: Path = LIBRARY, **environment: str
 ) -> tuple[subprocess.CompletedProcess[str], np.ndarray | None]:
     """Runs a case in a process of its own; the output is None where that failed."""
     _, op, weights, attributes = CASES[name]
@@ -301,7 +309,7 @@ def run_elsewhere(
     np.save(folder / "x.npy", np.ones((9, in_), np.float32))
     files = [str(folder / file) for file in ("m.onnx", "x.npy", "y.npy")]
     done = subprocess.run(
-        [sys.executable, "-S", "-c", SCRIPT, ":".join(path), str(LIBRARY), *files],
+        [sys.executable, "-S", "-c", SCRIPT, ":".join(path), str(library), *files],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -312,11 +320,22 @@ def run_elsewhere(
 
 
 @pytest.mark.skipif(not (OLDEST / "onnxruntime").exists(), reason=f"no {OLDEST}")
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("name", CASES)
-def test_the_oldest_onnxruntime_runs_it(tmp_path: Path, name: str) -> None:
-    done, y = run_elsewhere(tmp_path, name, [str(OLDEST)])
+def test_the_oldest_onnxruntime_runs_it(tmp_path: Path, name: str, library: Path) -> None:
+    done, y = run_elsewhere(tmp_path, name, [str(OLDEST)], library)
     assert y is not None, done.stderr
     assert done.stdout.startswith("1.17.")
+    expected = CASES[name][0].sum(axis=1)[None].repeat(9, 0)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_library_for_cuda_runs_on_a_cpu_without_it(tmp_path: Path, name: str) -> None:
+    if not CUDA_LIBRARY.exists():
+        pytest.skip("built without Triton")
+    done, y = run_elsewhere(tmp_path, name, [path for path in sys.path if path], CUDA_LIBRARY)
+    assert y is not None, done.stderr
     expected = CASES[name][0].sum(axis=1)[None].repeat(9, 0)
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 

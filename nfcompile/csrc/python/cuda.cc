@@ -114,6 +114,19 @@ void Launch(const Product& product, uintptr_t x, uintptr_t y, int64_t batch, uin
                  reinterpret_cast<cuda::Stream>(stream));
 }
 
+// Products of values with indices and the starts of rows.
+template <typename Values, auto kToView>
+void BindIndexed(nb::module_& m, const char* name) {
+  m.def(
+      name,
+      [](const Values& values, const Integers& indices, const Integers& indptr,
+         int64_t in_features, const std::string& precision, const std::string& x_type) {
+        return Make(kToView(values, indices, indptr, in_features), precision, x_type);
+      },
+      "values"_a, "indices"_a, "indptr"_a, "in_features"_a, "precision"_a = "f32",
+      "x_type"_a = "f32");
+}
+
 }  // namespace
 
 void BindCuda(nb::module_& parent) {
@@ -129,22 +142,8 @@ void BindCuda(nb::module_& parent) {
            "residual_after_activation"_a = false)
       .def("launch", &Launch, "x"_a, "y"_a, "batch"_a, "stream"_a = 0, "bias"_a = 0,
            "activation"_a = "none", "alpha"_a = 0.0f, "beta"_a = 0.0f);
-  m.def(
-      "CsrProduct",
-      [](const Vector& values, const Integers& indices, const Integers& indptr,
-         int64_t in_features, const std::string& precision, const std::string& x_type) {
-        return Make(ToCsr(values, indices, indptr, in_features), precision, x_type);
-      },
-      "values"_a, "indices"_a, "indptr"_a, "in_features"_a, "precision"_a = "f32",
-      "x_type"_a = "f32");
-  m.def(
-      "BsrProduct",
-      [](const Blocks& values, const Integers& indices, const Integers& indptr,
-         int64_t in_features, const std::string& precision, const std::string& x_type) {
-        return Make(ToBsr(values, indices, indptr, in_features), precision, x_type);
-      },
-      "values"_a, "indices"_a, "indptr"_a, "in_features"_a, "precision"_a = "f32",
-      "x_type"_a = "f32");
+  BindIndexed<Vector, ToCsr>(m, "CsrProduct");
+  BindIndexed<Blocks, ToBsr>(m, "BsrProduct");
   m.def(
       "BlockDiagonalProduct",
       [](const Blocks& values, const std::optional<Integers>& rows,
