@@ -45,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"no GPU here: {problem}; nothing to check")
         return 0
     # A kernel that hangs cannot be interrupted: what was written by then stays.
-    faulthandler.dump_traceback_later(options.seconds + _GRACE_SECONDS, exit=True)
+    limit = options.seconds + _GRACE_SECONDS
+    faulthandler.dump_traceback_later(limit, exit=True, file=sys.__stderr__)
     try:
         return _check(begin, options.seconds, options.out)
     finally:
