@@ -196,6 +196,7 @@ int64_t Stress() {
       for (const double density : {0.0, 0.03, 0.5}) failures += StressCsr(out, in, density);
     }
   }
+  failures += StressCsr(150, 1100, 0.45);  // code for large batches beside the table
   for (const int64_t r : {1, 3, 8, 11, 16, 40}) {
     for (const int64_t c : {1, 3, 8, 17}) failures += StressBsr(r, c);
   }
