@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 _Floats: TypeAlias = NDArray[np.float32]
 _Integers: TypeAlias = NDArray[np.integer[Any]]
+_Taps: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # shape, strides, dilations
 
 class Kernel(TypedDict):
     family: str
@@ -112,8 +113,18 @@ def pack_csr(
     isa: str = "",
     precision: str = "float32",
     generate: bool = True,
-) -> Product: ...
-def generate_csr(values: _Floats, indices: _Integers, indptr: _Integers, in_features: int) -> bytes:
+    window: _Taps | None = None,
+) -> Product:
+    """`window`: of a convolution, for code that needs no windows."""
+
+def generate_csr(
+    values: _Floats,
+    indices: _Integers,
+    indptr: _Integers,
+    in_features: int,
+    *,
+    window: _Taps | None = None,
+) -> bytes:
     """The code that pack_csr generates for AVX-512, on any machine."""
 
 def pack_bsr(

@@ -23,6 +23,12 @@ CASES = {
     "strides and pads of their own": ((3, 4, 2, 12, 40), (5, 1), (1, 2), (1, 1), (4, 0, 4, 0)),
     "pads larger than the image": ((2, 3, 1, 2, 3), (5, 5), (1, 1), (1, 1), (4, 4, 4, 4)),
     "strided pointwise": ((8, 16, 1, 14, 14), (1, 1), (2, 2), (1, 1), (0, 0, 0, 0)),
+    "small images": ((7, 33, 21, 7, 7), (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
+    "small images, strided": ((5, 60, 9, 14, 15), (3, 3), (2, 2), (1, 1), (1, 1, 1, 1)),
+    "large images": ((2, 5, 1, 70, 130), (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
+    "images too wide for planes": ((2, 5, 1, 20, 530), (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
+    "stem": ((3, 40, 2, 45, 43), (7, 7), (2, 2), (1, 1), (3, 3, 3, 3)),
+    "many panels": ((150, 61, 1, 9, 10), (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
     "one pixel": ((40, 24, 1, 1, 1), (1, 1), (1, 1), (1, 1), (0, 0, 0, 0)),
 }  # fmt: skip
 
@@ -33,12 +39,14 @@ def weight_of(out: int, features: int) -> Floats:
     return np.where(mask, rng.standard_normal((out, features)), 0).astype(np.float32)
 
 
-def packed(weight: Floats, isa: str, precision: str = "float32") -> _native.Product:
+def packed(weight: Floats, isa: str, name: str | None = None, precision: str = "float32"
+           ) -> _native.Product:  # fmt: skip
+    """Packed for the window of a case, or for a product."""
     row, column = np.nonzero(weight)
     starts = np.searchsorted(row, np.arange(len(weight) + 1)).astype(np.int32)
     return _native.pack_csr(
         weight[row, column], column.astype(np.int32), starts, weight.shape[1], isa=isa,
-        precision=precision,
+        precision=precision, window=None if name is None else CASES[name][1:4],
     )  # fmt: skip
 
 
@@ -84,7 +92,7 @@ def alone(made: _native.Product, bias: Floats | None = None, residual: bool = Fa
 def test_windows_agree_with_convolution(name: str, isa: str) -> None:
     x, weight = sample(name)
     expected = convolved(x, weight, name)
-    got = run(alone(packed(weight, isa)), [x], expected.shape, name)
+    got = run(alone(packed(weight, isa, name)), [x], expected.shape, name)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -96,7 +104,7 @@ def test_the_epilogue_is_applied_place_by_place(name: str, isa: str) -> None:
     rng = np.random.default_rng(3)
     bias = rng.standard_normal(len(weight)).astype(np.float32)
     residual = rng.standard_normal(plain.shape).astype(np.float32)
-    chain = alone(packed(weight, isa), bias, residual=True, activation="relu")
+    chain = alone(packed(weight, isa, name), bias, residual=True, activation="relu")
     expected = np.maximum(plain + bias[:, None, None] + residual, 0)
     got = run(chain, [x, residual], expected.shape, name)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
@@ -110,7 +118,7 @@ def test_a_chain_over_windows_agrees_with_layer_after_layer(isa: str) -> None:
     second = weight_of(14, len(weight))
     residual = np.random.default_rng(1).standard_normal((2, 14, *first.shape[2:]))
     chain = _native.Chain(
-        [weight.shape[1], 14], [packed(weight, isa), packed(second, isa)], [0, 2], [-1, 1],
+        [weight.shape[1], 14], [packed(weight, isa, name), packed(second, isa)], [0, 2], [-1, 1],
         [None, None], ["relu", "none"], [0.0] * 2, [0.0] * 2, [False] * 2,
     )  # fmt: skip
     residual = residual.astype(np.float32)
@@ -125,7 +133,7 @@ def test_windows_in_bfloat16_stay_within_its_rounding(name: str, isa: str) -> No
     x, weight = sample(name)
     expected = convolved(x, weight, name)
     residual = np.ones(expected.shape, np.float32)
-    chain = alone(packed(weight, isa, "bfloat16"), residual=True)
+    chain = alone(packed(weight, isa, name, "bfloat16"), residual=True)
     got = run(chain, [x, residual], expected.shape, name) - 1
     error = np.abs(got - expected).max() / np.abs(expected).max()
     assert 1e-7 < error < 2e-2
@@ -136,7 +144,7 @@ def test_the_number_of_threads_does_not_change_a_bit(isa: str) -> None:
     for name, threads in product_of(("3x3", "wide rows", "pointwise, odd places"), (2, 5)):
         x, weight = sample(name)
         shape = convolved(x, weight, name).shape
-        chain = alone(packed(weight, isa))
+        chain = alone(packed(weight, isa, name))
         one = run(chain, [x], shape, name)
         np.testing.assert_array_equal(run(chain, [x], shape, name, threads), one)
 

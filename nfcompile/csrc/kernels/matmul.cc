@@ -4,8 +4,7 @@
 
 namespace nfcompile {
 
-MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa,
-                  TileWeights code) {
+MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa) {
   MatMul matmul;
   matmul.in_features = tile.in_features;
   matmul.out_features = tile.out_features;
@@ -16,7 +15,6 @@ MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa,
     matmul.half_kernel = FindTileKernel(tile.values.precision(), Isa::kAvx2);
   }
   matmul.tile = std::move(tile);
-  matmul.code = std::move(code);
   return matmul;
 }
 

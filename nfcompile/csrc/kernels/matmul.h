@@ -20,6 +20,7 @@
 #include "base/partition.h"
 #include "kernels/epilogue.h"
 #include "kernels/tile/tile.h"
+#include "kernels/tile/window.h"
 
 namespace nfcompile {
 
@@ -71,6 +72,8 @@ struct MatMul {
   std::unique_ptr<RowMatMul> rows;
   TileWeights tile;
   TileWeights code;  // for tiles of several vectors; empty, or generated
+  TileWeights planes;  // for tiles of pixels; empty, or generated for convolutions by `window`
+  Window window;
   const TileKernel* tile_kernel = nullptr;
   const TileKernel* half_kernel = nullptr;  // for batches that fill half a vector; may be null
 
@@ -81,8 +84,7 @@ struct MatMul {
 };
 
 // All forms of one weight.
-MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa,
-                  TileWeights code = {});
+MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa);
 
 }  // namespace nfcompile
 

@@ -15,9 +15,10 @@ Epilogue ReadEpilogue(const Node& node) {
           .beta = node.Float("activation_beta", 0.0f)};
 }
 
-std::unique_ptr<Chain> ReadProduct(const Node& node, Family family) {
+std::unique_ptr<Chain> ReadProduct(const Node& node, Family family,
+                                   const std::optional<Window>& window) {
   ChainLayer layer;
-  layer.matmul = PackWeights(node, ProductInputs(node, family));
+  layer.matmul = PackWeights(node, ProductInputs(node, family, window));
   layer.epilogue = ReadEpilogue(node);
   std::vector<int64_t> inputs{layer.matmul->in_features};
   if (!node.InputName(kResidualInput).empty()) {
@@ -56,8 +57,8 @@ int64_t Values(const Node& node) {
   return values;
 }
 
-// `on_one_tile`: whether all layers run on one tile before the next tile begins.
-Layers ReadLayers(const Node& node, bool on_one_tile) {
+// `windows`: of convolutions; without them, all layers run on one tile before the next begins.
+Layers ReadLayers(const Node& node, const std::vector<Window>* windows) {
   const std::vector<std::string> encodings = node.Words("encodings");
   const size_t count = encodings.size();
   const auto in_features = node.Ints("in_features", count);
@@ -73,7 +74,7 @@ Layers ReadLayers(const Node& node, bool on_one_tile) {
   const auto activations = node.Words("activations");
   Require(activations.size() == count, "attribute activations must have ", count,
           " entries, one per layer, got ", activations.size());
-  const int64_t chain_entries = on_one_tile ? Values(node) : 0;
+  const int64_t chain_entries = windows == nullptr ? Values(node) : 0;
   std::vector<ChainLayer> layers(count);
   const auto inputs = static_cast<size_t>(node.Int("inputs", 1));
   size_t input = inputs;  // the weights follow the activations, layer by layer
@@ -90,6 +91,7 @@ Layers ReadLayers(const Node& node, bool on_one_tile) {
                          .second = absent,
                          .third = absent,
                          .chain_entries = chain_entries};
+    if (windows != nullptr) weights.window = (*windows)[l];
     if (!diagonal || row_strides[l] == 0) weights.second = input++;
     if (!diagonal || col_strides[l] == 0) weights.third = input++;
     ChainLayer& layer = layers[l];
@@ -126,13 +128,12 @@ Layers ReadLayers(const Node& node, bool on_one_tile) {
 }  // namespace
 
 std::unique_ptr<Chain> ReadChain(const Node& node) {
-  Layers read = ReadLayers(node, /*on_one_tile=*/true);
+  Layers read = ReadLayers(node, nullptr);
   return std::make_unique<Chain>(std::move(read.features), std::move(read.layers));
 }
 
 std::unique_ptr<ImageChain> ReadImageChain(const Node& node) {
-  Layers read = ReadLayers(node, /*on_one_tile=*/false);
-  const size_t count = read.layers.size();
+  const size_t count = node.Words("encodings").size();
   const auto kernels = node.Ints("kernel_shapes", 2 * count);
   const auto strides = node.Ints("strides", 2 * count);
   const auto dilations = node.Ints("dilations", 2 * count);
@@ -147,7 +148,9 @@ std::unique_ptr<ImageChain> ReadImageChain(const Node& node) {
                        .strides = part(strides, l, 2),
                        .dilations = part(dilations, l, 2),
                        .pads = part(pads, l, 4)});
+    Check(windows.back());
   }
+  Layers read = ReadLayers(node, &windows);
   return std::make_unique<ImageChain>(static_cast<int64_t>(read.features.size()),
                                       std::move(read.layers), std::move(windows));
 }

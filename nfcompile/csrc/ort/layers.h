@@ -3,6 +3,7 @@
 #define NFCOMPILE_ORT_LAYERS_H_
 
 #include <memory>
+#include <optional>
 
 #include "kernels/chain/chain.h"
 #include "kernels/chain/image_chain.h"
@@ -16,8 +17,10 @@ namespace nfcompile::ort {
 Epilogue ReadEpilogue(const Node& node);
 
 // CsrMatMul, BsrMatMul, BlockDiagonalMatMul and their convolutions: slot 0 is X, slot 1 the
-// residual where there is one. Throws std::invalid_argument on malformed weights.
-std::unique_ptr<Chain> ReadProduct(const Node& node, Family family);
+// residual where there is one. `window`: of a convolution. Throws std::invalid_argument on
+// malformed weights.
+std::unique_ptr<Chain> ReadProduct(const Node& node, Family family,
+                                   const std::optional<Window>& window);
 
 // The window of CsrConv, BsrConv or BlockDiagonalConv, whose weights are those of the product.
 // Throws std::invalid_argument on malformed attributes.

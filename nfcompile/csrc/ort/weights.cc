@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/isa.h"
@@ -130,7 +131,7 @@ Weights ReadWeights(const Node& node, const WeightInputs& inputs) {
   return weights;
 }
 
-WeightInputs ProductInputs(const Node& node, Family family) {
+WeightInputs ProductInputs(const Node& node, Family family, std::optional<Window> window) {
   return {.family = family,
           .in_features = node.Int("in_features"),
           .out_features = family == Family::kBlockDiagonal ? node.Int("out_features") : 0,
@@ -138,7 +139,8 @@ WeightInputs ProductInputs(const Node& node, Family family) {
           .col_stride = node.Int("col_stride", 0),
           .values = 1,
           .second = 2,
-          .third = 3};
+          .third = 3,
+          .window = std::move(window)};
 }
 
 std::shared_ptr<const MatMul> PackWeights(const Node& node, const WeightInputs& inputs) {
@@ -150,7 +152,9 @@ std::shared_ptr<const MatMul> PackWeights(const Node& node, const WeightInputs& 
   const auto pack = [&](const auto& view) {
     using View = std::decay_t<decltype(view)>;
     if constexpr (std::is_same_v<View, CsrView>) {
-      return MakeCsrMatMul(view, isa, precision, inputs.chain_entries);
+      return MakeCsrMatMul(view, isa, precision,
+                           {.chain_entries = inputs.chain_entries,
+                            .window = inputs.window ? &*inputs.window : nullptr});
     } else if constexpr (std::is_same_v<View, BsrView>) {
       return MakeBsrMatMul(view, isa, precision);
     } else {

@@ -3,6 +3,7 @@
 #define NFCOMPILE_ORT_WEIGHTS_H_
 
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <variant>
 #include <vector>
@@ -31,6 +32,7 @@ struct WeightInputs {
   size_t second = 0;          // indices or rows
   size_t third = 0;           // indptr or cols
   int64_t chain_entries = 0;  // of all layers that run on one tile; 0: of this one alone
+  std::optional<Window> window = std::nullopt;  // of a convolution
 };
 
 // Weights of a node; indices belong to ONNX Runtime, and so do values of float32.
@@ -44,7 +46,8 @@ struct Weights {
 Weights ReadWeights(const Node& node, const WeightInputs& inputs);
 
 // The weights of CsrMatMul, BsrMatMul or BlockDiagonalMatMul.
-WeightInputs ProductInputs(const Node& node, Family family);
+WeightInputs ProductInputs(const Node& node, Family family,
+                           std::optional<Window> window = std::nullopt);
 
 // Packs weights of float32 or bfloat16 for the CPU. Throws std::invalid_argument on malformed
 // ones.

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/isa.h"
+#include "base/text.h"
 #include "python/arrays.h"
 #include "python/chain.h"
 #include "python/cuda.h"
@@ -28,11 +30,26 @@ Precision PrecisionFromName(const std::string& name) {
   Refuse("precision must be one of float32, bfloat16, got ", name);
 }
 
+// The shape, strides and dilations of a window.
+using Taps = std::optional<std::vector<std::vector<int64_t>>>;
+
+std::optional<Window> MakeWindow(const Taps& taps) {
+  if (!taps) return std::nullopt;
+  Require(taps->size() == 3, "window must have 3 lists, shape, strides and dilations, got ",
+          taps->size());
+  Window window{(*taps)[0], (*taps)[1], (*taps)[2], {0, 0, 0, 0}};
+  Check(window);
+  return window;
+}
+
 Product Csr(const Vector& values, const Integers& indices, const Integers& indptr,
             int64_t in_features, const std::string& isa, const std::string& precision,
-            bool generate = true) {
-  return Product(MakeCsrMatMul(ToCsr(values, indices, indptr, in_features), IsaFromName(isa),
-                               PrecisionFromName(precision), /*chain_entries=*/0, generate));
+            bool generate = true, const Taps& taps = std::nullopt) {
+  const std::optional<Window> window = MakeWindow(taps);
+  return Product(MakeCsrMatMul(
+      ToCsr(values, indices, indptr, in_features), IsaFromName(isa),
+      PrecisionFromName(precision),
+      {.window = window ? &*window : nullptr, .generate = generate}));
 }
 
 Product Bsr(const Blocks& values, const Integers& indices, const Integers& indptr,
@@ -90,16 +107,20 @@ void Bind(nb::module_& m) {
 
   BindChain(m);
   m.def("pack_csr", &Csr, "values"_a, "indices"_a, "indptr"_a, "in_features"_a, nb::kw_only(),
-        "isa"_a = "", "precision"_a = "float32", "generate"_a = true);
+        "isa"_a = "", "precision"_a = "float32", "generate"_a = true,
+        "window"_a = nb::none());
   m.def(
       "generate_csr",
       [](const Vector& values, const Integers& indices, const Integers& indptr,
-         int64_t in_features) {
+         int64_t in_features, const Taps& taps) {
+        const std::optional<Window> window = MakeWindow(taps);
         const std::vector<uint8_t> code =
-            GenerateCsr(ToCsr(values, indices, indptr, in_features));
+            GenerateCsr(ToCsr(values, indices, indptr, in_features),
+                        window ? &*window : nullptr);
         return nb::bytes(code.data(), code.size());
       },
-      "values"_a, "indices"_a, "indptr"_a, "in_features"_a);
+      "values"_a, "indices"_a, "indptr"_a, "in_features"_a, nb::kw_only(),
+      "window"_a = nb::none());
   m.def("pack_bsr", &Bsr, "values"_a, "indices"_a, "indptr"_a, "in_features"_a, nb::kw_only(),
         "isa"_a = "", "precision"_a = "float32");
   m.def("pack_block_diagonal", &BlockDiagonal, "values"_a, "rows"_a.none(), "cols"_a.none(),

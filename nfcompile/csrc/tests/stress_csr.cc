@@ -34,7 +34,8 @@ Weight Random(int64_t out, int64_t in) {
   return weight;
 }
 
-std::shared_ptr<const MatMul> Pack(const Weight& weight, Isa isa, Precision precision) {
+std::shared_ptr<const MatMul> Pack(const Weight& weight, Isa isa, Precision precision,
+                                   const Window* window) {
   const auto nnz = static_cast<int64_t>(weight.values.size());
   const auto rows = static_cast<int64_t>(weight.indptr.size());
   return std::make_shared<const MatMul>(
@@ -43,7 +44,7 @@ std::shared_ptr<const MatMul> Pack(const Weight& weight, Isa isa, Precision prec
                      {weight.indices.data(), nnz, IndexType::kInt32},
                      {weight.indptr.data(), rows, IndexType::kInt32},
                      weight.in},
-                    isa, precision));
+                    isa, precision, {.window = window}));
 }
 
 int64_t Failures(const std::vector<float>& got, const std::vector<float>& expected,

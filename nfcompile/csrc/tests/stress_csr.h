@@ -23,7 +23,9 @@ std::vector<float> Normals(int64_t size);
 // Values that bf16 holds exactly, so that only activations are rounded.
 Weight Random(int64_t out, int64_t in);
 
-std::shared_ptr<const MatMul> Pack(const Weight& weight, Isa isa, Precision precision);
+// `window`: of a convolution.
+std::shared_ptr<const MatMul> Pack(const Weight& weight, Isa isa, Precision precision,
+                                   const Window* window = nullptr);
 
 // Calls run.Work() on as many threads as can be of use.
 template <typename Run>

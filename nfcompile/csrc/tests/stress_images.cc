@@ -31,7 +31,7 @@ ImageChain Make(const std::vector<Weight>& weights, const Window& window, Isa is
   std::vector<Window> windows(weights.size(), {{1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}});
   windows[0] = window;
   for (size_t l = 0; l < weights.size(); ++l) {
-    layers[l].matmul = Pack(weights[l], isa, precision);
+    layers[l].matmul = Pack(weights[l], isa, precision, &windows[l]);
     layers[l].epilogue.activation = Activation::kRelu;
     layers[l].source = static_cast<int>(l);
   }

@@ -38,11 +38,30 @@ size_t ChainPlan::element_size() const { return narrow() ? sizeof(uint16_t) : si
 int64_t ChainPlan::tile_rows() const { return vectors * kernel->width; }
 
 Range ChainPlan::Rows(int64_t tile) const {
-  return {tile * tile_rows(), std::min((tile + 1) * tile_rows(), batch)};
+  if (!planes) return {tile * tile_rows(), std::min((tile + 1) * tile_rows(), batch)};
+  const int64_t tiles_each = tiles / planes->segments;
+  const int64_t first = tile / tiles_each * planes->segment;
+  const int64_t begin = first + tile % tiles_each * tile_rows();
+  return {begin, std::min(begin + tile_rows(), first + planes->segment)};
 }
 
 int ChainPlan::Vectors(int64_t tile) const {
-  return FewestVectors(Rows(tile).size(), kernel->width, vectors);
+  const int64_t rows = Rows(tile).size();
+  if (narrow()) return FewestVectors(rows, kernel->width, vectors);
+  return static_cast<int>(CeilDiv(rows, kernel->width));
+}
+
+const TileWeights& ChainPlan::Weights(const MatMul& matmul) const {
+  return planes ? matmul.planes : matmul.TileFor(vectors);
+}
+
+// The planes, then the result, then the residual.
+size_t ChainPlan::PlaneOffset(const Chain& chain, int slot) const {
+  if (slot == 0) return 0;
+  const int64_t planes_floats = planes->pixels.features() * kPlaneFloats;
+  const int64_t other = slot + 1 == chain.slots() ? 0 : 1;
+  const int64_t rows = other * (chain.out_features() + kTileSlack);
+  return (planes_floats + rows * tile_rows()) * sizeof(float);
 }
 
 void ChainPlan::AddStep(int64_t macs, int64_t threads, int64_t most_parts) {
@@ -82,18 +101,39 @@ void ChainPlan::PlanTiles(const Chain& chain, Threads threads) {
   int most = generated ? kMaxTileVectors : kTableVectors;
   const int64_t bytes = generated ? kGeneratedTileBytes : kTileBytes;
   while (most > 1 && features * most * row_bytes > bytes) most /= 2;
-  // Where threads share out whole tiles, few of them are shared unevenly.
-  const int64_t shared_out = kPartsPerThread * threads.likely;
-  const auto uneven = [&](int64_t count) {
-    return threads.likely > 1 && count >= shared_out && count < 2 * shared_out;
-  };
-  while (most > kTableVectors && uneven(CeilDiv(batch, most * kernel->width))) most /= 2;
-  vectors = FewestVectors(batch, kernel->width, most);
+  vectors = FewestVectors(batch, kernel->width, Evenly(most, batch, threads));
   tiles = CeilDiv(batch, tile_rows());
   tile_bytes = features * tile_rows() * element_size();
   // The result is float, whatever the other slots are.
   if (narrow()) tile_bytes += (chain.out_features() + kTileSlack) * tile_rows() * sizeof(float);
-  by_tile = tiles >= shared_out;
+  AddSteps(chain, threads);
+}
+
+void ChainPlan::PlanPlanes(const Chain& chain, Threads threads) {
+  kernel = chain.layers()[0].matmul->tile_kernel;
+  batch = planes->segments * planes->segment;
+  const int most = Evenly(planes->most_vectors, batch, threads);
+  const int64_t all = CeilDiv(planes->segment, kernel->width);
+  const int64_t tiles_each = CeilDiv(all, most);
+  vectors = static_cast<int>(CeilDiv(all, tiles_each));
+  tiles = planes->segments * CeilDiv(all, vectors);
+  tile_bytes = PlaneOffset(chain, 1) + 2 * (chain.out_features() + kTileSlack) * tile_rows() *
+                                           sizeof(float);
+  AddSteps(chain, threads);
+}
+
+// Where threads share out whole tiles, few of them are shared unevenly.
+int ChainPlan::Evenly(int most, int64_t places, Threads threads) const {
+  const int64_t shared_out = kPartsPerThread * threads.likely;
+  const auto uneven = [&](int64_t count) {
+    return threads.likely > 1 && count >= shared_out && count < 2 * shared_out;
+  };
+  while (most > kTableVectors && uneven(CeilDiv(places, most * kernel->width))) most /= 2;
+  return most;
+}
+
+void ChainPlan::AddSteps(const Chain& chain, Threads threads) {
+  by_tile = tiles >= kPartsPerThread * threads.likely;
   int64_t macs = 0;
   const auto add = [&](int64_t row_macs, int64_t most_parts) {
     macs += row_macs * tile_rows();
@@ -102,9 +142,11 @@ void ChainPlan::PlanTiles(const Chain& chain, Threads threads) {
   const auto add_transpose = [&](int64_t size) {
     add(size * kPackMacs, CeilDiv(size, kPackUnit));
   };
-  for (int i = 0; i < chain.inputs(); ++i) add_transpose(chain.features(i));
+  for (int i = 0; i < chain.inputs(); ++i) {
+    add_transpose(i == 0 && planes ? planes->pixels.features() : chain.features(i));
+  }
   for (const ChainLayer& layer : chain.layers()) {
-    const TileWeights& tile = layer.matmul->TileFor(vectors);
+    const TileWeights& tile = Weights(*layer.matmul);
     add(tile.cost[tile.units], tile.units);
   }
   add_transpose(chain.out_features());
@@ -114,10 +156,37 @@ void ChainPlan::PlanTiles(const Chain& chain, Threads threads) {
   workers = small ? 1 : std::min(threads.most, tiles);
 }
 
-ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads threads) {
+namespace {
+
+// Where a chain is one convolution whose weights have code for planes of these images.
+std::optional<Planes> FindPlanes(const Chain& chain, int64_t batch, const Images& images) {
+  const MatMul& matmul = *chain.layers()[0].matmul;
+  if (matmul.planes.generated == nullptr || chain.layers().size() > 1) return std::nullopt;
+  const Window& window = matmul.window;
+  const auto same = [&](const WindowAxis& axis, size_t i) {
+    return axis.kernel == window.kernel_shape[i] && axis.stride == window.strides[i] &&
+           axis.dilation == window.dilations[i];
+  };
+  if (!same(images.rows, 0) || !same(images.columns, 1)) return std::nullopt;
+  return ArrangePlanes(images, batch / images.places());
+}
+
+}  // namespace
+
+ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads threads,
+                    const Images* images) {
   ChainPlan plan;
   plan.batch = batch;
   if (batch == 0) return plan;
+  if (images != nullptr) {
+    plan.planes = FindPlanes(chain, batch, *images);
+    if (plan.planes) {
+      plan.PlanPlanes(chain, threads);
+    } else {
+      plan.PlanTiles(chain, threads);
+    }
+    return plan;
+  }
   const bool few = batch <= chain.max_row_batch();
   if (form == Form::kRows || (form == Form::kAuto && few)) {
     plan.PlanRows(chain, threads.most);

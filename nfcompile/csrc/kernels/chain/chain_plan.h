@@ -4,10 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/partition.h"
 #include "kernels/chain/chain.h"
+#include "kernels/tile/planes.h"
 
 namespace nfcompile {
 
@@ -37,21 +39,31 @@ struct ChainPlan {
   int64_t items = 0;
   int64_t workers = 1;    // threads that can be of use
   size_t tile_bytes = 0;  // of the buffers of one tile
+  std::optional<Planes> planes;  // of a convolution without windows
 
   bool narrow() const;             // whether tiles are bf16
   size_t element_size() const;     // of a tile
   int64_t tile_rows() const;       // batch rows of a tile
   Range Rows(int64_t tile) const;  // its batch rows that exist
   int Vectors(int64_t tile) const;
+  const TileWeights& Weights(const MatMul& matmul) const;
+  // Where a slot lies in the buffers of a tile that has planes.
+  size_t PlaneOffset(const Chain& chain, int slot) const;
 
  private:
-  friend ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads threads);
+  friend ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads threads,
+                             const Images* images);
   void PlanRows(const Chain& chain, int64_t threads);
   void PlanTiles(const Chain& chain, Threads threads);
+  void PlanPlanes(const Chain& chain, Threads threads);
+  int Evenly(int most, int64_t places, Threads threads) const;
+  void AddSteps(const Chain& chain, Threads threads);
   void AddStep(int64_t macs, int64_t threads, int64_t most_parts);
 };
 
-ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads threads);
+// `images`: of a convolution, or null; they are not read later.
+ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads threads,
+                    const Images* images);
 
 // Features of part number `part` of `parts` of a transpose.
 Range PackRange(int64_t features, int64_t part, int64_t parts);

@@ -26,8 +26,7 @@ void ClearRows(char* tile, const TileShape& shape, size_t element, Range rows) {
 ChainRun::ChainRun(const Chain& chain, const ChainOperands& operands, Threads threads)
     : chain_(chain),
       operands_(operands),
-      plan_(PlanChain(chain, operands.batch,
-                      operands.images == nullptr ? operands.form : Form::kTiles, threads)) {
+      plan_(PlanChain(chain, operands.batch, operands.form, threads, operands.images)) {
   if (plan_.kernel != nullptr) {
     nonzero_ = std::make_unique<std::atomic<bool>[]>(plan_.tiles * chain.slots());
   }
@@ -116,6 +115,7 @@ void ChainRun::RunRows(size_t l, int64_t part) {
 
 // Room is kept for the widest tile; the rows of a narrower one are closer together.
 char* ChainRun::SlotData(int slot, char* memory) const {
+  if (plan_.planes) return memory + plan_.PlaneOffset(chain_, slot);
   const bool apart = slot + 1 == chain_.slots() && plan_.narrow();
   const Buffers& buffers = chain_.tile_buffers();
   const int64_t feature = apart ? buffers.features : buffers.offset[slot];
@@ -131,11 +131,10 @@ std::atomic<bool>& ChainRun::NonZero(int64_t tile, int64_t slot) {
 }
 
 TileShape ChainRun::SlotShape(int slot, int64_t tile) const {
+  if (slot == 0 && plan_.planes) {
+    return {plan_.Vectors(tile), kPlaneFloats, plan_.kernel->width};
+  }
   return plan_.kernel->Shape(plan_.Vectors(tile), chain_.features(slot));
-}
-
-TileShape ChainRun::PlaceShape(int64_t tile) const {
-  return {plan_.Vectors(tile), operands_.images->places(), plan_.kernel->width};
 }
 
 void ChainRun::EndSlot(int slot, int64_t tile, int64_t part, char* memory) const {
@@ -144,41 +143,68 @@ void ChainRun::EndSlot(int slot, int64_t tile, int64_t part, char* memory) const
   ClearRows(SlotData(slot, memory), SlotShape(slot, tile), sizeof(uint16_t), {end, end + 1});
 }
 
-bool ChainRun::InPlace(int64_t tile) const {
-  if (operands_.images == nullptr) return false;
+bool ChainRun::InOneImage(int64_t tile) const {
   const Range rows = plan_.Rows(tile);
   const int64_t places = operands_.images->places();
   return rows.size() == RowElements(tile) && rows.begin / places == (rows.end - 1) / places;
 }
 
-bool ChainRun::AddedInPlace(int slot, int64_t tile) const {
-  return chain_.only_added(slot) && !plan_.narrow() && InPlace(tile);
+bool ChainRun::Tiled(int slot) const {
+  if (slot + 1 == chain_.slots()) return operands_.tiled_y;
+  return slot == 0 ? operands_.images->tiled : slot < chain_.inputs() && operands_.tiled_residual;
+}
+
+std::optional<TileShape> ChainRun::InPlace(int slot, int64_t tile) const {
+  if (operands_.images == nullptr || plan_.planes) return std::nullopt;
+  const bool is_y = slot + 1 == chain_.slots();
+  if (Tiled(slot)) {
+    const bool windows = slot == 0 && operands_.images->taps() > 1;
+    if (windows) return std::nullopt;
+    return plan_.kernel->Shape(plan_.Vectors(tile), chain_.features(slot));
+  }
+  const bool added = chain_.only_added(slot) && !plan_.narrow();
+  if ((!is_y && !added) || !InOneImage(tile)) return std::nullopt;
+  return TileShape{plan_.Vectors(tile), operands_.images->places(), plan_.kernel->width};
 }
 
 int64_t ChainRun::PlaceOffset(int slot, int64_t tile) const {
   const int64_t begin = plan_.Rows(tile).begin;
   const int64_t places = operands_.images->places();
-  return begin / places * chain_.features(slot) * places + begin % places;
+  Images images = PointImages(chain_.features(slot), places);
+  images.tiled = Tiled(slot);
+  return images.Offset(begin / places, begin % places, plan_.kernel->width);
+}
+
+Images ChainRun::Places(int slot) const {
+  Images places = plan_.planes ? plan_.planes->places
+                               : PointImages(0, operands_.images->places());
+  places.channels = chain_.features(slot);
+  places.tiled = Tiled(slot);
+  return places;
 }
 
 void ChainRun::PackInput(int input, int64_t tile, int64_t part, char* memory) {
-  if (AddedInPlace(input, tile)) {
+  if (InPlace(input, tile)) {
     NonZero(tile, input).store(true, std::memory_order_relaxed);
     return;
   }
-  const int64_t features = chain_.features(input);
+  const bool to_planes = input == 0 && plan_.planes;
+  const int64_t features = to_planes ? plan_.planes->pixels.features() : chain_.features(input);
   const Range range = PackRange(features, part, plan_.steps[input].parts);
   const Range rows = plan_.Rows(tile);
   const float* x = operands_.inputs[input];
+  TileShape shape = SlotShape(input, tile);
   char* to = SlotData(input, memory);
   bool any = false;
   if (operands_.images == nullptr) {
-    any = plan_.kernel->pack(x + rows.begin * features, features, rows.size(), range,
-                             SlotShape(input, tile), to);
+    any = plan_.kernel->pack(x + rows.begin * features, features, rows.size(), range, shape, to);
+  } else if (to_planes) {
+    const Range reach = plan_.planes->Reach(rows);
+    shape.vectors = static_cast<int>((reach.size() + shape.vector - 1) / shape.vector);
+    any = plan_.kernel->gather(x, plan_.planes->pixels, reach, range, shape, to);
   } else {
-    const Images& images = *operands_.images;
-    any = plan_.kernel->gather(x, input == 0 ? images : PointImages(features, images.places()),
-                               rows, range, SlotShape(input, tile), to);
+    any = plan_.kernel->gather(x, input == 0 ? *operands_.images : Places(input), rows, range,
+                               shape, to);
   }
   if (any) NonZero(tile, input).store(true, std::memory_order_relaxed);
   EndSlot(input, tile, part, memory);
@@ -195,9 +221,9 @@ void ChainRun::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
   };
   char* y = SlotData(slot, memory);
   const bool y_is_float = last || !plan_.narrow();
-  const bool in_place = last && InPlace(tile);
+  const std::optional<TileShape> y_in_place = InPlace(slot, tile);
   const bool adds = layer.residual >= 0 && !zero(layer.residual);
-  if (!in_place && zero(layer.source) && !adds && chain_.keeps_zero(static_cast<int>(l)) &&
+  if (!y_in_place && zero(layer.source) && !adds && chain_.keeps_zero(static_cast<int>(l)) &&
       operands_.bias == nullptr) {
     const Range rows = EvenRange(layer.matmul->out_features, part, parts);
     ClearRows(y, SlotShape(slot, tile), y_is_float ? sizeof(float) : sizeof(uint16_t), rows);
@@ -206,21 +232,26 @@ void ChainRun::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
   TileOperands operands;
   operands.x = SlotData(layer.source, memory);
   operands.x_shape = SlotShape(layer.source, tile);
+  if (const auto shape = InPlace(layer.source, tile)) {
+    operands.x = operands_.inputs[layer.source] + PlaceOffset(layer.source, tile);
+    operands.x_shape = *shape;
+  }
   operands.y = y;
   operands.y_shape = SlotShape(slot, tile);
   operands.residual_shape = operands.y_shape;
   operands.residual = adds ? SlotData(layer.residual, memory) : nullptr;
-  if (in_place) {
+  if (y_in_place) {
     operands.y = operands_.y + PlaceOffset(slot, tile);
-    operands.y_shape = PlaceShape(tile);
+    operands.y_shape = *y_in_place;
   }
-  if (adds && AddedInPlace(layer.residual, tile)) {
+  if (const auto shape = adds ? InPlace(layer.residual, tile) : std::nullopt) {
     operands.residual = operands_.inputs[layer.residual] + PlaceOffset(layer.residual, tile);
-    operands.residual_shape = PlaceShape(tile);
+    operands.residual_shape = *shape;
   }
   operands.epilogue = LayerEpilogue(l);
   operands.y_is_float = y_is_float;
-  const TileWeights& weights = layer.matmul->TileFor(plan_.vectors);
+  if (plan_.planes) operands.taps = plan_.planes->taps.data();
+  const TileWeights& weights = plan_.Weights(*layer.matmul);
   const Range units = BalancedRange(weights.cost.data(), weights.units, part, parts);
   if (RunUnits(*plan_.kernel, weights, operands, units)) {
     NonZero(tile, slot).store(true, std::memory_order_relaxed);
@@ -228,19 +259,18 @@ void ChainRun::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
 }
 
 void ChainRun::Unpack(int64_t tile, int64_t part, char* memory) {
-  if (InPlace(tile)) return;
+  const int last = chain_.slots() - 1;
+  if (InPlace(last, tile)) return;
   const int64_t features = chain_.out_features();
   const Range range = PackRange(features, part, plan_.steps.back().parts);
   const Range rows = plan_.Rows(tile);
-  const int last = chain_.slots() - 1;
   const TileShape shape = SlotShape(last, tile);
   const auto* from = reinterpret_cast<const float*>(SlotData(last, memory));
   if (operands_.images == nullptr) {
     plan_.kernel->unpack(from, shape, rows.size(), range, operands_.y + rows.begin * features,
                          features);
   } else {
-    plan_.kernel->scatter(from, shape, features, operands_.images->places(), rows, range,
-                          operands_.y);
+    plan_.kernel->scatter(from, shape, Places(last), rows, range, operands_.y);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/workspace.h"
@@ -25,6 +26,8 @@ struct ChainOperands {
   float* y = nullptr;
   int64_t batch = 0;  // rows, or places in all images
   const Images* images = nullptr;
+  bool tiled_residual = false;  // whether images other than input 0 lie as tiles do
+  bool tiled_y = false;
   const float* bias = nullptr;  // [out] of the first layer, in place of its own
   Form form = Form::kAuto;
 };
@@ -56,12 +59,15 @@ class ChainRun {
   void RunRows(size_t layer, int64_t part);
   void PackInput(int input, int64_t tile, int64_t part, char* memory);
   void RunLayer(size_t layer, int64_t tile, int64_t part, char* memory);
-  // Whether a tile's rows are neighbours in one image: y and what is only added to it are used
-  // where they lie then.
-  bool InPlace(int64_t tile) const;
-  bool AddedInPlace(int slot, int64_t tile) const;
+  // Whether a tile's rows are neighbours in one image.
+  bool InOneImage(int64_t tile) const;
+  // How a slot that need not be brought into the tile is used where it lies: features of images
+  // as tiles have them, or rows of one image. Nothing where it must be.
+  std::optional<TileShape> InPlace(int slot, int64_t tile) const;
+  // Where it then begins.
   int64_t PlaceOffset(int slot, int64_t tile) const;
-  TileShape PlaceShape(int64_t tile) const;
+  bool Tiled(int slot) const;
+  Images Places(int slot) const;  // of y and the residual
   TileShape SlotShape(int slot, int64_t tile) const;
   void Unpack(int64_t tile, int64_t part, char* memory);
   // Writes the row of zeros behind a slot's features.

@@ -48,7 +48,6 @@ ImageRun::ImageRun(const ImageChain& chain, std::vector<std::vector<int64_t>> di
                    Threads threads)
     : chain_(chain), threads_(threads), dims_(std::move(dims)) {
   const auto count = static_cast<int64_t>(chain.layers());
-  std::vector<SlotLife> lives(chain.inputs());
   for (int64_t l = 0; l < count; ++l) {
     const ImageChain::Layer& layer = chain.layers_[l];
     const std::vector<int64_t>& x = dims_[layer.source];
@@ -59,12 +58,8 @@ ImageRun::ImageRun(const ImageChain& chain, std::vector<std::vector<int64_t>> di
             " must have the shape of its result");
     images_.push_back(images);
     dims_.push_back(std::move(y));
-    for (const int slot : {layer.source, layer.residual}) {
-      if (slot >= 0) lives[slot].last = l;
-    }
-    lives.push_back({l, l, l + 1 == count ? 0 : SlotSize(dims_.size() - 1)});
   }
-  buffers_ = AssignBuffers(lives, 0);
+  ArrangeSlots();
   const int64_t batch = y_dims()[0];
   const int64_t bytes =
       std::max<int64_t>(buffers_.features, 1) * static_cast<int64_t>(sizeof(float));
@@ -73,9 +68,48 @@ ImageRun::ImageRun(const ImageChain& chain, std::vector<std::vector<int64_t>> di
   if (groups_ > 0) group_ = CeilDiv(batch, groups_);  // even ones
   for (int64_t l = 0; l < count; ++l) {
     const int64_t places = group_ * images_[l].places();
-    const ChainPlan plan = PlanChain(*chain.layers_[l].chain, places, Form::kTiles, threads_);
+    const ChainPlan plan =
+        PlanChain(*chain.layers_[l].chain, places, Form::kAuto, threads_, &images_[l]);
     workers_ = std::max(workers_, plan.workers);
   }
+}
+
+int64_t ImageRun::Width(size_t layer) const {
+  return chain_.layers_[layer].chain->layers()[0].matmul->tile_kernel->width;
+}
+
+// Layers that read one pixel, or add it, use images that lie as tiles do where they are; windows
+// gather them from there unless they leave out pixels of a line.
+void ImageRun::ArrangeSlots() {
+  const auto inputs = static_cast<size_t>(chain_.inputs());
+  tiled_.assign(dims_.size(), false);
+  std::vector<SlotLife> lives(inputs);
+  for (size_t l = 0; l < chain_.layers(); ++l) {
+    const ImageChain::Layer& layer = chain_.layers_[l];
+    // Of bf16 the tiles are narrow; few places may run on half a vector.
+    const bool whole = images_[l].places() >= Width(l) &&
+                       layer.chain->layers()[0].matmul->tile_kernel->precision ==
+                           Precision::kFloat32;
+    const auto at = static_cast<int64_t>(l);
+    if (layer.residual >= 0) {
+      lives[layer.residual].last = at;
+      if (!whole) tiled_[layer.residual] = false;
+    }
+    lives[layer.source].last = at;
+    if (!whole || images_[l].columns.stride > 1) tiled_[layer.source] = false;
+    lives.push_back({at, at, 0});
+    tiled_[inputs + l] = whole && l + 1 < chain_.layers();
+  }
+  for (size_t l = 0; l + 1 < chain_.layers(); ++l) {
+    const size_t slot = inputs + l;
+    lives[slot].features = SlotSize(slot);
+    images_[l].tiled = tiled_[chain_.layers_[l].source];
+    if (!tiled_[slot]) continue;
+    const int64_t vectors = CeilDiv(images_[l].places(), Width(l));
+    lives[slot].features = vectors * Width(l) * (dims_[slot][1] + 1);
+  }
+  images_.back().tiled = tiled_[chain_.layers_.back().source];
+  buffers_ = AssignBuffers(lives, 0);
 }
 
 int64_t ImageRun::SlotSize(size_t slot) const {
@@ -104,7 +138,11 @@ std::shared_ptr<ImageRun::Step> ImageRun::Begin(int64_t step) {
   operands.images = &images_[l];
   operands.batch = std::min(group_, y_dims()[0] - first) * images_[l].places();
   operands.inputs.push_back(read(layer.source));
-  if (layer.residual >= 0) operands.inputs.push_back(read(layer.residual));
+  operands.tiled_y = tiled_[chain_.inputs() + l];
+  if (layer.residual >= 0) {
+    operands.inputs.push_back(read(layer.residual));
+    operands.tiled_residual = tiled_[layer.residual];
+  }
   operands.y =
       l + 1 == count ? y_ + first * SlotSize(dims_.size() - 1) : own(chain_.inputs() + l);
   made->run = std::make_unique<ChainRun>(*layer.chain, operands, threads_);

@@ -71,12 +71,15 @@ class ImageRun {
   };
 
   int64_t SlotSize(size_t slot) const;  // floats of one image
+  int64_t Width(size_t layer) const;    // of a vector
+  void ArrangeSlots();
   std::shared_ptr<Step> Begin(int64_t step);
 
   const ImageChain& chain_;
   const Threads threads_;
   std::vector<std::vector<int64_t>> dims_;  // of each slot
   std::vector<Images> images_;              // of each layer
+  std::vector<bool> tiled_;                 // whether a slot's images lie as tiles do
   std::vector<const float*> inputs_;
   float* y_ = nullptr;
   Buffers buffers_;    // of the slots between inputs and result, in floats of one image

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "kernels/csr/csr_kernel.h"
 #include "kernels/indptr.h"
+#include "kernels/tile/planes.h"
 
 namespace nfcompile {
 namespace {
@@ -75,17 +76,28 @@ void Check(const CsrView& weights) {
               "in_features");
 }
 
-MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision,
-                     int64_t chain_entries, bool generate) {
+MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision, const CsrUse& use) {
   Check(weights);
+  const bool over_planes = use.window != nullptr && HasPlanes(*use.window);
   std::optional<TileWeights> code;
-  if (generate) code = GenerateCsrTile(weights, isa, precision);
+  if (use.generate) {
+    code = GenerateCsrTile(weights, isa, precision, over_planes ? use.window : nullptr);
+  }
   std::unique_ptr<RowMatMul> rows = MakeRows(weights, isa, precision);
   // Code that does not stay in the cache pays for several vectors only.
-  const bool few = std::max(chain_entries, weights.nnz) <= kMostGenerated;
-  if (code && few) return MakeMatMul(std::move(rows), *std::move(code), isa);
-  return MakeMatMul(std::move(rows), PackCsrTile(weights, isa, precision), isa,
-                    code ? *std::move(code) : TileWeights{});
+  const bool few = std::max(use.chain_entries, weights.nnz) <= kMostGenerated;
+  if (code && few && !over_planes) {
+    return MakeMatMul(std::move(rows), *std::move(code), isa);
+  }
+  MatMul made = MakeMatMul(std::move(rows), PackCsrTile(weights, isa, precision), isa);
+  if (!code) return made;
+  if (over_planes) {
+    made.planes = *std::move(code);
+    made.window = *use.window;
+  } else {
+    made.code = *std::move(code);
+  }
+  return made;
 }
 
 }  // namespace nfcompile

@@ -12,6 +12,7 @@
 #include "base/index_array.h"
 #include "base/isa.h"
 #include "kernels/matmul.h"
+#include "kernels/tile/window.h"
 
 namespace nfcompile {
 
@@ -29,15 +30,19 @@ struct CsrView {
 // Throws std::invalid_argument on malformed weights.
 void Check(const CsrView& weights);
 
-// Validates, packs and picks the kernel. `chain_entries`: how many entries all layers have that
-// run on one tile, where this is not the only one. `generate`: whether code may be generated
-// for tiles, where the instruction set has it. Throws std::invalid_argument on malformed
-// weights.
+// What is known of a product when its weights are packed.
+struct CsrUse {
+  int64_t chain_entries = 0;       // of all layers on one tile, where it is not the only one
+  const Window* window = nullptr;  // of a convolution
+  bool generate = true;  // whether code may be generated, where the instruction set has it
+};
+
+// Validates, packs and picks the kernel. Throws std::invalid_argument on malformed weights.
 MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision,
-                     int64_t chain_entries = 0, bool generate = true);
+                     const CsrUse& use = {});
 
 // The code that is generated for these weights, which must be well-formed; on any machine.
-std::vector<uint8_t> GenerateCsr(const CsrView& weights);
+std::vector<uint8_t> GenerateCsr(const CsrView& weights, const Window* window = nullptr);
 
 }  // namespace nfcompile
 

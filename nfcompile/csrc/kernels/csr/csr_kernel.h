@@ -60,8 +60,10 @@ TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision);
 
 // The same as code; nothing where the instruction set or the precision has none, where code
 // cannot be made executable, or where most rows share their columns with others: groups of them
-// load each vector of x once, too, and need no code.
-std::optional<TileWeights> GenerateCsrTile(const CsrView& view, Isa isa, Precision precision);
+// load each vector of x once, too, and need no code. `window`: of a convolution over planes, or
+// null.
+std::optional<TileWeights> GenerateCsrTile(const CsrView& view, Isa isa, Precision precision,
+                                           const Window* window);
 
 // The readable twin: plain loops over the three arrays.
 std::unique_ptr<RowMatMul> MakeScalarCsrMatMul(const CsrView& weights);

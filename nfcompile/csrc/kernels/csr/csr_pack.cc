@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/csr/csr_kernel.h"
+#include "kernels/tile/planes.h"
 #include "kernels/tile/tile_pack.h"
 
 namespace nfcompile {
@@ -131,6 +132,12 @@ std::vector<Entry> EntriesOf(const CsrView& view) {
   return entries;
 }
 
+// Columns of tiles, or of planes.
+Columns Arrange(const Window* window, int64_t in_features, std::vector<Entry>& entries) {
+  if (window != nullptr) return ToPlanes(*window, in_features, entries);
+  return {.count = in_features};
+}
+
 // Rows that read the same columns.
 struct Kinds {
   std::map<std::vector<int32_t>, size_t> kinds;
@@ -157,19 +164,23 @@ Kinds FindKinds(const CsrView& view) {
 
 }  // namespace
 
-std::vector<uint8_t> GenerateCsr(const CsrView& view) {
-  return GeneratedRows::Code(EntriesOf(view), view.out_features(), view.in_features);
+std::vector<uint8_t> GenerateCsr(const CsrView& view, const Window* window) {
+  std::vector<Entry> entries = EntriesOf(view);
+  const Columns columns = Arrange(window, view.in_features, entries);
+  return GeneratedRows::Code(entries, view.out_features(), columns);
 }
 
-std::optional<TileWeights> GenerateCsrTile(const CsrView& view, Isa isa, Precision precision) {
+std::optional<TileWeights> GenerateCsrTile(const CsrView& view, Isa isa, Precision precision,
+                                           const Window* window) {
   if (view.nnz > kMostCode) return std::nullopt;
   const bool has_code = Fp32Isa(isa) == Isa::kAvx512 && precision == Precision::kFloat32;
   if (!has_code || !MayGenerate()) return std::nullopt;
   const auto kinds = static_cast<int64_t>(FindKinds(view).rows.size());
   if (2 * kinds <= view.out_features()) return std::nullopt;
   TileWeights packed;
-  packed.generated =
-      GeneratedRows::Make(EntriesOf(view), view.out_features(), view.in_features);
+  std::vector<Entry> entries = EntriesOf(view);
+  const Columns columns = Arrange(window, view.in_features, entries);
+  packed.generated = GeneratedRows::Make(entries, view.out_features(), columns);
   if (packed.generated == nullptr) return std::nullopt;
   packed.in_features = view.in_features;
   packed.out_features = view.out_features();

@@ -125,6 +125,17 @@ void Assembler::JumpToSixth() {  // jmp r9
   Bytes({0x41, 0xff, 0xe1});
 }
 
+void Assembler::KeepFirst() {
+  Bytes({0x49, 0x89, 0xfa});              // mov r10, rdi
+  Bytes({0x48, 0x8b, 0x44, 0x24, 0x08});  // mov rax, [rsp + 8]
+}
+
+void Assembler::StartTap(int64_t tap) {
+  Bytes({0x4c, 0x89, 0xd7});  // mov rdi, r10
+  Bytes({0x48, 0x03, 0xb8});  // add rdi, [rax + disp32]
+  Word(static_cast<int32_t>(tap * static_cast<int64_t>(sizeof(int64_t))));
+}
+
 void Assembler::Return() { code_.push_back(0xc3); }
 
 void Assembler::Align() {

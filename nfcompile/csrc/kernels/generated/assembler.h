@@ -42,6 +42,11 @@ class Assembler {
   void Advance(Base base, int32_t bytes);
   void AdvanceByFifth(Base base);
 
+  // Keeps the first argument; then makes it what it was plus entry `tap` of the seventh, an
+  // array of int64.
+  void KeepFirst();
+  void StartTap(int64_t tap);
+
   void Return();
   void JumpToSecond();
   void JumpToSixth();

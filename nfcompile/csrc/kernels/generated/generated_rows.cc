@@ -12,8 +12,6 @@
 namespace nfcompile {
 namespace {
 
-// Columns of x that one piece of code reads: with the code, they fit a first-level cache.
-constexpr int64_t kPanelColumns = 512;
 constexpr int kFirstX = kGeneratedRows;  // registers that hold x in turns
 constexpr int kXRegisters = 4;
 // Displacements of one byte reach this far, in units of the operand.
@@ -24,24 +22,26 @@ int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // A pointer that follows what is read through it, so that displacements stay short.
 class Cursor {
  public:
-  Cursor(Assembler& assembler, Base base, int32_t unit)
-      : assembler_(assembler), base_(base), unit_(unit) {}
+  // `distance`: bytes from one element to the next. `operand`: bytes that are read at once.
+  Cursor(Assembler& assembler, Base base, int32_t distance, int32_t operand)
+      : assembler_(&assembler), base_(base), distance_(distance), operand_(operand) {}
 
   // The displacement of element `index`; indices never fall.
   int32_t To(int64_t index) {
-    const auto offset = static_cast<int32_t>(index * unit_);
-    if (offset - at_ > kReach * unit_) {
-      const int32_t step = offset - at_ + (kReach + 1) * unit_;
-      assembler_.Advance(base_, step);
+    const auto offset = static_cast<int32_t>(index * distance_);
+    if (offset - at_ > kReach * operand_) {
+      const int32_t step = offset - at_ + (kReach + 1) * operand_;
+      assembler_->Advance(base_, step);
       at_ += step;
     }
     return offset - at_;
   }
 
  private:
-  Assembler& assembler_;
-  const Base base_;
-  const int32_t unit_;
+  Assembler* assembler_;
+  Base base_;
+  int32_t distance_;
+  int32_t operand_;
   int32_t at_ = 0;
 };
 
@@ -79,15 +79,28 @@ void EmitTail(Tail tail, int rows, Assembler& assembler) {
   assembler.Align();
 }
 
-// The code for entries in ascending order of columns. Columns and rows count from `first_*`.
-void EmitPiece(const Entry* begin, const Entry* end, const float* stored, int64_t first_row,
-               int64_t first_column, Assembler& assembler) {
+// An entry and the panel that it belongs to.
+struct Placed : Entry {
+  int32_t panel = 0;
+};
+
+// The code for entries in ascending order of taps, then columns. Columns and rows count from
+// `first_*`.
+void EmitPiece(const Placed* begin, const Placed* end, const float* stored, int64_t first_row,
+               int64_t first_column, const Columns& columns, Assembler& assembler) {
+  const auto distance = static_cast<int32_t>(columns.distance * sizeof(float));
   assembler.Set(Base::kSecond, stored);
-  Cursor x(assembler, Base::kFirst, kVectorBytes);
-  Cursor values(assembler, Base::kSecond, sizeof(float));
+  if (columns.taps > 0) assembler.KeepFirst();
+  Cursor x(assembler, Base::kFirst, distance, kVectorBytes);
+  Cursor values(assembler, Base::kSecond, sizeof(float), sizeof(float));
   int number = kXRegisters - 1;
-  for (const Entry* entry = begin; entry != end; ++entry) {
-    if (entry == begin || entry->column != entry[-1].column) {
+  for (const Placed* entry = begin; entry != end; ++entry) {
+    const bool starts = entry == begin || entry->tap != entry[-1].tap;
+    if (starts && columns.taps > 0) {
+      assembler.StartTap(entry->tap);
+      x = Cursor(assembler, Base::kFirst, distance, kVectorBytes);
+    }
+    if (starts || entry->column != entry[-1].column) {
       number = (number + 1) % kXRegisters;
       const int32_t offset = x.To(entry->column - first_column);
       assembler.Load(kFirstX + number, Base::kFirst, offset);
@@ -108,11 +121,12 @@ bool MayGenerate() {
 }
 
 std::vector<uint8_t> GeneratedRows::Emit(const std::vector<Entry>& entries,
-                                         int64_t out_features, int64_t in_features) {
+                                         int64_t out_features, const Columns& columns) {
   blocks_ = CeilDiv(out_features, kGeneratedRows);
   block_rows_ = CeilDiv(out_features, std::max<int64_t>(blocks_, 1));  // even ones
-  panels_ = std::max<int64_t>(CeilDiv(in_features, kPanelColumns), 1);
-  panel_columns_ = std::max<int64_t>(CeilDiv(in_features, panels_), 1);
+  panels_ = std::max<int64_t>(CeilDiv(columns.count, columns.panel), 1);
+  const int64_t panel_columns = std::max<int64_t>(CeilDiv(columns.count, panels_), 1);
+  panel_floats_ = panel_columns * columns.distance;
   values_ = AlignedArray<float>(entries.size());
   Assembler assembler;
   const auto position = [&] { return static_cast<int64_t>(assembler.code().size()); };
@@ -129,27 +143,30 @@ std::vector<uint8_t> GeneratedRows::Emit(const std::vector<Entry>& entries,
       EmitTail(static_cast<Tail>(i), rows, assembler);
     }
   }
-  std::vector<Entry> block;
+  std::vector<Placed> block;
   size_t next = 0;
   for (int64_t b = 0; b < blocks_; ++b) {
     const int64_t first_row = b * block_rows_;
     const int64_t rows = std::min(block_rows_, out_features - first_row);
     const size_t start = next;
     while (next < entries.size() && entries[next].row < first_row + rows) ++next;
-    block.assign(entries.begin() + start, entries.begin() + next);
-    std::sort(block.begin(), block.end(), [](const Entry& a, const Entry& b) {
-      return std::tie(a.column, a.row) < std::tie(b.column, b.row);
+    block.clear();
+    for (size_t i = start; i < next; ++i) block.push_back({entries[i]});
+    for (Placed& entry : block) entry.panel = entry.column / static_cast<int32_t>(panel_columns);
+    std::sort(block.begin(), block.end(), [](const Placed& a, const Placed& b) {
+      return std::tie(a.panel, a.tap, a.column, a.row) <
+             std::tie(b.panel, b.tap, b.column, b.row);
     });
     for (size_t i = 0; i < block.size(); ++i) values_[start + i] = block[i].value;
-    const Entry* at = block.data();
-    const Entry* const end = at + block.size();
+    const Placed* at = block.data();
+    const Placed* const end = at + block.size();
     for (int64_t p = 0; p < panels_; ++p) {
-      const int64_t first_column = p * panel_columns_;
-      const Entry* const begin = at;
-      while (at != end && at->column < first_column + panel_columns_) ++at;
+      const Placed* const begin = at;
+      while (at != end && at->panel == p) ++at;
       const int64_t first = static_cast<int64_t>(start) + (begin - block.data());
       pieces_.push_back({position(), first});
-      EmitPiece(begin, at, values_.data() + first, first_row, first_column, assembler);
+      EmitPiece(begin, at, values_.data() + first, first_row, p * panel_columns, columns,
+                assembler);
     }
   }
   pieces_.push_back({position(), static_cast<int64_t>(entries.size())});
@@ -157,15 +174,15 @@ std::vector<uint8_t> GeneratedRows::Emit(const std::vector<Entry>& entries,
 }
 
 std::vector<uint8_t> GeneratedRows::Code(const std::vector<Entry>& entries,
-                                         int64_t out_features, int64_t in_features) {
-  return GeneratedRows().Emit(entries, out_features, in_features);
+                                         int64_t out_features, const Columns& columns) {
+  return GeneratedRows().Emit(entries, out_features, columns);
 }
 
 std::shared_ptr<const GeneratedRows> GeneratedRows::Make(const std::vector<Entry>& entries,
                                                          int64_t out_features,
-                                                         int64_t in_features) {
+                                                         const Columns& columns) {
   auto made = std::make_shared<GeneratedRows>();
-  made->code_ = Executable::Make(made->Emit(entries, out_features, in_features));
+  made->code_ = Executable::Make(made->Emit(entries, out_features, columns));
   return made->code_ == nullptr ? nullptr : made;
 }
 

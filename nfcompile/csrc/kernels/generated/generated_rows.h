@@ -34,8 +34,18 @@ constexpr int64_t kMostGenerated = 1 << 16;
 // An entry of the weight.
 struct Entry {
   int32_t row = 0;
-  int32_t column = 0;
+  int32_t column = 0;  // of x
   float value = 0;
+  int32_t tap = 0;
+};
+
+// How x lies: columns at a fixed distance. What an entry reads of its column may begin at a
+// place that is given when the code runs, a tap.
+struct Columns {
+  int64_t count = 0;
+  int64_t distance = kGeneratedLanes;  // floats
+  int64_t panel = 512;                 // of one piece: with the code, they fit a cache
+  int64_t taps = 0;                    // 0: all columns are read from their beginning
 };
 
 // What the sums of a block start from: one float for all lanes of a row, or 16.
@@ -49,11 +59,11 @@ class GeneratedRows {
  public:
   // `entries` in ascending order of rows. Null where code cannot be made executable.
   static std::shared_ptr<const GeneratedRows> Make(const std::vector<Entry>& entries,
-                                                   int64_t out_features, int64_t in_features);
+                                                   int64_t out_features, const Columns& columns);
 
   // The code alone, for tests on any machine.
   static std::vector<uint8_t> Code(const std::vector<Entry>& entries, int64_t out_features,
-                                   int64_t in_features);
+                                   const Columns& columns);
 
   // Blocks of rows, the units of work; the last one may have fewer rows.
   int64_t blocks() const { return blocks_; }
@@ -70,6 +80,7 @@ class GeneratedRows {
     const float* from = nullptr;  // [28] or [28, 16]; the latter aligned to 64 bytes
     float* to = nullptr;
     int64_t stride = 0;  // bytes between the rows of y
+    const int64_t* taps = nullptr;
   };
 
   // Asks for part `part` of `parts` of what a piece reads, ahead of its run.
@@ -83,18 +94,20 @@ class GeneratedRows {
           (next.value - piece.value) * static_cast<int64_t>(sizeof(float)), part, parts);
   }
 
-  // One panel of one block: x [in_features, 16], aligned to 64 bytes. Returns whether any of y
-  // is neither 0 nor -0; of sums, nothing that means something.
+  // One panel of one block: x as its columns say, 16 floats of each (or of each tap). Returns
+  // whether any of y is neither 0 nor -0; of sums, nothing that means something.
   bool Run(int64_t block, int64_t panel, const float* x, const Ends& ends) const {
     using Function = uint32_t (*)(const float* x, const uint8_t* piece, float* to,
-                                  const float* from, int64_t stride, const uint8_t* tail);
+                                  const float* from, int64_t stride, const uint8_t* tail,
+                                  const int64_t* taps);
     const Shared& shared = shared_[block + 1 == blocks_ ? 1 : 0];
     const uint8_t* code = code_->data();
     const auto function =
         reinterpret_cast<Function>(code + shared.head[static_cast<int>(ends.head)]);
-    return function(x + panel * panel_columns_ * kGeneratedLanes,
+    return function(x + panel * panel_floats_,
                     code + pieces_[block * panels_ + panel].code, ends.to, ends.from,
-                    ends.stride, code + shared.tail[static_cast<int>(ends.tail)]) != 0;
+                    ends.stride, code + shared.tail[static_cast<int>(ends.tail)],
+                    ends.taps) != 0;
   }
 
  private:
@@ -109,7 +122,7 @@ class GeneratedRows {
 
   // Lays everything out but what executes it.
   std::vector<uint8_t> Emit(const std::vector<Entry>& entries, int64_t out_features,
-                            int64_t in_features);
+                            const Columns& columns);
 
   // The code of one block for one panel, and where its values begin.
   struct Piece {
@@ -125,7 +138,7 @@ class GeneratedRows {
   int64_t blocks_ = 0;
   int64_t block_rows_ = 0;
   int64_t panels_ = 0;
-  int64_t panel_columns_ = 0;
+  int64_t panel_floats_ = 0;  // from one panel to the next
   Shared shared_[2];           // of a whole block, and of the last one
   std::vector<Piece> pieces_;  // [block, panel], and one behind
   AlignedArray<float> values_;

@@ -27,6 +27,7 @@ namespace nfcompile {
 constexpr int kMaxGroupRows = 8;
 constexpr int kMaxTileVectors = 16;  // a tile has 1, 2, 4, 8 or 16
 constexpr int kTableVectors = 4;     // that suit kernels without generated code
+constexpr int kMaxPlaneVectors = 34;  // of what such a tile reads of a plane (planes.h)
 // Rows of memory behind those of a tile's features: zeros, then room for whole vectors.
 constexpr int64_t kTileSlack = 16;
 
@@ -79,6 +80,7 @@ struct TileOperands {
   bool y_is_float = true;
   bool adds_to_y = false;  // whether y holds sums of other panels: float, as they are
   bool finishes = true;    // whether these are the last summands
+  const int64_t* taps = nullptr;  // of planes: bytes from a place to what each tap reads
 };
 
 // One entry of the table.
@@ -101,9 +103,10 @@ struct TileKernel {
   // As pack, for the batch rows `places` of all images.
   bool (*gather)(const float* x, const Images& images, Range places, Range features,
                  const TileShape& shape, void* tile);
-  // As unpack, to images y [n, channels, image_places].
-  void (*scatter)(const float* tile, const TileShape& shape, int64_t channels,
-                  int64_t image_places, Range places, Range features, float* y);
+  // As unpack, to images y [n, channels, places], whose places are counted as those of
+  // `images`, windows of one pixel.
+  void (*scatter)(const float* tile, const TileShape& shape, const Images& images, Range places,
+                  Range features, float* y);
 
   // Of tiles of `features`. fp32: vector by vector, so that what a panel of columns reads is
   // contiguous, and one row more, so that vectors do not compete for the same sets of a cache.

@@ -18,16 +18,6 @@ NFCOMPILE_INLINE bool EndsInCode(const TileOperands& operands) {
   return epilogue.activation == Activation::kRelu && !after;
 }
 
-// The residual and the bias of vector v, for `rows` outputs from `first` on.
-NFCOMPILE_INLINE void StartSums(const TileOperands& operands, const float* bias, int64_t first,
-                                int64_t rows, int v, float* sums) {
-  const TileShape& shape = operands.residual_shape;
-  const auto* residual = static_cast<const float*>(operands.residual) + v * shape.vector;
-  for (int64_t r = 0; r < rows; ++r) {
-    Store(sums + r * kWidth, Load(residual + (first + r) * shape.row) + Splat(bias[r]));
-  }
-}
-
 // One run on one tile.
 class GeneratedRun {
  public:
@@ -61,6 +51,19 @@ class GeneratedRun {
     return static_cast<float*>(operands_.y) + first * kWidth + v * operands_.y_shape.vector;
   }
 
+  // The residual and the bias, for `rows` outputs from `first` on: row by row, since where the
+  // residual lies in images a row is a piece of memory of its own.
+  NFCOMPILE_INLINE void StartSums(const float* bias, int64_t first, int64_t rows) {
+    const TileShape& shape = operands_.residual_shape;
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* from =
+          static_cast<const float*>(operands_.residual) + (first + r) * shape.row;
+      for (int v = 0; v < vectors_; ++v) {
+        Store(Sums(first, v) + r * kWidth, Load(from + v * shape.vector) + Splat(bias[r]));
+      }
+    }
+  }
+
   void RunBlock(int64_t b, Range panels) {
     static constexpr float kNoBias[kGeneratedRows] = {};
     const int64_t first = b * code_.block_rows();
@@ -71,9 +74,7 @@ class GeneratedRun {
     const auto* x = static_cast<const float*>(operands_.x);
     const TileShape& to = operands_.y_shape;
     float* y = static_cast<float*>(operands_.y) + first * to.row;
-    for (int v = 0; v < vectors_ && starts_from_sums_ && panels.begin == 0; ++v) {
-      StartSums(operands_, bias, first, rows, v, Sums(first, v));
-    }
+    if (starts_from_sums_ && panels.begin == 0) StartSums(bias, first, rows);
     for (int64_t p = panels.begin; p < panels.end; ++p) {
       const bool last = in_code_ && p + 1 == code_.panels();
       const bool from_sums = p > 0 || starts_from_sums_;
@@ -82,7 +83,8 @@ class GeneratedRun {
                                        .tail = last ? last_tail_ : Tail::kSums,
                                        .from = from_sums ? Sums(first, v) : bias,
                                        .to = last ? y + v * to.vector : Sums(first, v),
-                                       .stride = to.row * static_cast<int64_t>(sizeof(float))};
+                                       .stride = to.row * static_cast<int64_t>(sizeof(float)),
+                                       .taps = operands_.taps};
         // What runs next is asked for meanwhile: it may come from memory.
         if (p + 1 < panels.end) {
           code_.Prefetch(b, p + 1, v, vectors_);

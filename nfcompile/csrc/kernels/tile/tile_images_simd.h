@@ -18,8 +18,8 @@ struct Piece {
 
 // The pieces of a row, vector by vector; at most one per lane.
 struct Pieces {
-  int first[kMaxTileVectors + 1];
-  Piece piece[kMaxTileVectors * kWidth];
+  int first[kMaxPlaneVectors + 1];
+  Piece piece[kMaxPlaneVectors * kWidth];
 };
 
 // Taps whose pieces are found at once.
@@ -33,6 +33,8 @@ NFCOMPILE_INLINE void PrefetchFloats(const float* p) {
   asm volatile("prefetcht0 %0" : : "m"(*p));
 #endif
 }
+
+NFCOMPILE_INLINE int64_t Lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
 NFCOMPILE_INLINE int64_t Clamp(int64_t value, int64_t low, int64_t high) {
   return value < low ? low : value > high ? high : value;
@@ -55,35 +57,32 @@ inline void FindPieces(const Images& images, int64_t i, int64_t j, Range places,
                        Pieces& found) {
   const WindowAxis& rows = images.rows;
   const WindowAxis& columns = images.columns;
+  PlaceWalk at(images, places.begin);
   int64_t place = places.begin;
-  int64_t q = place % columns.out;
-  int64_t p = place / columns.out % rows.out;
-  int64_t image = place / columns.out / rows.out;
   int count = 0;
   for (int v = 0; v < vectors; ++v) {
     found.first[v] = count;
     for (int64_t lane = 0; lane < kWidth && place < places.end;) {
-      int64_t run = columns.out - q;  // neighbouring places in this line and vector
-      if (run > kWidth - lane) run = kWidth - lane;
-      if (run > places.end - place) run = places.end - place;
-      const int64_t row = p * rows.stride + i * rows.dilation - rows.pad;
-      const int64_t column = q * columns.stride + j * columns.dilation - columns.pad;
+      // Neighbouring places in this line and vector.
+      const int64_t run = at.Run(Lesser(kWidth - lane, places.end - place));
+      const int64_t row = at.row() * rows.stride + i * rows.dilation - rows.pad;
+      const int64_t column = at.column() * columns.stride + j * columns.dilation - columns.pad;
       const int64_t begin = Clamp(StepsTo(-column, columns.stride), 0, run);
       const int64_t end = Clamp(StepsTo(columns.size - column, columns.stride), begin, run);
-      if (row >= 0 && row < rows.size && begin < end) {
-        const int64_t line = image * images.channels * images.pixels() + row * columns.size;
+      if (at.exists() && row >= 0 && row < rows.size && begin < end) {
         const int64_t step = columns.stride == 2 ? 2 : 1;
-        found.piece[count++] = {line + column - lane * columns.stride,
-                                Bits(step * (lane + begin), step * (lane + end), step)};
+        for (int64_t k = begin; k < end;) {
+          const int64_t pixel = row * columns.size + column + k * columns.stride;
+          const int64_t next = k + images.Neighbours(at.image(), pixel, kWidth, end - k);
+          found.piece[count++] = {
+              images.Offset(at.image(), pixel, kWidth) - (lane + k) * columns.stride,
+              Bits(step * (lane + k), step * (lane + next), step)};
+          k = next;
+        }
       }
       lane += run;
       place += run;
-      q += run;
-      if (q < columns.out) continue;
-      q = 0;
-      if (++p < rows.out) continue;
-      p = 0;
-      ++image;
+      at.Advance(run);
     }
   }
   found.first[vectors] = count;
@@ -111,6 +110,7 @@ bool GatherTaps(const float* x, const Images& images, Range places, Range featur
   const int64_t taps = images.taps();
   const int64_t first_channel = features.begin / taps;
   const int64_t last_channel = (features.end - 1) / taps;
+  const int64_t distance = images.ChannelDistance(kWidth);
   AnyNonZero any;
   for (int64_t begin = 0; begin < taps; begin += kTaps) {
     const int64_t end = begin + kTaps < taps ? begin + kTaps : taps;
@@ -121,9 +121,9 @@ bool GatherTaps(const float* x, const Images& images, Range places, Range featur
     }
     const Pieces& middle = pieces[(end - begin) / 2];
     for (int64_t c = first_channel; c <= last_channel; ++c) {
-      const float* channel = x + c * images.pixels();
+      const float* channel = x + c * distance;
       // A tile reads too little of a channel for the processor to foresee the next one.
-      const float* ahead = channel + (end - begin > 1 ? 1 : kChannelsAhead) * images.pixels();
+      const float* ahead = channel + (end - begin > 1 ? 1 : kChannelsAhead) * distance;
       for (int v = 0; v < shape.vectors; ++v) {
         if (middle.first[v] < middle.first[v + 1]) {
           PrefetchFloats(ahead + middle.piece[middle.first[v]].from);
@@ -166,28 +166,44 @@ bool GatherTile(const float* x, const Images& images, Range places, Range featur
   }
 }
 
+// Neighbouring places of a vector and of one image.
+struct Run {
+  int64_t from;  // in a row of the tile
+  int64_t to;    // in the first channel of the images
+  int lanes;
+};
+
 // The reverse for windows of one pixel, from a tile of float.
-void ScatterTile(const float* tile, const TileShape& shape, int64_t channels,
-                 int64_t image_places, Range places, Range features, float* y) {
-  for (int64_t place = places.begin; place < places.end;) {
-    const int64_t t = place - places.begin;
-    const int64_t image = place / image_places;
-    const int64_t ends = (image + 1) * image_places;
-    const int64_t left = (ends < places.end ? ends : places.end) - place;
-    const int64_t room = kWidth - t % kWidth;
-    const auto lanes = static_cast<int>(left < room ? left : room);
-    const float* from = tile + t / kWidth * shape.vector + t % kWidth;
-    float* to = y + image * channels * image_places + place % image_places;
-    for (int64_t f = features.begin; f < features.end; ++f) {
+void ScatterTile(const float* tile, const TileShape& shape, const Images& images, Range places,
+                 Range features, float* y) {
+  Run runs[kMaxTileVectors * kWidth];
+  const int64_t distance = images.ChannelDistance(kWidth);
+  int count = 0;
+  PlaceWalk at(images, places.begin);
+  for (int64_t t = 0; t < places.size();) {
+    const int64_t pixel = at.row() * images.columns.out + at.column();
+    const int64_t left = at.Run(Lesser(kWidth - t % kWidth, places.size() - t));
+    const auto lanes =
+        static_cast<int>(images.Neighbours(at.image(), pixel, kWidth, left));
+    if (at.exists()) {
+      runs[count++] = {t / kWidth * shape.vector + t % kWidth,
+                       images.Offset(at.image(), pixel, kWidth), lanes};
+    }
+    t += lanes;
+    at.Advance(lanes);
+  }
+  for (int64_t f = features.begin; f < features.end; ++f) {
+    for (int i = 0; i < count; ++i) {
+      const Run& run = runs[i];
       // What lies behind a vector is memory of the tile.
-      const Floats value = Load(from + f * shape.row);
-      if (lanes == kWidth) {
-        Store(to + f * image_places, value);
+      const Floats value = Load(tile + f * shape.row + run.from);
+      float* to = y + f * distance + run.to;
+      if (run.lanes == kWidth) {
+        Store(to, value);
       } else {
-        StorePart(to + f * image_places, value, lanes);
+        StorePart(to, value, run.lanes);
       }
     }
-    place += lanes;
   }
 }
 

@@ -102,21 +102,19 @@ template <typename Element>
 bool ScalarGather(const float* x, const Images& images, Range places, Range features,
                   const TileShape& shape, void* tile) {
   bool any = false;
-  const int64_t width = images.columns.out;
   for (int64_t f = features.begin; f < features.end; ++f) {
     const int64_t c = f / images.taps();
     const int64_t tap = f % images.taps();
     for (int64_t t = 0; t < shape.vectors * kScalarTile; ++t) {
-      const int64_t place = places.begin + t;
-      const int64_t image = place / images.places();
-      const int64_t row = ScalarPixel(images.rows, tap / images.columns.kernel,
-                                      place / width % images.rows.out);
+      const PlaceWalk at(images, places.begin + t);
+      const int64_t row = ScalarPixel(images.rows, tap / images.columns.kernel, at.row());
       const int64_t column =
-          ScalarPixel(images.columns, tap % images.columns.kernel, place % width);
+          ScalarPixel(images.columns, tap % images.columns.kernel, at.column());
       float value = 0;
-      if (place < places.end && row >= 0 && column >= 0) {
-        value = x[(image * images.channels + c) * images.pixels() + row * images.columns.size +
-                  column];
+      if (t < places.size() && at.exists() && row >= 0 && column >= 0) {
+        const int64_t pixel = row * images.columns.size + column;
+        value = x[images.Offset(at.image(), pixel, kScalarTile) +
+                  c * images.ChannelDistance(kScalarTile)];
       }
       any |= value != 0.0f;
       FromFloat(value, static_cast<Element*>(tile) + ScalarAt(shape, f, t));
@@ -125,12 +123,15 @@ bool ScalarGather(const float* x, const Images& images, Range places, Range feat
   return any;
 }
 
-static void ScalarScatter(const float* tile, const TileShape& shape, int64_t channels,
-                          int64_t image_places, Range places, Range features, float* y) {
+static void ScalarScatter(const float* tile, const TileShape& shape, const Images& images,
+                          Range places, Range features, float* y) {
   for (int64_t f = features.begin; f < features.end; ++f) {
     for (int64_t place = places.begin; place < places.end; ++place) {
-      const int64_t image = place / image_places;
-      y[(image * channels + f) * image_places + place % image_places] =
+      const PlaceWalk at(images, place);
+      if (!at.exists()) continue;
+      const int64_t pixel = at.row() * images.columns.out + at.column();
+      y[images.Offset(at.image(), pixel, kScalarTile) +
+        f * images.ChannelDistance(kScalarTile)] =
           tile[ScalarAt(shape, f, place - places.begin)];
     }
   }

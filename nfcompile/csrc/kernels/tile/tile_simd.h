@@ -153,18 +153,17 @@ bool RunGroups(const TileWeights& weights, const TileOperands& operands, Range g
 
 template <typename Element>
 bool RunTile(const TileWeights& weights, const TileOperands& operands, Range groups) {
-  switch (operands.x_shape.vectors) {
-    case 1:
-      return RunGroups<Element, 1>(weights, operands, groups);
-    case 2:
-      return RunGroups<Element, 2>(weights, operands, groups);
-    default:
-      break;
-  }
+  const int vectors = operands.x_shape.vectors;
   bool any = false;
-  for (int v = 0; v < operands.x_shape.vectors; v += kTableVectors) {
+  int v = 0;
+  for (; v + kTableVectors <= vectors; v += kTableVectors) {
     any |= RunGroups<Element, kTableVectors>(weights, operands, groups, v);
   }
+  if (v + 2 <= vectors) {
+    any |= RunGroups<Element, 2>(weights, operands, groups, v);
+    v += 2;
+  }
+  if (v < vectors) any |= RunGroups<Element, 1>(weights, operands, groups, v);
   return any;
 }
 
