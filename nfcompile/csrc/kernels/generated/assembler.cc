@@ -125,6 +125,16 @@ void Assembler::JumpToSixth() {  // jmp r9
   Bytes({0x41, 0xff, 0xe1});
 }
 
+void Assembler::Add(int to, int a, Base base, int32_t offset) {  // vaddps zmm, zmm, m512
+  Evex(to, a, kMap0F, kNoPrefix, false);
+  code_.push_back(0x58);
+  Memory(to, base, offset, kVectorBytes);
+}
+
+void Assembler::LoadEighth() {
+  Bytes({0x48, 0x8b, 0x44, 0x24, 0x10});  // mov rax, [rsp + 16]
+}
+
 void Assembler::KeepFirst() {
   Bytes({0x49, 0x89, 0xfa});              // mov r10, rdi
   Bytes({0x48, 0x8b, 0x44, 0x24, 0x08});  // mov rax, [rsp + 8]

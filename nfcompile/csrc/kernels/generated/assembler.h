@@ -12,8 +12,9 @@
 namespace nfcompile {
 
 // Arguments of a function by the System V calling convention: rdi, rsi, rdx, rcx. The fifth and
-// sixth, r8 and r9, have instructions of their own.
-enum class Base : uint8_t { kFirst = 7, kSecond = 6, kThird = 2, kFourth = 1 };
+// sixth, r8 and r9, have instructions of their own, and so have those on the stack, of which the
+// eighth comes to rax.
+enum class Base : uint8_t { kFirst = 7, kSecond = 6, kThird = 2, kFourth = 1, kEighth = 0 };
 
 constexpr int kVectorBytes = 64;
 
@@ -29,6 +30,9 @@ class Assembler {
   // sum += x * the float at base + offset, in all lanes.
   void MultiplyAdd(int sum, int x, Base base, int32_t offset);
 
+  // to = a + 16 floats at base + offset.
+  void Add(int to, int a, Base base, int32_t offset);
+
   // zmm = 0; to = max(a, b), which is b where one of them is NaN; to = a | b, bit by bit.
   void Clear(int zmm);
   void Maximum(int to, int a, int b);
@@ -41,6 +45,8 @@ class Assembler {
   void Set(Base base, const void* value);
   void Advance(Base base, int32_t bytes);
   void AdvanceByFifth(Base base);
+
+  void LoadEighth();
 
   // Keeps the first argument; then makes it what it was plus entry `tap` of the seventh, an
   // array of int64.

@@ -49,12 +49,14 @@ constexpr int kZero = kFirstX;  // for tails, which need no x
 constexpr int kAny = kFirstX + 1;
 
 void EmitHead(Head head, int rows, Assembler& assembler) {
+  if (head == Head::kRowAndSums) assembler.LoadEighth();
   for (int r = 0; r < rows; ++r) {
-    if (head == Head::kRow) {
-      assembler.Broadcast(r, Base::kFourth, r * static_cast<int>(sizeof(float)));
-    } else {
+    if (head == Head::kSums) {
       assembler.Load(r, Base::kFourth, r * kVectorBytes);
+    } else {
+      assembler.Broadcast(r, Base::kFourth, r * static_cast<int>(sizeof(float)));
     }
+    if (head == Head::kRowAndSums) assembler.Add(r, r, Base::kEighth, r * kVectorBytes);
   }
   assembler.JumpToSecond();
   assembler.Align();

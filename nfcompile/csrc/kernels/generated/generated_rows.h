@@ -48,8 +48,8 @@ struct Columns {
   int64_t taps = 0;                    // 0: all columns are read from their beginning
 };
 
-// What the sums of a block start from: one float for all lanes of a row, or 16.
-enum class Head { kRow, kSums };
+// What the sums of a block start from: one float for all lanes of a row, or 16, or both.
+enum class Head { kRow, kSums, kRowAndSums };
 
 // What becomes of them: sums [28, 16], or y, row by row at any distance, as they are or after
 // ReLU.
@@ -77,49 +77,70 @@ class GeneratedRows {
   struct Ends {
     Head head = Head::kRow;
     Tail tail = Tail::kSums;
-    const float* from = nullptr;  // [28] or [28, 16]; the latter aligned to 64 bytes
+    const float* row = nullptr;   // [28]
+    const float* sums = nullptr;  // [28, 16]
     float* to = nullptr;
     int64_t stride = 0;  // bytes between the rows of y
     const int64_t* taps = nullptr;
   };
 
-  // Asks for part `part` of `parts` of what a piece reads, ahead of its run.
-  __attribute__((always_inline)) void Prefetch(int64_t block, int64_t panel, int64_t part,
-                                               int64_t parts) const {
-    if (block >= blocks_) return;
-    const Piece& piece = pieces_[block * panels_ + panel];
-    const Piece& next = pieces_[block * panels_ + panel + 1];
-    Fetch(code_->data() + piece.code, next.code - piece.code, part, parts);
-    Fetch(reinterpret_cast<const uint8_t*>(values_.data() + piece.value),
-          (next.value - piece.value) * static_cast<int64_t>(sizeof(float)), part, parts);
-  }
+  // What a piece reads, to be asked for ahead of its run, part by part.
+  class Ahead {
+   public:
+    __attribute__((always_inline)) Ahead() = default;
+    __attribute__((always_inline)) Ahead(const GeneratedRows& rows, int64_t block,
+                                         int64_t panel, int64_t parts) {
+      if (block >= rows.blocks_) return;
+      const Piece* piece = rows.pieces_.data() + block * rows.panels_ + panel;
+      code_ = {rows.code_->data() + piece[0].code, piece[1].code - piece[0].code, parts};
+      values_ = {reinterpret_cast<const uint8_t*>(rows.values_.data() + piece[0].value),
+                 (piece[1].value - piece[0].value) * static_cast<int64_t>(sizeof(float)),
+                 parts};
+    }
+
+    __attribute__((always_inline)) void FetchPart() {
+      code_.FetchPart();
+      values_.FetchPart();
+    }
+
+   private:
+    struct Bytes {
+      __attribute__((always_inline)) Bytes() = default;
+      __attribute__((always_inline)) Bytes(const uint8_t* data, int64_t size, int64_t parts)
+          : next(data), end(data + size), part((size / kLine / parts + 1) * kLine) {}
+
+      __attribute__((always_inline)) void FetchPart() {
+        const uint8_t* stop = end - next < part ? end : next + part;
+        for (; next < stop; next += kLine) asm volatile("prefetcht1 %0" : : "m"(*next));
+      }
+
+      static constexpr int64_t kLine = 64;
+      const uint8_t* next = nullptr;
+      const uint8_t* end = nullptr;
+      int64_t part = 0;
+    };
+
+    Bytes code_;
+    Bytes values_;
+  };
 
   // One panel of one block: x as its columns say, 16 floats of each (or of each tap). Returns
   // whether any of y is neither 0 nor -0; of sums, nothing that means something.
   bool Run(int64_t block, int64_t panel, const float* x, const Ends& ends) const {
     using Function = uint32_t (*)(const float* x, const uint8_t* piece, float* to,
                                   const float* from, int64_t stride, const uint8_t* tail,
-                                  const int64_t* taps);
+                                  const int64_t* taps, const float* sums);
     const Shared& shared = shared_[block + 1 == blocks_ ? 1 : 0];
     const uint8_t* code = code_->data();
     const auto function =
         reinterpret_cast<Function>(code + shared.head[static_cast<int>(ends.head)]);
     return function(x + panel * panel_floats_,
-                    code + pieces_[block * panels_ + panel].code, ends.to, ends.from,
-                    ends.stride, code + shared.tail[static_cast<int>(ends.tail)],
-                    ends.taps) != 0;
+                    code + pieces_[block * panels_ + panel].code, ends.to,
+                    ends.head == Head::kSums ? ends.sums : ends.row, ends.stride, code + shared.tail[static_cast<int>(ends.tail)],
+                    ends.taps, ends.sums) != 0;
   }
 
  private:
-  __attribute__((always_inline)) static void Fetch(const uint8_t* data, int64_t bytes,
-                                                   int64_t part, int64_t parts) {
-    constexpr int64_t kLine = 64;
-    const int64_t end = bytes * (part + 1) / parts;
-    for (int64_t i = bytes * part / parts / kLine * kLine; i < end; i += kLine) {
-      asm volatile("prefetcht1 %0" : : "m"(data[i]));
-    }
-  }
-
   // Lays everything out but what executes it.
   std::vector<uint8_t> Emit(const std::vector<Entry>& entries, int64_t out_features,
                             const Columns& columns);
@@ -131,7 +152,7 @@ class GeneratedRows {
   };
   // The code that all blocks of one number of rows share.
   struct Shared {
-    int64_t head[2] = {};
+    int64_t head[3] = {};
     int64_t tail[3] = {};
   };
 

@@ -27,9 +27,12 @@ class GeneratedRun {
         code_(*weights.generated),
         vectors_(operands.x_shape.vectors),
         in_code_(EndsInCode(operands)),
-        starts_from_sums_(in_code_ && operands.residual != nullptr),
         in_y_(operands.y_shape.row == kWidth) {
     const bool relu = operands.epilogue.activation == Activation::kRelu;
+    const bool adds = in_code_ && operands.residual != nullptr;
+    const bool vector_by_vector = operands.residual_shape.row == kWidth;
+    head_ = adds && vector_by_vector ? Head::kRowAndSums : Head::kRow;
+    started_ = adds && !vector_by_vector;
     last_tail_ = !in_code_ ? Tail::kSums : relu ? Tail::kRelu : Tail::kStore;
   }
 
@@ -51,13 +54,16 @@ class GeneratedRun {
     return static_cast<float*>(operands_.y) + first * kWidth + v * operands_.y_shape.vector;
   }
 
+  const float* Residual(int64_t first) const {
+    return static_cast<const float*>(operands_.residual) + first * operands_.residual_shape.row;
+  }
+
   // The residual and the bias, for `rows` outputs from `first` on: row by row, since where the
   // residual lies in images a row is a piece of memory of its own.
   NFCOMPILE_INLINE void StartSums(const float* bias, int64_t first, int64_t rows) {
     const TileShape& shape = operands_.residual_shape;
     for (int64_t r = 0; r < rows; ++r) {
-      const float* from =
-          static_cast<const float*>(operands_.residual) + (first + r) * shape.row;
+      const float* from = Residual(first + r);
       for (int v = 0; v < vectors_; ++v) {
         Store(Sums(first, v) + r * kWidth, Load(from + v * shape.vector) + Splat(bias[r]));
       }
@@ -74,23 +80,25 @@ class GeneratedRun {
     const auto* x = static_cast<const float*>(operands_.x);
     const TileShape& to = operands_.y_shape;
     float* y = static_cast<float*>(operands_.y) + first * to.row;
-    if (starts_from_sums_ && panels.begin == 0) StartSums(bias, first, rows);
+    if (started_ && panels.begin == 0) StartSums(bias, first, rows);
     for (int64_t p = panels.begin; p < panels.end; ++p) {
       const bool last = in_code_ && p + 1 == code_.panels();
-      const bool from_sums = p > 0 || starts_from_sums_;
+      const Head head = p > 0 || started_ ? Head::kSums : head_;
+      // What runs next is asked for meanwhile: it may come from memory.
+      GeneratedRows::Ahead ahead(code_, p + 1 < panels.end ? b : b + 1,
+                                 p + 1 < panels.end ? p + 1 : panels.begin, vectors_);
       for (int v = 0; v < vectors_; ++v) {
-        const GeneratedRows::Ends ends{.head = from_sums ? Head::kSums : Head::kRow,
+        const float* sums =
+            head == Head::kRowAndSums ? Residual(first) + v * operands_.residual_shape.vector
+                                      : Sums(first, v);
+        const GeneratedRows::Ends ends{.head = head,
                                        .tail = last ? last_tail_ : Tail::kSums,
-                                       .from = from_sums ? Sums(first, v) : bias,
+                                       .row = bias,
+                                       .sums = sums,
                                        .to = last ? y + v * to.vector : Sums(first, v),
                                        .stride = to.row * static_cast<int64_t>(sizeof(float)),
                                        .taps = operands_.taps};
-        // What runs next is asked for meanwhile: it may come from memory.
-        if (p + 1 < panels.end) {
-          code_.Prefetch(b, p + 1, v, vectors_);
-        } else {
-          code_.Prefetch(b + 1, panels.begin, v, vectors_);
-        }
+        ahead.FetchPart();
         const bool nonzero = code_.Run(b, p, x + v * operands_.x_shape.vector, ends);
         found_ |= last && nonzero;
       }
@@ -111,8 +119,9 @@ class GeneratedRun {
   const GeneratedRows& code_;
   const int vectors_;
   const bool in_code_;
-  const bool starts_from_sums_;
   const bool in_y_;  // whether the rows of y are neighbours, so that sums can wait there
+  Head head_;
+  bool started_;  // whether sums are started from the residual before the code runs
   Tail last_tail_;
   bool found_ = false;
   AnyNonZero any_;

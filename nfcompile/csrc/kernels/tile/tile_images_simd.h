@@ -40,19 +40,24 @@ NFCOMPILE_INLINE int64_t Clamp(int64_t value, int64_t low, int64_t high) {
   return value < low ? low : value > high ? high : value;
 }
 
-// The least m >= 0 with m * stride >= distance.
+// The least m >= 0 with m * stride >= distance. kStride: 1, 2, or 0 for any.
+template <int kStride>
 NFCOMPILE_INLINE int64_t StepsTo(int64_t distance, int64_t stride) {
-  return distance <= 0 ? 0 : (distance + stride - 1) / stride;
+  if (distance <= 0) return 0;
+  if constexpr (kStride > 0) return (distance + kStride - 1) / kStride;
+  return (distance + stride - 1) / stride;
 }
 
-// Bits begin, begin + step ... below end.
-NFCOMPILE_INLINE uint64_t Bits(int64_t begin, int64_t end, int64_t step) {
-  uint64_t bits = 0;
-  for (int64_t bit = begin; bit < end; bit += step) bits |= uint64_t{1} << bit;
-  return bits;
+// Bits begin, begin + kStep ... below end < 64. kStep: 1 or 2.
+template <int kStep>
+NFCOMPILE_INLINE uint64_t Bits(int64_t begin, int64_t end) {
+  const uint64_t bits = (uint64_t{1} << end) - (uint64_t{1} << begin);
+  if constexpr (kStep == 1) return bits;
+  return bits & uint64_t{0x5555555555555555} << (begin & 1);
 }
 
 // The pieces of the row for tap (i, j): the places of each line of the window in turn.
+template <int kStride>
 inline void FindPieces(const Images& images, int64_t i, int64_t j, Range places, int vectors,
                        Pieces& found) {
   const WindowAxis& rows = images.rows;
@@ -67,16 +72,17 @@ inline void FindPieces(const Images& images, int64_t i, int64_t j, Range places,
       const int64_t run = at.Run(Lesser(kWidth - lane, places.end - place));
       const int64_t row = at.row() * rows.stride + i * rows.dilation - rows.pad;
       const int64_t column = at.column() * columns.stride + j * columns.dilation - columns.pad;
-      const int64_t begin = Clamp(StepsTo(-column, columns.stride), 0, run);
-      const int64_t end = Clamp(StepsTo(columns.size - column, columns.stride), begin, run);
+      const int64_t begin = Clamp(StepsTo<kStride>(-column, columns.stride), 0, run);
+      const int64_t end =
+          Clamp(StepsTo<kStride>(columns.size - column, columns.stride), begin, run);
       if (at.exists() && row >= 0 && row < rows.size && begin < end) {
-        const int64_t step = columns.stride == 2 ? 2 : 1;
+        constexpr int kStep = kStride == 2 ? 2 : 1;
         for (int64_t k = begin; k < end;) {
           const int64_t pixel = row * columns.size + column + k * columns.stride;
           const int64_t next = k + images.Neighbours(at.image(), pixel, kWidth, end - k);
           found.piece[count++] = {
               images.Offset(at.image(), pixel, kWidth) - (lane + k) * columns.stride,
-              Bits(step * (lane + k), step * (lane + next), step)};
+              Bits<kStep>(kStep * (lane + k), kStep * (lane + next))};
           k = next;
         }
       }
@@ -104,6 +110,17 @@ NFCOMPILE_INLINE Floats LoadPiece(const float* p, uint64_t pixels, int64_t strid
   return Load(values);
 }
 
+// Both ends of what is loaded, and what lies between them with strides of 2.
+template <int kStride>
+NFCOMPILE_INLINE void PrefetchPiece(const float* channel, const Piece& piece) {
+  const float* p = channel + piece.from;
+  const auto first = __builtin_ctzll(piece.pixels);
+  const auto last = 63 - __builtin_clzll(piece.pixels);
+  PrefetchFloats(p + first);
+  if (last > first) PrefetchFloats(p + last);
+  if (kStride == 2 && last - first > kWidth) PrefetchFloats(p + kWidth);
+}
+
 template <typename Element, int kStride>
 bool GatherTaps(const float* x, const Images& images, Range places, Range features,
                 const TileShape& shape, Element* tile) {
@@ -116,17 +133,21 @@ bool GatherTaps(const float* x, const Images& images, Range places, Range featur
     const int64_t end = begin + kTaps < taps ? begin + kTaps : taps;
     Pieces pieces[kTaps];
     for (int64_t tap = begin; tap < end; ++tap) {
-      FindPieces(images, tap / images.columns.kernel, tap % images.columns.kernel, places,
+      FindPieces<kStride>(images, tap / images.columns.kernel, tap % images.columns.kernel, places,
                  shape.vectors, pieces[tap - begin]);
     }
-    const Pieces& middle = pieces[(end - begin) / 2];
+    // Taps of a window share most of their pixels; phases of planes have none in common.
+    const bool apart = end - begin <= images.columns.stride * images.rows.stride;
+    const Range asked = apart ? Range{0, end - begin}
+                              : Range{(end - begin) / 2, (end - begin) / 2 + 1};
     for (int64_t c = first_channel; c <= last_channel; ++c) {
       const float* channel = x + c * distance;
       // A tile reads too little of a channel for the processor to foresee the next one.
       const float* ahead = channel + (end - begin > 1 ? 1 : kChannelsAhead) * distance;
-      for (int v = 0; v < shape.vectors; ++v) {
-        if (middle.first[v] < middle.first[v + 1]) {
-          PrefetchFloats(ahead + middle.piece[middle.first[v]].from);
+      for (int64_t tap = asked.begin; tap < asked.end; ++tap) {
+        const Pieces& from = pieces[tap];
+        for (int k = 0; k < from.first[shape.vectors]; ++k) {
+          PrefetchPiece<kStride>(ahead, from.piece[k]);
         }
       }
       for (int64_t tap = begin; tap < end; ++tap) {
