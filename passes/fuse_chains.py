@@ -9,11 +9,12 @@ A chain of products runs a few rows of the batch at a time through all its layer
 activations stay in the cache, and transposes none of them in between: each product alone brings its
 input into the kernels' order and its output back. It runs after epilogues are fused, which leaves
 nothing between the products of a chain. Of convolutions, a few images at a time go through all
-layers; a chain of them ends where the images change their size, since the number of images that
-fits the cache does, too.
+layers; so a chain of them ends where the images become larger than any of its results, since fewer
+of them would fit the cache.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -89,7 +90,7 @@ class FuseChainsPass(Pass):
                 inside = all(use.node in members for use in value.uses())
                 if not inside or value.is_graph_output() or node.graph is not last.graph:
                     continue
-                if _apart(node) or not _alike(node, last):
+                if _apart(node) or not _alike(node, last) or not _fits(node, members, last):
                     continue
                 members[node] = None
                 grown = True
@@ -102,10 +103,26 @@ def _is_product(node: ir.Node) -> bool:
 
 def _alike(node: ir.Node, last: ir.Node) -> bool:
     """Whether two of our operators can be part of one chain."""
-    if _precision(node) != _precision(last) or _convolves(node) != _convolves(last):
-        return False
+    return _precision(node) == _precision(last) and _convolves(node) == _convolves(last)
+
+
+def _fits(node: ir.Node, members: Iterable[ir.Node], last: ir.Node) -> bool:
+    """Whether as many images of a result fit the cache as of those in the chain."""
+    if not _convolves(node):
+        return True
     size = _size(node)
-    return not _convolves(node) or (size is not None and size == _size(last))
+    if size is None or size == _size(last):
+        return size is not None
+    elements = _elements(node)
+    return elements is not None and elements <= max(_elements(of) or 0 for of in members)
+
+
+def _elements(node: ir.Node) -> int | None:
+    """Elements of one image of a result; None where they are not known."""
+    shape = node.outputs[0].shape
+    dims = () if shape is None else shape.dims[1:]
+    sizes = [dim for dim in dims if isinstance(dim, int)]
+    return math.prod(sizes) if len(sizes) == len(dims) == 3 else None
 
 
 def _convolves(node: ir.Node) -> bool:

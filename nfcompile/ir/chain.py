@@ -1,11 +1,14 @@
 """Reading a `SparseChain` node: which of its operands belongs to which layer."""
 
+import math
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
 from nfcompile.ir.half_floats import HALF_TYPES
 from nfcompile.ir.schemas import CHAIN, CONV_CHAIN, DOMAIN
 
-__all__ = ["chain_weights", "is_chain", "stored_precision"]
+__all__ = ["chain_places", "chain_weights", "is_chain", "stored_precision"]
 
 
 def is_chain(node: ir.Node) -> bool:
@@ -41,3 +44,37 @@ def chain_weights(node: ir.Node) -> list[ir.Value]:
             sides = int(row_stride == 0) + int(col_stride == 0)
         at += 1 + sides + int(has_bias != 0)
     return found
+
+
+def chain_places(node: ir.Node) -> list[int]:
+    """Places of each layer's window in one image; 0 where they are not known, 1 of products."""
+    attributes = node.attributes
+    sources = attributes.get_ints("sources", ())
+    if node.op_type != CONV_CHAIN.name:
+        return [1] * len(sources)
+    windows = [attributes.get_ints(f"{name}s", ()) for name in ("kernel_shape", "stride", "dilation")]
+    pads = attributes.get_ints("pads", ())
+    sizes = [_image_size(value) for value in node.inputs[: attributes.get_int("inputs", 1)]]
+    for layer, source in enumerate(sources):
+        at = slice(2 * layer, 2 * layer + 2)
+        axes = zip(sizes[source], *(of[at] for of in windows), _sums(pads, layer), strict=False)
+        sizes.append(
+            [
+                (size + padded - dilation * (kernel - 1) - 1) // stride + 1
+                for size, kernel, stride, dilation, padded in axes
+            ]
+        )
+    return [math.prod(size) if size else 0 for size in sizes[-len(sources) :]]
+
+
+def _image_size(value: ir.Value | None) -> list[int]:
+    """Height and width; empty where they are not known."""
+    dims = () if value is None or value.shape is None else value.shape.dims[2:]
+    sizes = [size for size in dims if isinstance(size, int)]
+    return sizes if len(sizes) == len(dims) else []
+
+
+def _sums(pads: Sequence[int], layer: int) -> tuple[int, int]:
+    """Padding of both axes, front and back together."""
+    top, left, bottom, right = pads[4 * layer : 4 * layer + 4]
+    return top + bottom, left + right

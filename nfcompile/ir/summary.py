@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from nfcompile.ir.chain import chain_weights, is_chain
+from nfcompile.ir.chain import chain_places, chain_weights, is_chain
 from nfcompile.ir.linear import constant
-from nfcompile.ir.schemas import CONV_CHAIN, CONVS, DOMAIN, MATMULS
+from nfcompile.ir.schemas import CONVS, DOMAIN, MATMULS
 
 __all__ = ["Summary", "summarize"]
 
@@ -42,9 +42,8 @@ def summarize(model: ir.Model) -> Summary:
         if (node.domain, node.op_type) in _PRODUCTS:
             macs += sum(map(_size, node.inputs[1:2]))
         elif is_chain(node):
-            # Images keep one size through all layers of a chain.
-            places = _places(node.outputs[0]) if node.op_type == CONV_CHAIN.name else 1
-            macs += places * sum(map(_size, chain_weights(node)))
+            layers = zip(chain_places(node), chain_weights(node), strict=True)
+            macs += sum(places * _size(values) for places, values in layers)
         elif (node.domain, node.op_type) in _CONVOLUTIONS:
             macs += _places(node.outputs[0]) * sum(map(_size, node.inputs[1:2]))
     nbytes = sum(

@@ -106,9 +106,12 @@ def test_rows_that_share_their_columns_need_no_code() -> None:
 
 
 @pytest.mark.skipif(shutil.which("objdump") is None, reason="needs objdump of binutils")
-def test_the_code_disassembles_to_what_was_meant(tmp_path: Path) -> None:
+@pytest.mark.parametrize("window", [None, ((3, 3), (2, 2), (1, 1))])
+def test_the_code_disassembles_to_what_was_meant(
+    tmp_path: Path, window: tuple[tuple[int, int], ...] | None
+) -> None:
     weight = weight_of(31, 900, 0.1)
-    (tmp_path / "code").write_bytes(_native.generate_csr(*csr(weight)))
+    (tmp_path / "code").write_bytes(_native.generate_csr(*csr(weight), window=window))
     text = subprocess.run(
         ["objdump", "-D", "-b", "binary", "-mi386:x86-64", "-Mintel", "--no-show-raw-insn", "code"],
         cwd=tmp_path, check=True, capture_output=True, text=True,
@@ -116,9 +119,13 @@ def test_the_code_disassembles_to_what_was_meant(tmp_path: Path) -> None:
     lines = [re.sub(r"^\s*[0-9a-f]+:\s*", "", line).strip() for line in text.splitlines()[7:]]
     found = {line.split()[0] for line in lines if line}
     assert found == {
-        "add", "int3", "jmp", "kmovw", "movabs", "ret", "vbroadcastss", "vfmadd231ps", "vmaxps",
-        "vmovups", "vpord", "vpslld", "vptestmd", "vpxord",
+        "add", "int3", "jmp", "kmovw", "mov", "movabs", "ret", "vaddps", "vbroadcastss",
+        "vfmadd231ps", "vmaxps", "vmovups", "vpord", "vpslld", "vptestmd", "vpxord",
     }  # fmt: skip
     adds = [line for line in lines if line.startswith("vfmadd231ps")]
     assert len(adds) == np.count_nonzero(weight)
     assert all(re.search(r"zmm\d+,zmm(28|29|30|31),DWORD BCST \[rsi", line) for line in adds)
+    sums = [line for line in lines if line.startswith("vaddps")]
+    assert all(re.search(r"(zmm\d+),\1,ZMMWORD PTR \[rax", line) for line in sums)
+    taps = {line for line in lines if line.startswith("add    rdi,QWORD PTR [rax+")}
+    assert len(taps) == (0 if window is None else 9)

@@ -172,13 +172,14 @@ def lowered_images(
     precision: str = "fp32",
     x: str = OPEN_IMAGE,
     y: str = OPEN_IMAGE,
+    more: dict[str, np.ndarray] | None = None,
 ) -> ir.Model:
-    """Convolutions by our operators: weights k0 ... are 3x3, p0 ... are 1x1."""
+    """Convolutions by our operators: weights k0 ... are 3x3, p0 ... are 1x1, besides `more`."""
     used = {name: value for name, value in CONV_WEIGHTS[kind].items() if f" {name})" in body}
     used |= {name: value for name, value in CONV_WEIGHTS[kind].items() if f" {name}," in body}
     constants = {"bias": RNG.standard_normal(C).astype(np.float32)} if "bias" in body else {}
     head = f"agraph (float[{x}] x{inputs}) => (float[{y}] y{outputs})"
-    source = model(f"{head} {{ {body} }}", **used, **constants)
+    source = model(f"{head} {{ {body} }}", **used, **constants, **(more or {}))
     run_passes(source, LOWER.format(force=kind, precision=precision))
     return source
 
@@ -252,7 +253,7 @@ def test_windows_of_a_chain_keep_strides_and_dilations_of_their_own() -> None:
     assert tuple(attributes["pads"].as_ints()) == (1, 0, 1, 2, 1, 2, 1, 2)
 
 
-def test_a_chain_ends_where_the_images_change_their_size() -> None:
+def test_a_chain_begins_where_the_images_were_larger() -> None:
     body = (
         f"a = Conv{SAME}(x, k0)\n b = Conv(a, p0)\n"
         f" c = Conv<strides=[2, 2], pads=[1, 1, 1, 1]>(b, k1)\n y = Conv{SAME}(c, k2)"
@@ -262,6 +263,19 @@ def test_a_chain_ends_where_the_images_change_their_size() -> None:
     first, second = source.graph
     assert tuple(first.attributes["strides"].as_ints()) == (1, 1, 1, 1)
     assert tuple(second.attributes["strides"].as_ints()) == (2, 2, 1, 1)
+
+
+def test_larger_images_of_fewer_channels_are_part_of_a_chain() -> None:
+    masked = np.zeros((4, C, 1, 1), np.float32)
+    masked[[0, 1, 2, 3], [2, 3, 5, 7]] = 1.5
+    wide = unstructured(RNG, (C, 4 * 9), 0.3).reshape(C, 4, 3, 3)
+    body = (
+        "a = Conv(x, few)\n b = Conv<strides=[2, 2], pads=[1, 1, 1, 1]>(a, wide)\n"
+        f" y = Conv{SAME}(b, k2)"
+    )
+    source = lowered_images(body, y=f"n,{C},3,3", more={"few": masked, "wide": wide})
+    check_images(source, ["SparseConvChain"])
+    assert tuple(source.graph[0].attributes["strides"].as_ints()) == (1, 1, 2, 2, 1, 1)
 
 
 def test_a_single_convolution_between_two_sizes_is_left_alone() -> None:

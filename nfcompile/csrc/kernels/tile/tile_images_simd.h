@@ -121,6 +121,61 @@ NFCOMPILE_INLINE void PrefetchPiece(const float* channel, const Piece& piece) {
   if (kStride == 2 && last - first > kWidth) PrefetchFloats(p + kWidth);
 }
 
+// One vector of the tile for neighbouring channels of images that lie as tiles do. kPieces: how
+// many there are, or 0 for `count`.
+template <typename Element, int kPieces>
+NFCOMPILE_INLINE void GatherColumn(const float* x, const Piece* pieces, int count, int64_t channels,
+                                   Element* to, int64_t row, AnyNonZero& any) {
+  const int all = kPieces > 0 ? kPieces : count;
+  for (int64_t c = 0; c < channels; ++c) {
+    Floats value = {};
+#pragma GCC unroll 4
+    for (int k = 0; k < all; ++k) {
+      const Floats part = LoadPiece<1>(x + c * kWidth + pieces[k].from, pieces[k].pixels, 1);
+      value = FromBits(ToBits(value) | ToBits(part));
+    }
+    any.Add(value);
+    StoreElements(to + c * row, value);
+  }
+}
+
+// GatherTaps for images that lie as tiles do: channel after channel, since their vectors are
+// neighbours, and without branches.
+template <typename Element>
+bool GatherTiled(const float* x, const Images& images, Range places, Range features,
+                 const TileShape& shape, Element* tile) {
+  const int64_t taps = images.taps();
+  AnyNonZero any;
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    Pieces pieces;
+    FindPieces<1>(images, tap / images.columns.kernel, tap % images.columns.kernel, places,
+                  shape.vectors, pieces);
+    const int64_t begin = (features.begin - tap + taps - 1) / taps;  // the first channel
+    const int64_t channels = (features.end - tap + taps - 1) / taps - begin;
+    const float* from = x + begin * kWidth;
+    for (int v = 0; v < shape.vectors; ++v) {
+      const Piece* piece = pieces.piece + pieces.first[v];
+      const int count = pieces.first[v + 1] - pieces.first[v];
+      Element* to = tile + (begin * taps + tap) * shape.row + v * shape.vector;
+      const int64_t row = taps * shape.row;
+      switch (count) {
+        case 1:
+          GatherColumn<Element, 1>(from, piece, count, channels, to, row, any);
+          break;
+        case 2:
+          GatherColumn<Element, 2>(from, piece, count, channels, to, row, any);
+          break;
+        case 3:
+          GatherColumn<Element, 3>(from, piece, count, channels, to, row, any);
+          break;
+        default:
+          GatherColumn<Element, 0>(from, piece, count, channels, to, row, any);
+      }
+    }
+  }
+  return any.Found();
+}
+
 template <typename Element, int kStride>
 bool GatherTaps(const float* x, const Images& images, Range places, Range features,
                 const TileShape& shape, Element* tile) {
@@ -138,13 +193,13 @@ bool GatherTaps(const float* x, const Images& images, Range places, Range featur
     }
     // Taps of a window share most of their pixels; phases of planes have none in common.
     const bool apart = end - begin <= images.columns.stride * images.rows.stride;
-    const Range asked = apart ? Range{0, end - begin}
-                              : Range{(end - begin) / 2, (end - begin) / 2 + 1};
+    const int64_t first = apart ? 0 : (end - begin) / 2;
+    const int64_t last = apart ? end - begin : first + 1;
     for (int64_t c = first_channel; c <= last_channel; ++c) {
       const float* channel = x + c * distance;
       // A tile reads too little of a channel for the processor to foresee the next one.
       const float* ahead = channel + (end - begin > 1 ? 1 : kChannelsAhead) * distance;
-      for (int64_t tap = asked.begin; tap < asked.end; ++tap) {
+      for (int64_t tap = first; tap < last; ++tap) {
         const Pieces& from = pieces[tap];
         for (int k = 0; k < from.first[shape.vectors]; ++k) {
           PrefetchPiece<kStride>(ahead, from.piece[k]);
@@ -177,6 +232,7 @@ bool GatherTile(const float* x, const Images& images, Range places, Range featur
                 const TileShape& shape, void* tile) {
   if (features.size() <= 0) return false;
   auto* to = static_cast<Element*>(tile);
+  if (images.tiled) return GatherTiled<Element>(x, images, places, features, shape, to);
   switch (images.columns.stride) {
     case 1:
       return GatherTaps<Element, 1>(x, images, places, features, shape, to);
@@ -213,16 +269,19 @@ void ScatterTile(const float* tile, const TileShape& shape, const Images& images
     t += lanes;
     at.Advance(lanes);
   }
-  for (int64_t f = features.begin; f < features.end; ++f) {
-    for (int i = 0; i < count; ++i) {
-      const Run& run = runs[i];
-      // What lies behind a vector is memory of the tile.
-      const Floats value = Load(tile + f * shape.row + run.from);
-      float* to = y + f * distance + run.to;
-      if (run.lanes == kWidth) {
-        Store(to, value);
-      } else {
-        StorePart(to, value, run.lanes);
+  // What is written together lies together.
+  const int runs_at_once = images.tiled ? 1 : count;
+  for (int i = 0; i < count; i += runs_at_once) {
+    for (int64_t f = features.begin; f < features.end; ++f) {
+      for (const Run* run = runs + i; run != runs + i + runs_at_once; ++run) {
+        // What lies behind a vector is memory of the tile.
+        const Floats value = Load(tile + f * shape.row + run->from);
+        float* to = y + f * distance + run->to;
+        if (run->lanes == kWidth) {
+          Store(to, value);
+        } else {
+          StorePart(to, value, run->lanes);
+        }
       }
     }
   }
