@@ -78,9 +78,11 @@ void Kernel::Learn(int64_t came) const {
 template <typename Shared>
 void Kernel::Share(OrtKernelContext* context, Shared& run) const {
   if (run.workers() == 1) {
-    run.Work();
+    run.Work(0);
   } else {
-    const auto work = [](void* shared, size_t) { static_cast<Shared*>(shared)->Work(); };
+    const auto work = [](void* shared, size_t share) {
+      static_cast<Shared*>(shared)->Work(static_cast<int64_t>(share));
+    };
     // Zero batches: ONNX Runtime deals the workers out one by one.
     api_.Call<KernelContextParallelFor>(context, +work, static_cast<size_t>(run.workers()),
                                         size_t{0}, static_cast<void*>(&run));

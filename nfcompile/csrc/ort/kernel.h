@@ -43,7 +43,7 @@ class Kernel {
   // How many threads a session has.
   Threads SessionThreads() const;
 
-  // Calls run.Work() on as many threads as can be of use. Throws std::bad_alloc.
+  // Calls run.Work on as many threads as can be of use. Throws std::bad_alloc.
   template <typename Shared>
   void Share(OrtKernelContext* context, Shared& run) const;
 

@@ -34,8 +34,8 @@ void Share(const Chain& chain, const ChainOperands& operands, const RunOptions& 
   ChainRun run(chain, operands, {options.threads, options.threads});
   {
     std::vector<std::jthread> helpers;
-    for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
-    run.Work();
+    for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&, i] { run.Work(i); });
+    run.Work(0);
   }
   if (run.out_of_memory()) throw std::bad_alloc();
 }

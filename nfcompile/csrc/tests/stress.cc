@@ -58,8 +58,8 @@ std::vector<float> Run(const std::shared_ptr<const MatMul>& matmul, const std::v
   const Chain chain(inputs, {layer});
   ChainRun run(chain, operands, {threads, threads});
   std::vector<std::thread> helpers;
-  for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
-  run.Work();
+  for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&, i] { run.Work(i); });
+  run.Work(0);
   for (std::thread& helper : helpers) helper.join();
   return y;
 }

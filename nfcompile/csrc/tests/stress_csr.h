@@ -27,12 +27,12 @@ Weight Random(int64_t out, int64_t in);
 std::shared_ptr<const MatMul> Pack(const Weight& weight, Isa isa, Precision precision,
                                    const Window* window = nullptr);
 
-// Calls run.Work() on as many threads as can be of use.
+// Calls run.Work on as many threads as can be of use.
 template <typename Run>
 void WorkOnAll(Run& run) {
   std::vector<std::thread> helpers;
-  for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&] { run.Work(); });
-  run.Work();
+  for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&, i] { run.Work(i); });
+  run.Work(0);
   for (std::thread& helper : helpers) helper.join();
 }
 

@@ -30,32 +30,58 @@ ChainRun::ChainRun(const Chain& chain, const ChainOperands& operands, Threads th
   if (plan_.kernel != nullptr) {
     nonzero_ = std::make_unique<std::atomic<bool>[]>(plan_.tiles * chain.slots());
   }
-  if (!plan_.by_tile) shared_ = std::make_unique<Workspace>(plan_.tile_bytes * plan_.tiles);
+  if (!plan_.by_tile) {
+    shared_ = std::make_unique<Workspace>(plan_.tile_bytes * plan_.tiles);
+    return;
+  }
+  shares_ = std::vector<Share>(plan_.workers);
+  for (int64_t i = 0; i < plan_.workers; ++i) {
+    const Range tiles = EvenRange(plan_.tiles, i, plan_.workers);
+    shares_[i].next = tiles.begin;
+    shares_[i].end = tiles.end;
+  }
 }
 
-void ChainRun::Work() noexcept {
+void ChainRun::Work(int64_t share) noexcept {
   try {
-    std::unique_ptr<Workspace> own;
-    if (plan_.by_tile) own = std::make_unique<Workspace>(plan_.tile_bytes);
-    const std::vector<ChainStep>& steps = plan_.steps;
-    size_t step = 0;
-    for (bool first = true; true; first = false) {
-      const int64_t item = next_.fetch_add(1, std::memory_order_relaxed);
-      if (item >= plan_.items) return;
-      if (first) came_.fetch_add(1, std::memory_order_relaxed);
-      if (plan_.by_tile) {
-        for (size_t s = 0; s < steps.size(); ++s) RunItem(s, item, 0, own->data());
-        completed_.fetch_add(1, std::memory_order_release);
-        continue;
-      }
-      while (step + 1 < steps.size() && steps[step + 1].first_item <= item) ++step;
-      WaitFor(steps[step].first_item);
-      const int64_t index = item - steps[step].first_item;
-      RunShared(step, index / steps[step].parts, index % steps[step].parts);
-      completed_.fetch_add(1, std::memory_order_release);
+    if (plan_.by_tile) {
+      WorkOnTiles(share);
+    } else {
+      WorkInOrder();
     }
   } catch (const std::bad_alloc&) {
     out_of_memory_ = true;
+  }
+}
+
+void ChainRun::WorkOnTiles(int64_t share) {
+  const Workspace own(plan_.tile_bytes);  // before a tile is taken, since it may fail
+  bool first = true;
+  for (int64_t i = 0; i < plan_.workers; ++i) {
+    Share& tiles = shares_[(share + i) % plan_.workers];
+    while (true) {
+      const int64_t tile = tiles.next.fetch_add(1, std::memory_order_relaxed);
+      if (tile >= tiles.end) break;
+      if (first) came_.fetch_add(1, std::memory_order_relaxed);
+      first = false;
+      for (size_t s = 0; s < plan_.steps.size(); ++s) RunItem(s, tile, 0, own.data());
+      completed_.fetch_add(1, std::memory_order_release);
+    }
+  }
+}
+
+void ChainRun::WorkInOrder() {
+  const std::vector<ChainStep>& steps = plan_.steps;
+  size_t step = 0;
+  for (bool first = true; true; first = false) {
+    const int64_t item = next_.fetch_add(1, std::memory_order_relaxed);
+    if (item >= plan_.items) return;
+    if (first) came_.fetch_add(1, std::memory_order_relaxed);
+    while (step + 1 < steps.size() && steps[step + 1].first_item <= item) ++step;
+    WaitFor(steps[step].first_item);
+    const int64_t index = item - steps[step].first_item;
+    RunShared(step, index / steps[step].parts, index % steps[step].parts);
+    completed_.fetch_add(1, std::memory_order_release);
   }
 }
 

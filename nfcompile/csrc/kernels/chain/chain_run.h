@@ -1,8 +1,10 @@
 // One run of a chain, shared by the threads that come to work on it.
 //
 // Either an item is a whole chain on one tile, or the items of one layer follow those of the
-// one before and wait until those are done. Threads take items in order; one that waits knows
-// that another is computing, so that any number of threads will do, one included, and results
+// one before and wait until those are done. Of tiles each thread begins with a share of its own:
+// between layers that run one after the other, what it writes then comes from its own cache or
+// goes to memory that no other cache holds. Other items are taken in order; a thread that waits
+// knows that another is computing. So any number of threads will do, one included, and results
 // are the same bits for all of them.
 #ifndef NFCOMPILE_KERNELS_CHAIN_CHAIN_RUN_H_
 #define NFCOMPILE_KERNELS_CHAIN_CHAIN_RUN_H_
@@ -40,8 +42,9 @@ class ChainRun {
   // How many threads can be of use; 1 where the work is too small to share.
   int64_t workers() const { return plan_.workers; }
 
-  // Takes part until there is nothing left to take; never throws.
-  void Work() noexcept;
+  // Takes part until there is nothing left to take; never throws. `share`: which tiles to begin
+  // with, a number of its own for each thread.
+  void Work(int64_t share) noexcept;
 
   // Returns when everything is done that was taken, by any thread, after Work has returned.
   void WaitUntilDone() const { WaitFor(plan_.items); }
@@ -53,6 +56,14 @@ class ChainRun {
   bool out_of_memory() const { return out_of_memory_; }
 
  private:
+  // Tiles that are still to be taken.
+  struct alignas(64) Share {
+    std::atomic<int64_t> next = 0;
+    int64_t end = 0;
+  };
+
+  void WorkOnTiles(int64_t share);
+  void WorkInOrder();
   void WaitFor(int64_t items) const;
   void RunItem(size_t step, int64_t tile, int64_t part, char* memory);
   void RunShared(size_t step, int64_t tile, int64_t part) noexcept;
@@ -82,6 +93,7 @@ class ChainRun {
   const ChainPlan plan_;
   std::unique_ptr<std::atomic<bool>[]> nonzero_;  // [tile, slot]
   std::unique_ptr<Workspace> shared_;
+  std::vector<Share> shares_;
   std::atomic<int64_t> next_ = 0;
   std::atomic<int64_t> completed_ = 0;
   std::atomic<int64_t> came_ = 0;

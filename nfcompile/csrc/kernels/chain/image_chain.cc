@@ -13,6 +13,12 @@ namespace {
 // too.
 constexpr int64_t kGroupBytes = 8 << 20;
 
+// Places of the smallest images that a group should have before there are two: fewer do not fill
+// tiles.
+constexpr int64_t kGroupPlaces = 512;
+// Groups for each thread that may be shared out unevenly.
+constexpr int64_t kManyGroups = 4;
+
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
@@ -60,18 +66,32 @@ ImageRun::ImageRun(const ImageChain& chain, std::vector<std::vector<int64_t>> di
     dims_.push_back(std::move(y));
   }
   ArrangeSlots();
+  ArrangeGroups();
+}
+
+// The number of images in a group follows from the shapes alone, and so do all sums.
+void ImageRun::ArrangeGroups() {
   const int64_t batch = y_dims()[0];
   const int64_t bytes =
       std::max<int64_t>(buffers_.features, 1) * static_cast<int64_t>(sizeof(float));
-  group_ = std::clamp<int64_t>(kGroupBytes / bytes, 1, std::max<int64_t>(batch, 1));
+  int64_t fewest = kGroupPlaces;
+  for (const Images& images : images_) fewest = std::min(fewest, images.places());
+  const int64_t shared = std::max(CeilDiv(batch, 2), CeilDiv(kGroupPlaces, std::max<int64_t>(fewest, 1)));
+  group_ = std::clamp<int64_t>(std::min(kGroupBytes / bytes, shared), 1, std::max<int64_t>(batch, 1));
   groups_ = CeilDiv(batch, group_);
   if (groups_ > 0) group_ = CeilDiv(batch, groups_);  // even ones
-  for (int64_t l = 0; l < count; ++l) {
+  int64_t workers = 1;
+  for (size_t l = 0; l < chain_.layers(); ++l) {
     const int64_t places = group_ * images_[l].places();
     const ChainPlan plan =
-        PlanChain(*chain.layers_[l].chain, places, Form::kAuto, threads_, &images_[l]);
-    workers_ = std::max(workers_, plan.workers);
+        PlanChain(*chain_.layers_[l].chain, places, Form::kAuto, threads_, &images_[l]);
+    workers = std::max(workers, plan.workers);
   }
+  // Work that is worth sharing, in as many groups for each thread.
+  const int64_t likely = threads_.likely;
+  by_group_ = likely > 1 && workers > 1 &&
+              (groups_ >= kManyGroups * likely || (groups_ > 0 && groups_ % likely == 0));
+  workers_ = by_group_ ? std::min(threads_.most, groups_) : workers;
 }
 
 int64_t ImageRun::Width(size_t layer) const {
@@ -119,55 +139,80 @@ int64_t ImageRun::SlotSize(size_t slot) const {
 void ImageRun::SetOperands(std::vector<const float*> inputs, float* y) {
   inputs_ = std::move(inputs);
   y_ = y;
-  memory_ = std::make_unique<Workspace>(buffers_.features * group_ * sizeof(float));
+  if (!by_group_) {
+    memory_ = std::make_unique<Workspace>(buffers_.features * group_ * sizeof(float));
+  }
 }
 
-std::shared_ptr<ImageRun::Step> ImageRun::Begin(int64_t step) {
-  const auto count = static_cast<int64_t>(chain_.layers());
-  const int64_t first = step / count * group_;
-  const int64_t l = step % count;
+std::unique_ptr<ImageRun::Step> ImageRun::Begin(int64_t group, size_t l, char* memory,
+                                                Threads threads) const {
   const ImageChain::Layer& layer = chain_.layers_[l];
-  const auto own = [&](int64_t slot) {
-    return reinterpret_cast<float*>(memory_->data()) + buffers_.offset[slot] * group_;
+  const int64_t first = group * group_;
+  const int64_t slot = chain_.inputs() + static_cast<int64_t>(l);
+  const auto own = [&](int64_t at) {
+    return reinterpret_cast<float*>(memory) + buffers_.offset[at] * group_;
   };
-  const auto read = [&](int64_t slot) -> const float* {
-    return slot < chain_.inputs() ? inputs_[slot] + first * SlotSize(slot) : own(slot);
+  const auto read = [&](int64_t at) -> const float* {
+    return at < chain_.inputs() ? inputs_[at] + first * SlotSize(at) : own(at);
   };
-  auto made = std::make_shared<Step>();
+  auto made = std::make_unique<Step>();
   ChainOperands& operands = made->operands;
   operands.images = &images_[l];
   operands.batch = std::min(group_, y_dims()[0] - first) * images_[l].places();
   operands.inputs.push_back(read(layer.source));
-  operands.tiled_y = tiled_[chain_.inputs() + l];
+  operands.tiled_y = tiled_[slot];
   if (layer.residual >= 0) {
     operands.inputs.push_back(read(layer.residual));
     operands.tiled_residual = tiled_[layer.residual];
   }
-  operands.y =
-      l + 1 == count ? y_ + first * SlotSize(dims_.size() - 1) : own(chain_.inputs() + l);
-  made->run = std::make_unique<ChainRun>(*layer.chain, operands, threads_);
+  operands.y = l + 1 == chain_.layers() ? y_ + first * SlotSize(slot) : own(slot);
+  made->run = std::make_unique<ChainRun>(*layer.chain, operands, threads);
   return made;
 }
 
-void ImageRun::Work() noexcept {
-  const int64_t steps = groups_ * static_cast<int64_t>(chain_.layers());
-  came_.fetch_add(1, std::memory_order_relaxed);
+void ImageRun::Work(int64_t share) noexcept {
+  try {
+    if (by_group_) {
+      WorkOnGroups();
+    } else {
+      came_.fetch_add(1, std::memory_order_relaxed);
+      WorkOnLayers(share);
+    }
+  } catch (const std::bad_alloc&) {
+    out_of_memory_ = true;
+  }
+}
+
+void ImageRun::WorkOnGroups() {
+  std::unique_ptr<Workspace> own;
+  for (int64_t group = 0; (group = next_group_.fetch_add(1)) < groups_;) {
+    if (own == nullptr) {
+      came_.fetch_add(1, std::memory_order_relaxed);
+      own = std::make_unique<Workspace>(buffers_.features * group_ * sizeof(float));
+    }
+    for (size_t l = 0; l < chain_.layers(); ++l) {
+      const std::unique_ptr<Step> step = Begin(group, l, own->data(), {.most = 1, .likely = 1});
+      step->run->Work(0);
+      if (step->run->out_of_memory()) throw std::bad_alloc();
+    }
+  }
+}
+
+void ImageRun::WorkOnLayers(int64_t share) {
+  const auto layers = static_cast<int64_t>(chain_.layers());
   while (true) {
     std::shared_ptr<Step> current;
     int64_t step = 0;
     {
       const std::lock_guard lock(lock_);
-      if (step_ == steps || out_of_memory_) return;
-      try {
-        if (current_ == nullptr) current_ = Begin(step_);
-      } catch (const std::bad_alloc&) {
-        out_of_memory_ = true;
-        return;
+      if (step_ == groups_ * layers || out_of_memory_) return;
+      if (current_ == nullptr) {
+        current_ = Begin(step_ / layers, step_ % layers, memory_->data(), threads_);
       }
       current = current_;
       step = step_;
     }
-    current->run->Work();
+    current->run->Work(share);
     if (!current->run->out_of_memory()) current->run->WaitUntilDone();
     const std::lock_guard lock(lock_);
     if (current->run->out_of_memory()) out_of_memory_ = true;

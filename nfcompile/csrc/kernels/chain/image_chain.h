@@ -42,7 +42,9 @@ class ImageChain {
   std::vector<Layer> layers_;
 };
 
-// One run, shared by the threads that come to work on it; see ChainRun.
+// One run, shared by the threads that come to work on it; see ChainRun. Where there are enough
+// groups of images each thread takes one after the other through all layers, and no cache line
+// goes from one processor to another; else they share each layer.
 class ImageRun {
  public:
   // `dims` of each input: [n, channels, height, width]. Throws std::invalid_argument where they
@@ -59,12 +61,12 @@ class ImageRun {
   void SetOperands(std::vector<const float*> inputs, float* y);
 
   int64_t workers() const { return workers_; }
-  void Work() noexcept;
+  void Work(int64_t share) noexcept;
   int64_t came() const { return came_; }
   bool out_of_memory() const { return out_of_memory_; }
 
  private:
-  // What a run of one layer on one group of images reads.
+  // A run of one layer on one group of images.
   struct Step {
     ChainOperands operands;
     std::unique_ptr<ChainRun> run;
@@ -73,7 +75,10 @@ class ImageRun {
   int64_t SlotSize(size_t slot) const;  // floats of one image
   int64_t Width(size_t layer) const;    // of a vector
   void ArrangeSlots();
-  std::shared_ptr<Step> Begin(int64_t step);
+  void ArrangeGroups();
+  std::unique_ptr<Step> Begin(int64_t group, size_t layer, char* memory, Threads threads) const;
+  void WorkOnGroups();
+  void WorkOnLayers(int64_t share);
 
   const ImageChain& chain_;
   const Threads threads_;
@@ -86,7 +91,9 @@ class ImageRun {
   int64_t group_ = 1;  // images that go through the chain together
   int64_t groups_ = 0;
   int64_t workers_ = 1;
-  std::unique_ptr<Workspace> memory_;
+  bool by_group_ = false;  // whether a thread takes whole groups
+  std::atomic<int64_t> next_group_ = 0;
+  std::unique_ptr<Workspace> memory_;  // of the threads together
   SpinLock lock_;
   int64_t step_ = 0;  // guarded, like current_
   std::shared_ptr<Step> current_;
