@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 _Floats: TypeAlias = NDArray[np.float32]
 _Integers: TypeAlias = NDArray[np.integer[Any]]
-_Taps: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]  # shape, strides, dilations
+# Shape, strides and dilations of a window.
+_Taps: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 class Kernel(TypedDict):
     family: str

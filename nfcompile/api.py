@@ -108,7 +108,7 @@ def verify(
     compiled: str | os.PathLike[str],
     *,
     weights: str | os.PathLike[str] | None = None,
-    input_shapes: Sequence[tuple[int, ...]] | None = None,
+    input_shapes: Sequence[tuple[int, ...] | str] | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     samples: int = 3,
@@ -127,7 +127,7 @@ def verify(
             that has example inputs of its own or needs none.
         compiled: Path of the `.onnx` file to check.
         weights: State for a reference to code, as for `compile`.
-        input_shapes: Shapes of random example inputs for one.
+        input_shapes: Shapes of random example inputs for one, as `compile` takes them.
         rtol: Relative tolerance; by default 1e-4, and 2e-2 for 16-bit floats.
         atol: Absolute tolerance; by default 1e-5 of the output's largest element.
         samples: Number of random inputs.

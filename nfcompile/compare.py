@@ -96,6 +96,7 @@ class OutputError:
         mismatched: Elements out of bounds.
         size: Elements compared.
         constant: Whether the reference was the same everywhere, so that agreement means little.
+        not_finite: Elements of the reference that are NaN or infinite.
         agreed: Answers that are the same, see `nfcompile.agreement`.
         answers: Answers in all.
         min_agreement: Least share of them that must be the same.
@@ -110,6 +111,7 @@ class OutputError:
     mismatched: int
     size: int
     constant: bool
+    not_finite: int
     agreed: int
     answers: int
     min_agreement: float = 0.0
@@ -183,9 +185,14 @@ def compare(
     ]
     outputs = tuple(_output_error(name, pair, tolerance) for name, pair in pairs)
     notes = tuple(
+        f"output {item.name} is NaN or infinite in {item.not_finite} of {item.size} elements of "
+        "the original"
+        for item in outputs
+        if item.not_finite
+    ) + tuple(
         f"output {item.name} is constant on these inputs: its agreement means little"
         for item in outputs
-        if item.constant
+        if item.constant and not item.not_finite
     )
     right = None
     if labels is not None and all(np.isfinite(item.max_abs) for item in outputs):
@@ -217,7 +224,7 @@ def _says_little(reference: np.ndarray) -> bool:
 
 def _output_error(name: str, pairs: Sequence[Pair], tolerance: Tolerance) -> OutputError:
     max_abs = max_rel = max_of_largest = squares = error_squares = 0.0
-    mismatched = size = agreed = answers = 0
+    mismatched = size = not_finite = agreed = answers = 0
     constant = True
     for pair in pairs:
         reference, got = pair.right, pair.got
@@ -234,6 +241,7 @@ def _output_error(name: str, pairs: Sequence[Pair], tolerance: Tolerance) -> Out
             mismatched += int(np.count_nonzero(reference != got))
             continue
         bounds = tolerance.bounds(reference)
+        not_finite += reference.size - int(np.count_nonzero(np.isfinite(reference)))
         ref, out = reference.astype(np.float64), np.asarray(got).astype(np.float64)
         error = _error(ref, out)
         mismatched += int(np.count_nonzero(error > bounds))
@@ -257,6 +265,7 @@ def _output_error(name: str, pairs: Sequence[Pair], tolerance: Tolerance) -> Out
         mismatched=mismatched,
         size=size,
         constant=constant and size > 1,
+        not_finite=not_finite,
         agreed=agreed,
         answers=answers,
         min_agreement=tolerance.min_agreement,

@@ -26,7 +26,7 @@ def verify_files(
     compiled: Path,
     *,
     weights: Path | None = None,
-    input_shapes: Sequence[tuple[int, ...]] | None = None,
+    input_shapes: Sequence[tuple[int, ...] | str] | None = None,
     tolerance: Tolerance | None = None,
     sampling: Sampling | None = None,
     inputs: Mapping[str, Any] | None = None,

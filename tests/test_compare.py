@@ -82,6 +82,13 @@ def test_a_constant_reference_is_noted() -> None:
     assert "output y is constant on these inputs" in report.notes[0]
 
 
+def test_a_reference_that_is_not_finite_is_noted() -> None:
+    reference = np.array([1, np.nan, 2, np.inf], np.float32)
+    report = check(reference, reference)
+    assert report.passed
+    assert report.notes == ("output y is NaN or infinite in 2 of 4 elements of the original",)
+
+
 def test_all_samples_count() -> None:
     wrong = REF + 1
     report = compare([{"y": REF}, {"y": REF}], [{"y": REF}, {"y": wrong}], Tolerance())

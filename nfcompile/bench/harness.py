@@ -31,6 +31,7 @@ class Row:
     Attributes:
         model: File name, or the path where names are the same.
         batch: Length of the first dimension of the inputs.
+        shapes: Of the inputs, by name.
         median_us: Median time of a call, microseconds.
         p95_us: 95th percentile, microseconds.
         spread: Interquartile range over the median.
@@ -40,6 +41,7 @@ class Row:
 
     model: str
     batch: int
+    shapes: dict[str, tuple[int, ...]]
     median_us: float
     p95_us: float
     spread: float
@@ -51,6 +53,7 @@ def compare(
     paths: Sequence[Path],
     batches: Sequence[int] | None = None,
     *,
+    length: int | None = None,
     threads: int | None = None,
     warmup_s: float = 0.2,
     time_s: float = 1.0,
@@ -66,6 +69,8 @@ def compare(
         paths: Models with the same inputs and outputs; the first is the baseline.
         batches: Batch sizes: lengths of the first dimension of the inputs. By default 1, 16, 64,
             or the one size that the model fixes.
+        length: Of the inputs' other open dimensions, such as tokens or the sides of images; a few
+            by default, each name with one of its own.
         threads: Threads of one inference; all cores if None.
         warmup_s: Seconds of untimed rounds per batch size.
         time_s: Seconds of timed calls per model and batch size.
@@ -78,6 +83,8 @@ def compare(
     """
     if not (warmup_s >= 0 and time_s > 0):
         raise InputError(f"seconds must be positive, got warm-up {warmup_s} and time {time_s}")
+    if length is not None and length < 1:
+        raise InputError(f"length must be at least 1, got {length}")
     models = [read_model(path) for path in paths]
     on_cuda = any(compiled_for(model) == "ort-cuda" for model in models)
     engine = OrtCudaEngine(op_libraries) if on_cuda else OrtEngine(op_libraries)
@@ -88,6 +95,8 @@ def compare(
     if batches is None:
         fixed = fixed_batch(signature)
         batches = DEFAULT_BATCHES if fixed is None else (fixed,)
+    if length is not None:
+        _fix_length(signature, length)
     rows: list[Row] = []
     for batch in batches:
         _check_batch(signature, batch, paths[0])
@@ -97,8 +106,9 @@ def compare(
         progress(f"batch {batch}: timing")
         samples = time_runners(runners, inputs, warmup_s, time_s)
         timings = [summarize_samples(item) for item in samples]
+        shapes = {name: tuple(np.shape(value)) for name, value in inputs.items()}
         rows += [
-            Row(name, batch, timing.median_us, timing.p95_us, timing.spread,
+            Row(name, batch, shapes, timing.median_us, timing.p95_us, timing.spread,
                 timings[0].median_us / timing.median_us, tuple(item))
             for name, timing, item in zip(names, timings, samples, strict=True)
         ]  # fmt: skip
@@ -110,6 +120,15 @@ def fixed_batch(model: ir.Model) -> int | None:
     firsts = {value.shape[0] for value in model.graph.inputs if value.shape}
     only = firsts.pop() if len(firsts) == 1 else None
     return only if isinstance(only, int) else None
+
+
+def _fix_length(signature: ir.Model, length: int) -> None:
+    """Gives this length to all open dimensions of the inputs but the first."""
+    for value in signature.graph.inputs:
+        if value.shape is not None:
+            first, rest = value.shape.dims[:1], value.shape.dims[1:]
+            known = (dim if isinstance(dim, int) else length for dim in rest)
+            value.shape = ir.Shape([*first, *known])
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -8,7 +8,7 @@ import typer
 
 from nfcompile.cli.bench_suite import run_bench_suite
 from nfcompile.cli.options import Json, OpLibraries
-from nfcompile.cli.output import check_json, guarded, progress, show_table, table, write_json
+from nfcompile.cli.output import check_json, guarded, progress, show_table, table, talk, write_json
 from nfcompile.errors import InputError
 
 __all__ = ["bench_command"]
@@ -23,6 +23,12 @@ def bench_command(
     ] = None,
     batch: Annotated[
         str | None, typer.Option(help="Batch sizes.", show_default="1,16,64, or what is fixed")
+    ] = None,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            help="Length of other open dimensions: tokens, sides of images.", show_default="a few"
+        ),
     ] = None,
     threads: Annotated[
         str | None,
@@ -66,7 +72,7 @@ def bench_command(
     """Time models side by side, after checking that outputs agree."""
     check_json(json)
     if suite is not None:
-        if models or op_library:
+        if models or op_library or length is not None:
             raise InputError("a suite has models of its own: give either models or --suite")
         run_bench_suite(
             suite, cases=cases, engines=engines, batch=batch, threads=threads, warmup=warmup,
@@ -78,13 +84,13 @@ def bench_command(
             raise InputError(f"--{name} goes with --suite only")
     if not models:
         raise InputError("give the models to time, or --suite cpu, gpu or networks")
-    _bench_models(models, batch, _one(threads), warmup, 1.0 if time is None else time,
+    _bench_models(models, batch, length, _one(threads), warmup, 1.0 if time is None else time,
                   op_library or [], json)  # fmt: skip
 
 
 def _bench_models(
-    models: list[Path], batch: str | None, threads: int | None, warmup: float, time: float,
-    op_library: list[str], json: str | None,
+    models: list[Path], batch: str | None, length: int | None, threads: int | None,
+    warmup: float, time: float, op_library: list[str], json: str | None,
 ) -> None:  # fmt: skip
     from nfcompile.bench import compare
     from nfcompile.bench.environment import describe
@@ -93,6 +99,7 @@ def _bench_models(
         rows = compare(
             models,
             None if batch is None else _sizes(batch),
+            length=length,
             threads=threads,
             warmup_s=warmup,
             time_s=time,
@@ -116,6 +123,8 @@ def _bench_models(
             f"{row.ratio:.2f}x",
         )
     show_table(made, stderr=json == "-")
+    shapes = " and ".join(f"{name} {list(shape)}" for name, shape in rows[-1].shapes.items())
+    talk(f"inputs at batch {rows[-1].batch}: {shapes}")
 
 
 def _one(threads: str | None) -> int | None:

@@ -186,6 +186,8 @@ def _show(compiled: "Compiled", output: Path, *, stderr: bool) -> None:
     same = "" if least is None else f", same answers {agreement_of(least)}"
     for line in accuracy_line(report):
         talk(line)
+    made_sparse = sum(item.encoding != "dense" for item in compiled.decisions)
+    talk(f"{made_sparse} of {len(compiled.decisions)} linear layers run sparse")
     talk(
         f"verified on {report.samples} inputs, largest error {worst:.1e} of "
         f"the largest output{same}; wrote {output} ({human_bytes(output.stat().st_size)})"

@@ -35,7 +35,6 @@ __all__ = [
     "check_counts",
     "integers",
     "load_inputs",
-    "shape_of",
     "width_pair",
 ]
 
@@ -126,21 +125,6 @@ def load_inputs(path: Path | None) -> "dict[str, np.ndarray] | None":
     from nfcompile.runtime.real_samples import read_arrays
 
     return read_arrays(path)
-
-
-def shape_of(text: str) -> tuple[int, ...]:
-    """The shape that a text such as `8,784` gives.
-
-    Raises:
-        InputError: If it is none.
-    """
-    try:
-        shape = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 0:
-        raise InputError(f"input shape must be sizes with commas between, got {text!r}")
-    return shape
 
 
 def width_pair(

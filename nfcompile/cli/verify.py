@@ -23,7 +23,6 @@ from nfcompile.cli.options import (
     Seed,
     Weights,
     load_inputs,
-    shape_of,
 )
 from nfcompile.cli.output import (
     accuracy_line,
@@ -80,7 +79,7 @@ def verify_command(
             original,
             compiled,
             weights=weights,
-            input_shapes=[shape_of(text) for text in input_shape] if input_shape else None,
+            input_shapes=input_shape or None,
             tolerance=Tolerance(rtol, atol, min_agreement=min_agreement),
             sampling=Sampling(samples, seed, load_inputs(data), batch),
             inputs=load_inputs(inputs),

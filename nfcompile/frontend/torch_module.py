@@ -152,6 +152,8 @@ def _trace(
         with quiet():
             return torch.export.export(module, args, kwargs, dynamic_shapes=shapes)
     except Exception as error:  # torch and the module's own code raise anything
+        # Models of transformers return their cache unless they are told not to.
+        hint = "; set its config.use_cache = False" if "DynamicCache" in str(error) else ""
         raise UnsupportedModelError(
-            f"{name} cannot be exported by torch.export: {first_cause(error)}"
+            f"{name} cannot be exported by torch.export: {first_cause(error)}{hint}"
         ) from error

@@ -52,7 +52,8 @@ def chain_places(node: ir.Node) -> list[int]:
     sources = attributes.get_ints("sources", ())
     if node.op_type != CONV_CHAIN.name:
         return [1] * len(sources)
-    windows = [attributes.get_ints(f"{name}s", ()) for name in ("kernel_shape", "stride", "dilation")]
+    lists = ("kernel_shapes", "strides", "dilations")
+    windows = [attributes.get_ints(name, ()) for name in lists]
     pads = attributes.get_ints("pads", ())
     sizes = [_image_size(value) for value in node.inputs[: attributes.get_int("inputs", 1)]]
     for layer, source in enumerate(sources):

@@ -54,13 +54,16 @@ def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
         sources: The files that it is made from.
 
     Raises:
-        InputError: If the folder is missing or read-only, or the output is the input.
+        InputError: If the folder is missing or read-only, the output is no regular file, or it is
+            the input.
     """
     folder = path.parent
     if not folder.is_dir():
         raise InputError(f"output folder {folder} does not exist: create it first")
     if path.is_dir():
         raise InputError(f"output {path} is a folder: name a file")
+    if str(path) == "-" or (path.exists() and not path.is_file()):
+        raise InputError(f"output {path} must be a regular file: name one")
     if not os.access(folder, os.W_OK):
         raise InputError(f"output folder {folder} must be writable")
     written = {path.resolve(), data_path(path).resolve()}
@@ -71,13 +74,15 @@ def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
 def publish(staged: Path, path: Path) -> None:
     """Copies the model at `staged`, with its external data if any, to `path`.
 
-    Files appear under their final names only when complete; what stood there stays until then.
+    Files appear under their final names only when complete; what stood there stays until then. A
+    link stays one: its target is written.
 
     Raises:
         InputError: If they cannot be written.
     """
     folder = None
     try:
+        path = path.resolve()
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         model = folder / path.name
         shutil.copyfile(staged, model)

@@ -130,6 +130,20 @@ def test_explain_refuses_a_model_that_was_not_compiled(mlp: Path) -> None:
     assert "was not compiled by nfcompile" in one_line(result)
 
 
+OPEN_LENGTHS = """
+    <ir_version: 8, opset_import: ["" : 18]>
+    agraph (float[n, h, w] x) => (float[n, h, w] y) { y = Relu(x) }
+"""
+
+
+def test_an_output_that_is_a_link_stays_one(mlp: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.onnx").symlink_to(tmp_path / "target.onnx")
+    result = run("compile", mlp, "-o", tmp_path / "link.onnx")
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "link.onnx").is_symlink()
+    assert (tmp_path / "target.onnx").is_file()
+
+
 def test_bench_times_models_that_agree(mlp: Path, compiled: Path) -> None:
     result = run("bench", mlp, compiled, "--batch", "1,3", "-w", 0, "-t", 0.02, "--json", "-")
     assert result.exit_code == 0, result.stderr
@@ -141,6 +155,15 @@ def test_bench_times_models_that_agree(mlp: Path, compiled: Path) -> None:
     assert rows[0]["ratio"] == 1
     assert all(row["median_us"] > 0 and len(row["samples_us"]) >= 5 for row in rows)
     assert data["environment"]["cpu"]
+
+
+def test_bench_takes_and_tells_the_lengths_of_inputs(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(onnx.parser.parse_model(OPEN_LENGTHS), path)
+    result = run("bench", path, path, "--batch", 2, "--length", 9, "-w", 0, "-t", 0.01)
+    assert result.exit_code == 0, result.stderr
+    assert "inputs at batch 2: x [2, 9, 9]" in result.stderr
+    assert run("bench", path, "--length", 0).exit_code == 2
 
 
 def test_bench_refuses_models_that_differ(mlp: Path, tmp_path: Path) -> None:
@@ -216,6 +239,8 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         (["bench", "{mlp}", "--batch", "1,x"], 2, "batch must be sizes"),
         (["compile", "{mlp}", "-o", "{tmp}/o.onnx", "--json", "/no/r.json"], 2, "cannot write"),
         (["compile", "{mlp}", "-o", "{tmp}/o.onnx", "--inputs", "{tmp}/t.npz"], 2, "a .npz file"),
+        (["compile", "{mlp}", "-o", "-"], 2, "output - must be a regular file"),
+        (["compile", "{mlp}", "-o", "/dev/null"], 2, "output /dev/null must be a regular file"),
         (["bench", "{mlp}", "--batch", "0"], 2, "batch must be sizes"),
         (["bench", "{mlp}", "-t", "0"], 2, "seconds must be positive"),
         (["verify", "{mlp}", "none.onnx"], 2, "no such file: none.onnx"),

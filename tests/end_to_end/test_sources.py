@@ -147,8 +147,13 @@ def check_outputs(path: Path, module: nn.Module) -> None:
 
 
 def command_line(*args: Any) -> None:
-    done = CliRunner().invoke(app, ["compile", "--threads", "1", *map(str, args)])
+    called("compile", "--threads", 1, *args)
+
+
+def called(*args: Any) -> str:
+    done = CliRunner().invoke(app, [*map(str, args)])
     assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +271,9 @@ def test_a_module_of_token_ids_compiles_from_the_command_line_for_any_length(
 ) -> None:
     (tmp_path / "text.py").write_text(TEXT.format(n=N))
     options = [part for shape in shapes for part in ("--input-shape", shape)]
-    command_line(f"{tmp_path / 'text.py'}:{name}", *options, "-o", tmp_path / "m.onnx")
+    source = f"{tmp_path / 'text.py'}:{name}"
+    command_line(source, *options, "-o", tmp_path / "m.onnx")
+    assert called("verify", source, tmp_path / "m.onnx", *options).endswith("PASSED\n")
     (item,) = decisions(read_model(tmp_path / "m.onnx"))
     assert item.encoding == "csr"
     namespace: dict[str, Any] = {}

@@ -330,14 +330,21 @@ def test_images_that_do_not_fit_the_cache_together_go_through_in_groups(tmp_path
     assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-def test_threads_do_not_change_a_bit_of_a_chain(tmp_path: Path) -> None:
-    onnx.save(chain_model("fp32"), tmp_path / "m.onnx")
-    inputs = chain_sample(3, (17, 19))
+# One group of images whose layers threads share, and as many groups as threads.
+@pytest.mark.parametrize(("images", "size"), [(3, (17, 19)), (6, (25, 23))])
+def test_threads_do_not_change_a_bit_of_a_chain(
+    images: int, size: tuple[int, int], tmp_path: Path
+) -> None:
+    model = chain_model("fp32")
+    onnx.save(model, tmp_path / "m.onnx")
+    inputs = chain_sample(images, size)
     one, two = (
         OrtEngine().load(tmp_path / "m.onnx", threads=threads).run(inputs)["Y"]
         for threads in (1, 2)
     )
     np.testing.assert_array_equal(one, two)
+    expected = ReferenceEvaluator(model, new_ops=list(REFERENCE_OPS)).run(None, inputs)[0]
+    assert np.abs(one - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ struct MatMul {
   int64_t out_features = 0;
   std::unique_ptr<RowMatMul> rows;
   TileWeights tile;
-  TileWeights code;  // for tiles of several vectors; empty, or generated
+  TileWeights code;    // for tiles of several vectors; empty, or generated
   TileWeights planes;  // for tiles of pixels; empty, or generated for convolutions by `window`
   Window window;
   const TileKernel* tile_kernel = nullptr;

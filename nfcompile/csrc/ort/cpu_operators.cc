@@ -18,9 +18,10 @@ std::unique_ptr<Kernel> MakeKernel(const Operator& op, const Node& node, std::st
   }
   std::optional<Window> window;
   if (op.convolves()) window = ReadWindow(node);
-  return std::make_unique<ChainKernel>(op.api(), std::move(subject),
-                                       family ? ReadProduct(node, *family, window) : ReadChain(node),
-                                       family.has_value(), std::move(window));
+  return std::make_unique<ChainKernel>(
+      op.api(), std::move(subject),
+      family ? ReadProduct(node, *family, window) : ReadChain(node), family.has_value(),
+      std::move(window));
 }
 
 }  // namespace

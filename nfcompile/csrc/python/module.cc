@@ -46,10 +46,9 @@ Product Csr(const Vector& values, const Integers& indices, const Integers& indpt
             int64_t in_features, const std::string& isa, const std::string& precision,
             bool generate = true, const Taps& taps = std::nullopt) {
   const std::optional<Window> window = MakeWindow(taps);
-  return Product(MakeCsrMatMul(
-      ToCsr(values, indices, indptr, in_features), IsaFromName(isa),
-      PrecisionFromName(precision),
-      {.window = window ? &*window : nullptr, .generate = generate}));
+  return Product(MakeCsrMatMul(ToCsr(values, indices, indptr, in_features), IsaFromName(isa),
+                               PrecisionFromName(precision),
+                               {.window = window ? &*window : nullptr, .generate = generate}));
 }
 
 Product Bsr(const Blocks& values, const Integers& indices, const Integers& indptr,
@@ -107,16 +106,14 @@ void Bind(nb::module_& m) {
 
   BindChain(m);
   m.def("pack_csr", &Csr, "values"_a, "indices"_a, "indptr"_a, "in_features"_a, nb::kw_only(),
-        "isa"_a = "", "precision"_a = "float32", "generate"_a = true,
-        "window"_a = nb::none());
+        "isa"_a = "", "precision"_a = "float32", "generate"_a = true, "window"_a = nb::none());
   m.def(
       "generate_csr",
       [](const Vector& values, const Integers& indices, const Integers& indptr,
          int64_t in_features, const Taps& taps) {
         const std::optional<Window> window = MakeWindow(taps);
-        const std::vector<uint8_t> code =
-            GenerateCsr(ToCsr(values, indices, indptr, in_features),
-                        window ? &*window : nullptr);
+        const std::vector<uint8_t> code = GenerateCsr(
+            ToCsr(values, indices, indptr, in_features), window ? &*window : nullptr);
         return nb::bytes(code.data(), code.size());
       },
       "values"_a, "indices"_a, "indptr"_a, "in_features"_a, nb::kw_only(),

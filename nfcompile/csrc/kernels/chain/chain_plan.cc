@@ -117,8 +117,8 @@ void ChainPlan::PlanPlanes(const Chain& chain, Threads threads) {
   const int64_t tiles_each = CeilDiv(all, most);
   vectors = static_cast<int>(CeilDiv(all, tiles_each));
   tiles = planes->segments * CeilDiv(all, vectors);
-  tile_bytes = PlaneOffset(chain, 1) + 2 * (chain.out_features() + kTileSlack) * tile_rows() *
-                                           sizeof(float);
+  tile_bytes = PlaneOffset(chain, 1) +
+               2 * (chain.out_features() + kTileSlack) * tile_rows() * sizeof(float);
   AddSteps(chain, threads);
 }
 

@@ -37,8 +37,8 @@ struct ChainPlan {
   bool by_tile = false;  // an item is a whole chain on one tile
   std::vector<ChainStep> steps;
   int64_t items = 0;
-  int64_t workers = 1;    // threads that can be of use
-  size_t tile_bytes = 0;  // of the buffers of one tile
+  int64_t workers = 1;           // threads that can be of use
+  size_t tile_bytes = 0;         // of the buffers of one tile
   std::optional<Planes> planes;  // of a convolution without windows
 
   bool narrow() const;             // whether tiles are bf16

@@ -177,7 +177,8 @@ bool ChainRun::InOneImage(int64_t tile) const {
 
 bool ChainRun::Tiled(int slot) const {
   if (slot + 1 == chain_.slots()) return operands_.tiled_y;
-  return slot == 0 ? operands_.images->tiled : slot < chain_.inputs() && operands_.tiled_residual;
+  return slot == 0 ? operands_.images->tiled
+                   : slot < chain_.inputs() && operands_.tiled_residual;
 }
 
 std::optional<TileShape> ChainRun::InPlace(int slot, int64_t tile) const {
@@ -202,8 +203,8 @@ int64_t ChainRun::PlaceOffset(int slot, int64_t tile) const {
 }
 
 Images ChainRun::Places(int slot) const {
-  Images places = plan_.planes ? plan_.planes->places
-                               : PointImages(0, operands_.images->places());
+  Images places =
+      plan_.planes ? plan_.planes->places : PointImages(0, operands_.images->places());
   places.channels = chain_.features(slot);
   places.tiled = Tiled(slot);
   return places;
@@ -223,7 +224,8 @@ void ChainRun::PackInput(int input, int64_t tile, int64_t part, char* memory) {
   char* to = SlotData(input, memory);
   bool any = false;
   if (operands_.images == nullptr) {
-    any = plan_.kernel->pack(x + rows.begin * features, features, rows.size(), range, shape, to);
+    any =
+        plan_.kernel->pack(x + rows.begin * features, features, rows.size(), range, shape, to);
   } else if (to_planes) {
     const Range reach = plan_.planes->Reach(rows);
     shape.vectors = static_cast<int>((reach.size() + shape.vector - 1) / shape.vector);

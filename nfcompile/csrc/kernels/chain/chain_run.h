@@ -1,11 +1,11 @@
 // One run of a chain, shared by the threads that come to work on it.
 //
 // Either an item is a whole chain on one tile, or the items of one layer follow those of the
-// one before and wait until those are done. Of tiles each thread begins with a share of its own:
-// between layers that run one after the other, what it writes then comes from its own cache or
-// goes to memory that no other cache holds. Other items are taken in order; a thread that waits
-// knows that another is computing. So any number of threads will do, one included, and results
-// are the same bits for all of them.
+// one before and wait until those are done. Of tiles each thread begins with a share of its
+// own: between layers that run one after the other, what it writes then comes from its own
+// cache or goes to memory that no other cache holds. Other items are taken in order; a thread
+// that waits knows that another is computing. So any number of threads will do, one included,
+// and results are the same bits for all of them.
 #ifndef NFCOMPILE_KERNELS_CHAIN_CHAIN_RUN_H_
 #define NFCOMPILE_KERNELS_CHAIN_CHAIN_RUN_H_
 

@@ -13,8 +13,8 @@ namespace {
 // too.
 constexpr int64_t kGroupBytes = 8 << 20;
 
-// Places of the smallest images that a group should have before there are two: fewer do not fill
-// tiles.
+// Places of the smallest images that a group should have before there are two: fewer do not
+// fill tiles.
 constexpr int64_t kGroupPlaces = 512;
 // Groups for each thread that may be shared out unevenly.
 constexpr int64_t kManyGroups = 4;
@@ -76,8 +76,10 @@ void ImageRun::ArrangeGroups() {
       std::max<int64_t>(buffers_.features, 1) * static_cast<int64_t>(sizeof(float));
   int64_t fewest = kGroupPlaces;
   for (const Images& images : images_) fewest = std::min(fewest, images.places());
-  const int64_t shared = std::max(CeilDiv(batch, 2), CeilDiv(kGroupPlaces, std::max<int64_t>(fewest, 1)));
-  group_ = std::clamp<int64_t>(std::min(kGroupBytes / bytes, shared), 1, std::max<int64_t>(batch, 1));
+  const int64_t shared =
+      std::max(CeilDiv(batch, 2), CeilDiv(kGroupPlaces, std::max<int64_t>(fewest, 1)));
+  group_ = std::clamp<int64_t>(std::min(kGroupBytes / bytes, shared), 1,
+                               std::max<int64_t>(batch, 1));
   groups_ = CeilDiv(batch, group_);
   if (groups_ > 0) group_ = CeilDiv(batch, groups_);  // even ones
   int64_t workers = 1;
@@ -98,8 +100,8 @@ int64_t ImageRun::Width(size_t layer) const {
   return chain_.layers_[layer].chain->layers()[0].matmul->tile_kernel->width;
 }
 
-// Layers that read one pixel, or add it, use images that lie as tiles do where they are; windows
-// gather them from there unless they leave out pixels of a line.
+// Layers that read one pixel, or add it, use images that lie as tiles do where they are;
+// windows gather them from there unless they leave out pixels of a line.
 void ImageRun::ArrangeSlots() {
   const auto inputs = static_cast<size_t>(chain_.inputs());
   tiled_.assign(dims_.size(), false);
@@ -107,9 +109,9 @@ void ImageRun::ArrangeSlots() {
   for (size_t l = 0; l < chain_.layers(); ++l) {
     const ImageChain::Layer& layer = chain_.layers_[l];
     // Of bf16 the tiles are narrow; few places may run on half a vector.
-    const bool whole = images_[l].places() >= Width(l) &&
-                       layer.chain->layers()[0].matmul->tile_kernel->precision ==
-                           Precision::kFloat32;
+    const bool whole =
+        images_[l].places() >= Width(l) &&
+        layer.chain->layers()[0].matmul->tile_kernel->precision == Precision::kFloat32;
     const auto at = static_cast<int64_t>(l);
     if (layer.residual >= 0) {
       lives[layer.residual].last = at;

@@ -12,8 +12,8 @@
 namespace nfcompile {
 
 // Arguments of a function by the System V calling convention: rdi, rsi, rdx, rcx. The fifth and
-// sixth, r8 and r9, have instructions of their own, and so have those on the stack, of which the
-// eighth comes to rax.
+// sixth, r8 and r9, have instructions of their own, and so have those on the stack, of which
+// the eighth comes to rax.
 enum class Base : uint8_t { kFirst = 7, kSecond = 6, kThird = 2, kFourth = 1, kEighth = 0 };
 
 constexpr int kVectorBytes = 64;

@@ -154,7 +154,8 @@ std::vector<uint8_t> GeneratedRows::Emit(const std::vector<Entry>& entries,
     while (next < entries.size() && entries[next].row < first_row + rows) ++next;
     block.clear();
     for (size_t i = start; i < next; ++i) block.push_back({entries[i]});
-    for (Placed& entry : block) entry.panel = entry.column / static_cast<int32_t>(panel_columns);
+    for (Placed& entry : block)
+      entry.panel = entry.column / static_cast<int32_t>(panel_columns);
     std::sort(block.begin(), block.end(), [](const Placed& a, const Placed& b) {
       return std::tie(a.panel, a.tap, a.column, a.row) <
              std::tie(b.panel, b.tap, b.column, b.row);

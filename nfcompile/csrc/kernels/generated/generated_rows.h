@@ -59,7 +59,8 @@ class GeneratedRows {
  public:
   // `entries` in ascending order of rows. Null where code cannot be made executable.
   static std::shared_ptr<const GeneratedRows> Make(const std::vector<Entry>& entries,
-                                                   int64_t out_features, const Columns& columns);
+                                                   int64_t out_features,
+                                                   const Columns& columns);
 
   // The code alone, for tests on any machine.
   static std::vector<uint8_t> Code(const std::vector<Entry>& entries, int64_t out_features,
@@ -134,10 +135,9 @@ class GeneratedRows {
     const uint8_t* code = code_->data();
     const auto function =
         reinterpret_cast<Function>(code + shared.head[static_cast<int>(ends.head)]);
-    return function(x + panel * panel_floats_,
-                    code + pieces_[block * panels_ + panel].code, ends.to,
-                    ends.head == Head::kSums ? ends.sums : ends.row, ends.stride, code + shared.tail[static_cast<int>(ends.tail)],
-                    ends.taps, ends.sums) != 0;
+    return function(x + panel * panel_floats_, code + pieces_[block * panels_ + panel].code,
+                    ends.to, ends.head == Head::kSums ? ends.sums : ends.row, ends.stride,
+                    code + shared.tail[static_cast<int>(ends.tail)], ends.taps, ends.sums) != 0;
   }
 
  private:
@@ -159,7 +159,7 @@ class GeneratedRows {
   int64_t blocks_ = 0;
   int64_t block_rows_ = 0;
   int64_t panels_ = 0;
-  int64_t panel_floats_ = 0;  // from one panel to the next
+  int64_t panel_floats_ = 0;   // from one panel to the next
   Shared shared_[2];           // of a whole block, and of the last one
   std::vector<Piece> pieces_;  // [block, panel], and one behind
   AlignedArray<float> values_;

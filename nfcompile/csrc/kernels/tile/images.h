@@ -27,7 +27,8 @@ struct WindowAxis {
 };
 
 // Images [n, channels, rows.size, columns.size], contiguous; or as tiles have them, [vector of
-// pixels, channels + 1, pixel of the vector], over the pixels of all images one after the other.
+// pixels, channels + 1, pixel of the vector], over the pixels of all images one after the
+// other.
 //
 // Places are counted line by line, of one image after the other; or a gap is counted behind
 // each line, whose places do not exist, and the lines of `side` images take turns.

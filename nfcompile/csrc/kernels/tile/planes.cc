@@ -55,8 +55,8 @@ Columns ToPlanes(const Window& window, int64_t in_features, std::vector<Entry>& 
     const int64_t tap = entry.column % taps;
     const int64_t row = TapOf(window.strides[0], window.dilations[0], tap / width).plane;
     const int64_t column = TapOf(window.strides[1], window.dilations[1], tap % width).plane;
-    entry.column = static_cast<int32_t>(entry.column / taps * planes +
-                                        row * window.strides[1] + column);
+    entry.column =
+        static_cast<int32_t>(entry.column / taps * planes + row * window.strides[1] + column);
     entry.tap = static_cast<int32_t>(tap);
   }
   return {.count = in_features / taps * planes,

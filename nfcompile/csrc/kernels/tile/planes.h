@@ -4,9 +4,9 @@
 //   plane[(c, a, b), (p, q)] = image[c, p * stride + a - pad, q * stride + b - pad]
 //
 // with a, b < stride. What tap (i, j) reads of channel c at place (p, q) is plane (c, a, b) at
-// (p + i', q + j'), where i * dilation = i' * stride + a, and j likewise. Where a line of places
-// is counted as long as a line of a plane, that is the same distance for all places. The zeros
-// on the left of a line serve as those on the right of the line before: so one place in a
+// (p + i', q + j'), where i * dilation = i' * stride + a, and j likewise. Where a line of
+// places is counted as long as a line of a plane, that is the same distance for all places. The
+// zeros on the left of a line serve as those on the right of the line before: so one place in a
 // hundred does not exist where lines have 100 pixels, and one in eight where they have 7, of
 // small images beside each other.
 #ifndef NFCOMPILE_KERNELS_TILE_PLANES_H_

@@ -25,8 +25,8 @@
 namespace nfcompile {
 
 constexpr int kMaxGroupRows = 8;
-constexpr int kMaxTileVectors = 16;  // a tile has 1, 2, 4, 8 or 16
-constexpr int kTableVectors = 4;     // that suit kernels without generated code
+constexpr int kMaxTileVectors = 16;   // a tile has 1, 2, 4, 8 or 16
+constexpr int kTableVectors = 4;      // that suit kernels without generated code
 constexpr int kMaxPlaneVectors = 34;  // of what such a tile reads of a plane (planes.h)
 // Rows of memory behind those of a tile's features: zeros, then room for whole vectors.
 constexpr int64_t kTileSlack = 16;
@@ -78,8 +78,8 @@ struct TileOperands {
   TileShape residual_shape;
   Epilogue epilogue;  // its residual is not read
   bool y_is_float = true;
-  bool adds_to_y = false;  // whether y holds sums of other panels: float, as they are
-  bool finishes = true;    // whether these are the last summands
+  bool adds_to_y = false;         // whether y holds sums of other panels: float, as they are
+  bool finishes = true;           // whether these are the last summands
   const int64_t* taps = nullptr;  // of planes: bytes from a place to what each tap reads
 };
 

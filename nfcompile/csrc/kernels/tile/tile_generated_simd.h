@@ -88,9 +88,9 @@ class GeneratedRun {
       GeneratedRows::Ahead ahead(code_, p + 1 < panels.end ? b : b + 1,
                                  p + 1 < panels.end ? p + 1 : panels.begin, vectors_);
       for (int v = 0; v < vectors_; ++v) {
-        const float* sums =
-            head == Head::kRowAndSums ? Residual(first) + v * operands_.residual_shape.vector
-                                      : Sums(first, v);
+        const float* sums = head == Head::kRowAndSums
+                                ? Residual(first) + v * operands_.residual_shape.vector
+                                : Sums(first, v);
         const GeneratedRows::Ends ends{.head = head,
                                        .tail = last ? last_tail_ : Tail::kSums,
                                        .row = bias,

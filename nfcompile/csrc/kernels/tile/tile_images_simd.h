@@ -124,8 +124,9 @@ NFCOMPILE_INLINE void PrefetchPiece(const float* channel, const Piece& piece) {
 // One vector of the tile for neighbouring channels of images that lie as tiles do. kPieces: how
 // many there are, or 0 for `count`.
 template <typename Element, int kPieces>
-NFCOMPILE_INLINE void GatherColumn(const float* x, const Piece* pieces, int count, int64_t channels,
-                                   Element* to, int64_t row, AnyNonZero& any) {
+NFCOMPILE_INLINE void GatherColumn(const float* x, const Piece* pieces, int count,
+                                   int64_t channels, Element* to, int64_t row,
+                                   AnyNonZero& any) {
   const int all = kPieces > 0 ? kPieces : count;
   for (int64_t c = 0; c < channels; ++c) {
     Floats value = {};
@@ -188,8 +189,8 @@ bool GatherTaps(const float* x, const Images& images, Range places, Range featur
     const int64_t end = begin + kTaps < taps ? begin + kTaps : taps;
     Pieces pieces[kTaps];
     for (int64_t tap = begin; tap < end; ++tap) {
-      FindPieces<kStride>(images, tap / images.columns.kernel, tap % images.columns.kernel, places,
-                 shape.vectors, pieces[tap - begin]);
+      FindPieces<kStride>(images, tap / images.columns.kernel, tap % images.columns.kernel,
+                          places, shape.vectors, pieces[tap - begin]);
     }
     // Taps of a window share most of their pixels; phases of planes have none in common.
     const bool apart = end - begin <= images.columns.stride * images.rows.stride;
@@ -260,8 +261,7 @@ void ScatterTile(const float* tile, const TileShape& shape, const Images& images
   for (int64_t t = 0; t < places.size();) {
     const int64_t pixel = at.row() * images.columns.out + at.column();
     const int64_t left = at.Run(Lesser(kWidth - t % kWidth, places.size() - t));
-    const auto lanes =
-        static_cast<int>(images.Neighbours(at.image(), pixel, kWidth, left));
+    const auto lanes = static_cast<int>(images.Neighbours(at.image(), pixel, kWidth, left));
     if (at.exists()) {
       runs[count++] = {t / kWidth * shape.vector + t % kWidth,
                        images.Offset(at.image(), pixel, kWidth), lanes};
