@@ -21,6 +21,7 @@ const Case kCases[] = {
     {2, 4, 15, 33, {{3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}}},
     {2, 3, 12, 40, {{2, 4}, {3, 3}, {2, 1}, {0, 3, 2, 1}}},
     {5, 2, 3, 2, {{5, 5}, {1, 2}, {1, 1}, {4, 4, 4, 4}}},
+    {6, 2, 23, 25, {{3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}}},
     {1, 2, 40, 150, {{1, 3}, {1, 2}, {1, 3}, {0, 0, 0, 5}}},
 };
 
@@ -65,7 +66,7 @@ int64_t StressImages() {
         for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16}) {
           const ImageChain chain = Make(weights, at.window, isa, precision);
           const float allowed = precision == Precision::kFloat32 ? 1e-4f : 5e-2f;
-          for (const int64_t threads : {1, 3}) {
+          for (const int64_t threads : {1, 2, 3}) {
             const std::vector<float> got = Run(chain, x, at, threads);
             failures += Failures(got, expected, allowed);
           }
