@@ -78,6 +78,16 @@ void Check(const CsrView& weights) {
 
 MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision, const CsrUse& use) {
   Check(weights);
+  if (use.window != nullptr && precision == Precision::kBfloat16 && use.generate &&
+      MayGenerateCsr(weights, isa)) {
+    // Generated code is faster than pairs of bf16 from tables, and convolutions of a chain need
+    // not share a precision.
+    std::vector<float> values(weights.values, weights.values + weights.nnz);
+    for (float& value : values) value = FromBfloat16(ToBfloat16(value));
+    CsrView wide = weights;
+    wide.values = values.data();
+    return MakeCsrMatMul(wide, isa, Precision::kFloat32, use);
+  }
   const bool over_planes = use.window != nullptr && HasPlanes(*use.window);
   std::optional<TileWeights> code;
   if (use.generate) {
