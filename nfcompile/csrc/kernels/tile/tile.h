@@ -27,7 +27,7 @@ namespace nfcompile {
 constexpr int kMaxGroupRows = 8;
 constexpr int kMaxTileVectors = 16;   // a tile has 1, 2, 4, 8 or 16
 constexpr int kTableVectors = 4;      // that suit kernels without generated code
-constexpr int kMaxPlaneVectors = 34;  // of what such a tile reads of a plane (planes.h)
+constexpr int kMaxPlaneVectors = 67;  // of what such a tile reads of a plane (planes.h)
 // Rows of memory behind those of a tile's features: zeros, then room for whole vectors.
 constexpr int64_t kTileSlack = 16;
 
