@@ -161,7 +161,9 @@ namespace {
 // Where a chain is one convolution whose weights have code for planes of these images.
 std::optional<Planes> FindPlanes(const Chain& chain, int64_t batch, const Images& images) {
   const MatMul& matmul = *chain.layers()[0].matmul;
-  if (matmul.planes.generated == nullptr || chain.layers().size() > 1) return std::nullopt;
+  const bool plain =
+      chain.layers().size() == 1 && chain.inputs() <= 2 && chain.layers()[0].residual != 0;
+  if (matmul.planes.generated == nullptr || !plain) return std::nullopt;
   const Window& window = matmul.window;
   const auto same = [&](const WindowAxis& axis, size_t i) {
     return axis.kernel == window.kernel_shape[i] && axis.stride == window.strides[i] &&

@@ -185,8 +185,7 @@ std::optional<TileShape> ChainRun::InPlace(int slot, int64_t tile) const {
   if (operands_.images == nullptr || plan_.planes) return std::nullopt;
   const bool is_y = slot + 1 == chain_.slots();
   if (Tiled(slot)) {
-    const bool windows = slot == 0 && operands_.images->taps() > 1;
-    if (windows) return std::nullopt;
+    if (slot == 0 && !operands_.images->pointwise()) return std::nullopt;
     return plan_.kernel->Shape(plan_.Vectors(tile), chain_.features(slot));
   }
   const bool added = chain_.only_added(slot) && !plan_.narrow();

@@ -91,7 +91,7 @@ void ImageRun::ArrangeGroups() {
   }
   // Work that is worth sharing, in as many groups for each thread.
   const int64_t likely = threads_.likely;
-  by_group_ = likely > 1 && workers > 1 &&
+  by_group_ = likely > 1 && workers > 1 && group_ * bytes <= kGroupBytes &&
               (groups_ >= kManyGroups * likely || (groups_ > 0 && groups_ % likely == 0));
   workers_ = by_group_ ? std::min(threads_.most, groups_) : workers;
 }

@@ -58,8 +58,9 @@ CsrSlices PackCsr(const CsrView& view, int width, Precision precision);
 // The rows for tiles: those that read the same columns together.
 TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision);
 
-// Whether weights of fp32 are worth code: not where the instruction set has none, nor where most
-// rows share their columns with others, since groups of them load each vector of x once, too.
+// Whether weights of fp32 are worth code: not where the instruction set has none, nor where
+// most rows share their columns with others, since groups of them load each vector of x once,
+// too.
 bool MayGenerateCsr(const CsrView& view, Isa isa);
 
 // The same as code; nothing where it is not worth it or cannot be made executable. `window`: of

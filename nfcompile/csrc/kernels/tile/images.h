@@ -48,6 +48,14 @@ struct Images {
   int64_t places() const { return rows.out * columns.out; }
   int64_t line() const { return columns.out + gap; }
 
+  // Whether each place of the window is the pixel of the same number.
+  bool pointwise() const {
+    const auto plain = [](const WindowAxis& axis) {
+      return axis.kernel == 1 && axis.stride == 1 && axis.pad == 0 && axis.out == axis.size;
+    };
+    return plain(rows) && plain(columns);
+  }
+
   // Floats from one channel to the next; `width`: pixels of a vector.
   int64_t ChannelDistance(int64_t width) const { return tiled ? width : pixels(); }
   // Where a pixel of the first channel lies.
@@ -123,10 +131,7 @@ inline Images PointImages(int64_t channels, int64_t places) {
 // The same images where each place of the window is a pixel of its own: one long row, so that
 // neighbouring places stay neighbours from one row to the next.
 inline Images Flattened(const Images& images) {
-  const auto plain = [](const WindowAxis& axis) {
-    return axis.kernel == 1 && axis.stride == 1 && axis.out == axis.size;
-  };
-  if (!plain(images.rows) || !plain(images.columns)) return images;
+  if (!images.pointwise()) return images;
   Images flat = PointImages(images.channels, images.pixels());
   flat.out_shape[0] = images.rows.out;
   flat.out_shape[1] = images.columns.out;

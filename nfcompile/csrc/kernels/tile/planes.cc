@@ -12,6 +12,8 @@ constexpr int64_t kPanelTaps = 512;
 // in part.
 constexpr int64_t kSegmentPlaces = 1024;
 constexpr int kFewestVectors = 4;
+// Of a channel: each takes room in every tile.
+constexpr int64_t kMostPlanes = 16;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -44,7 +46,8 @@ WindowAxis PlaneAxis(const WindowAxis& axis, int64_t out) {
 
 bool HasPlanes(const Window& window) {
   const int64_t taps = window.kernel_shape[0] * window.kernel_shape[1];
-  return taps > 1 && taps >= window.strides[0] * window.strides[1];
+  const int64_t planes = window.strides[0] * window.strides[1];
+  return taps > 1 && taps >= planes && planes <= kMostPlanes;
 }
 
 Columns ToPlanes(const Window& window, int64_t in_features, std::vector<Entry>& entries) {
@@ -72,8 +75,8 @@ std::optional<Planes> ArrangePlanes(const Images& images, int64_t count) {
   const int64_t across = LastShift(columns);
   // Left of a line, so many places see zeros in all planes.
   const int64_t zeros = columns.pad / columns.stride;
-  const int64_t line = std::max(columns.out + across - zeros,
-                                CeilDiv(columns.size + columns.pad, columns.stride));
+  const int64_t line = std::max({columns.out, columns.out + across - zeros,
+                                 CeilDiv(columns.size + columns.pad, columns.stride)});
   const auto halo = [&](int64_t side) { return down * side * line + across; };
   const auto vectors = [&](int64_t side) {
     return (kPlaneFloats - halo(side)) / kGeneratedLanes;
