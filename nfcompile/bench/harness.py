@@ -95,12 +95,11 @@ def compare(
     if batches is None:
         fixed = fixed_batch(signature)
         batches = DEFAULT_BATCHES if fixed is None else (fixed,)
-    if length is not None:
-        _fix_length(signature, length)
     rows: list[Row] = []
     for batch in batches:
         _check_batch(signature, batch, paths[0])
-        ((inputs, _),) = sampled_runs(signature, [batch], np.random.default_rng(batch), runners[0])
+        rng = np.random.default_rng(batch)
+        ((inputs, _),) = sampled_runs(signature, [batch], rng, runners[0], length)
         progress(f"batch {batch}: comparing outputs")
         _check_agreement(runners, names, inputs, batch, tolerance)
         progress(f"batch {batch}: timing")
@@ -120,15 +119,6 @@ def fixed_batch(model: ir.Model) -> int | None:
     firsts = {value.shape[0] for value in model.graph.inputs if value.shape}
     only = firsts.pop() if len(firsts) == 1 else None
     return only if isinstance(only, int) else None
-
-
-def _fix_length(signature: ir.Model, length: int) -> None:
-    """Gives this length to all open dimensions of the inputs but the first."""
-    for value in signature.graph.inputs:
-        if value.shape is not None:
-            first, rest = value.shape.dims[:1], value.shape.dims[1:]
-            known = (dim if isinstance(dim, int) else length for dim in rest)
-            value.shape = ir.Shape([*first, *known])
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

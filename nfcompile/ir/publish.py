@@ -57,12 +57,15 @@ def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
         InputError: If the folder is missing or read-only, the output is no regular file, or it is
             the input.
     """
+    if str(path) == "-":
+        raise InputError("output - must be a regular file: name one")
+    path = _target(path)
     folder = path.parent
     if not folder.is_dir():
         raise InputError(f"output folder {folder} does not exist: create it first")
     if path.is_dir():
         raise InputError(f"output {path} is a folder: name a file")
-    if str(path) == "-" or (path.exists() and not path.is_file()):
+    if path.exists() and not path.is_file():
         raise InputError(f"output {path} must be a regular file: name one")
     if not os.access(folder, os.W_OK):
         raise InputError(f"output folder {folder} must be writable")
@@ -82,7 +85,7 @@ def publish(staged: Path, path: Path) -> None:
     """
     folder = None
     try:
-        path = path.resolve()
+        path = _target(path)
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         model = folder / path.name
         shutil.copyfile(staged, model)
@@ -96,6 +99,11 @@ def publish(staged: Path, path: Path) -> None:
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _target(path: Path) -> Path:
+    """The file that is written for `path`: where it leads if it is a link."""
+    return path.resolve() if path.is_symlink() else path
 
 
 def _point_to(model: Path, location: str) -> None:

@@ -20,11 +20,13 @@ _EQUAL = (8, 64, 224, 1)
 _MOST_TIED = 4
 
 
-def layouts(model: ir.Model) -> Iterator[Layout]:
+def layouts(model: ir.Model, length: int | None = None) -> Iterator[Layout]:
     """Ways to choose the open lengths of a model's inputs, the most telling first.
 
     Args:
         model: Its inputs name their dimensions.
+        length: Of all but the first dimensions and those that are sums of others; by default
+            each has one of its own.
     """
     batch: dict[str, None] = {}
     others: dict[str, None] = {}
@@ -34,13 +36,13 @@ def layouts(model: ir.Model) -> Iterator[Layout]:
         for axis, dim in enumerate(value.shape):
             (others if axis else batch).update(dict.fromkeys(_symbols(dim, axis)))
     names = [name for name in others if name not in batch]
-    own = {name: _OWN[index % len(_OWN)] for index, name in enumerate(names)}
+    own = {name: length or _OWN[index % len(_OWN)] for index, name in enumerate(names)}
     ways = [own]
     if 1 < len(names) <= _MOST_TIED:
         sums = {name: {**own, name: sum(own.values()) - own[name]} for name in names}
         ways += [sums[name] for name in sorted(names, key=lambda name: "total" not in name)]
-    if names:
-        ways += [dict.fromkeys(names, length) for length in _EQUAL]
+    if names and length is None:
+        ways += [dict.fromkeys(names, equal) for equal in _EQUAL]
     for way in ways:
         yield partial(_joined, tuple(batch), way)
 

@@ -158,7 +158,11 @@ def _try_original(source: Source, reference: Reference, sampling: Sampling) -> T
 
 
 def sampled_runs(
-    model: ir.Model, sizes: Sequence[int], rng: np.random.Generator, runner: Runner
+    model: ir.Model,
+    sizes: Sequence[int],
+    rng: np.random.Generator,
+    runner: Runner,
+    length: int | None = None,
 ) -> list[Run]:
     """Random inputs, with what a model gives on them; sizes that it does not take are left out.
 
@@ -167,12 +171,13 @@ def sampled_runs(
         sizes: Lengths of the first dimension, where it is open.
         rng: Where the numbers come from.
         runner: The model, to be run.
+        length: Of the other open dimensions, see `layouts`.
 
     Raises:
         UnsupportedModelError: If it runs on none, or random inputs cannot be made.
     """
     failure: NfcompileError | None = None
-    for layout in layouts(model):
+    for layout in layouts(model, length):
         runs: list[Run] = []
         for size in sizes:
             inputs = sample_inputs(model, size, rng, layout)

@@ -132,7 +132,12 @@ def test_explain_refuses_a_model_that_was_not_compiled(mlp: Path) -> None:
 
 OPEN_LENGTHS = """
     <ir_version: 8, opset_import: ["" : 18]>
-    agraph (float[n, h, w] x) => (float[n, h, w] y) { y = Relu(x) }
+    agraph (float[n, past, 4] x, float[n, now, 4] z, float[n, total, 4] t)
+        => (float[n, total, 4] y)
+    {
+        c = Concat<axis=1>(x, z)
+        y = Add(c, t)
+    }
 """
 
 
@@ -142,6 +147,10 @@ def test_an_output_that_is_a_link_stays_one(mlp: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert (tmp_path / "link.onnx").is_symlink()
     assert (tmp_path / "target.onnx").is_file()
+    (tmp_path / "dangling.onnx").symlink_to(tmp_path / "none" / "target.onnx")
+    result = run("compile", mlp, "-o", tmp_path / "dangling.onnx")
+    assert result.exit_code == 2
+    assert f"output folder {tmp_path / 'none'} does not exist" in one_line(result)
 
 
 def test_bench_times_models_that_agree(mlp: Path, compiled: Path) -> None:
@@ -162,7 +171,7 @@ def test_bench_takes_and_tells_the_lengths_of_inputs(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(OPEN_LENGTHS), path)
     result = run("bench", path, path, "--batch", 2, "--length", 9, "-w", 0, "-t", 0.01)
     assert result.exit_code == 0, result.stderr
-    assert "inputs at batch 2: x [2, 9, 9]" in result.stderr
+    assert "inputs at batch 2: x [2, 9, 4] and z [2, 9, 4] and t [2, 18, 4]" in result.stderr
     assert run("bench", path, "--length", 0).exit_code == 2
 
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/aligned_buffer.h"
+#include "base/partition.h"
 #include "kernels/csr_training/csr_training.h"
 #include "python/arrays.h"
 
@@ -30,8 +31,6 @@ constexpr int64_t kSlab = 512;
 // and join a thread.
 constexpr int64_t kMinMacsPerThread = 1 << 20;
 constexpr int64_t kMaxThreads = 64;
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Tasks that must be done before the next phase begins.
 struct Phase {

@@ -22,10 +22,12 @@ const Case kCases[] = {
     {2, 3, 12, 40, {{2, 4}, {3, 3}, {2, 1}, {0, 3, 2, 1}}},
     {5, 2, 3, 2, {{5, 5}, {1, 2}, {1, 1}, {4, 4, 4, 4}}},
     {6, 2, 23, 25, {{3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}}},
+    {2, 3, 8, 8, {{3, 1}, {1, 1}, {1, 1}, {1, 1, 1, 1}}},
+    {2, 3, 9, 7, {{3, 3}, {1, 1}, {1, 1}, {3, 3, 3, 3}}},
     {1, 2, 40, 150, {{1, 3}, {1, 2}, {1, 3}, {0, 0, 0, 5}}},
 };
 
-// x -> windows -> a, a -> 1x1 -> b, b -> 1x1 + a.
+// x -> windows -> a, a -> 1x1 -> b, b -> 1x1 + a -> c, c -> 1x1, padded and every second row.
 ImageChain Make(const std::vector<Weight>& weights, const Window& window, Isa isa,
                 Precision precision) {
   std::vector<ChainLayer> layers(weights.size());
@@ -37,6 +39,7 @@ ImageChain Make(const std::vector<Weight>& weights, const Window& window, Isa is
     layers[l].source = static_cast<int>(l);
   }
   layers[2].residual = 1;
+  windows[3] = {{1, 1}, {2, 1}, {1, 1}, {1, 1, 0, 1}};
   return ImageChain(1, std::move(layers), std::move(windows));
 }
 
@@ -58,7 +61,7 @@ int64_t StressImages() {
     const int64_t taps = at.window.kernel_shape[0] * at.window.kernel_shape[1];
     for (const int64_t out : {1, 30}) {
       const std::vector<Weight> weights{Random(out, at.channels * taps), Random(out + 3, out),
-                                        Random(out, out + 3)};
+                                        Random(out, out + 3), Random(5, out)};
       const std::vector<float> x = Normals(at.images * at.channels * at.height * at.width);
       const ImageChain twin = Make(weights, at.window, Isa::kScalar, Precision::kFloat32);
       const std::vector<float> expected = Run(twin, x, at, 1);

@@ -18,13 +18,26 @@ constexpr int64_t kTileBytes = 3 << 20;
 // The same for generated code, which reads a panel of x at a time.
 constexpr int64_t kGeneratedTileBytes = 8 << 20;
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // The fewest vectors, of the numbers that a tile may have, that hold `rows` batch rows.
 int FewestVectors(int64_t rows, int width, int most) {
   int vectors = most;
   while (vectors > 1 && vectors / 2 * width >= rows) vectors /= 2;
   return vectors;
+}
+
+// Where a chain is one convolution whose weights have code for planes of these images.
+std::optional<Planes> FindPlanes(const Chain& chain, int64_t batch, const Images& images) {
+  const MatMul& matmul = *chain.layers()[0].matmul;
+  const bool plain =
+      chain.layers().size() == 1 && chain.inputs() <= 2 && chain.layers()[0].residual != 0;
+  if (matmul.planes.generated == nullptr || !plain) return std::nullopt;
+  const Window& window = matmul.window;
+  const auto same = [&](const WindowAxis& axis, size_t i) {
+    return axis.kernel == window.kernel_shape[i] && axis.stride == window.strides[i] &&
+           axis.dilation == window.dilations[i];
+  };
+  if (!same(images.rows, 0) || !same(images.columns, 1)) return std::nullopt;
+  return ArrangePlanes(images, batch / images.places());
 }
 
 }  // namespace
@@ -155,25 +168,6 @@ void ChainPlan::AddSteps(const Chain& chain, Threads threads) {
   const bool small = macs * tiles < kPartsPerThread * kMinMacsPerItem;
   workers = small ? 1 : std::min(threads.most, tiles);
 }
-
-namespace {
-
-// Where a chain is one convolution whose weights have code for planes of these images.
-std::optional<Planes> FindPlanes(const Chain& chain, int64_t batch, const Images& images) {
-  const MatMul& matmul = *chain.layers()[0].matmul;
-  const bool plain =
-      chain.layers().size() == 1 && chain.inputs() <= 2 && chain.layers()[0].residual != 0;
-  if (matmul.planes.generated == nullptr || !plain) return std::nullopt;
-  const Window& window = matmul.window;
-  const auto same = [&](const WindowAxis& axis, size_t i) {
-    return axis.kernel == window.kernel_shape[i] && axis.stride == window.strides[i] &&
-           axis.dilation == window.dilations[i];
-  };
-  if (!same(images.rows, 0) || !same(images.columns, 1)) return std::nullopt;
-  return ArrangePlanes(images, batch / images.places());
-}
-
-}  // namespace
 
 ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads threads,
                     const Images* images) {

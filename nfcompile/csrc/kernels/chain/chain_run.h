@@ -12,27 +12,14 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "base/workspace.h"
 #include "kernels/chain/chain.h"
+#include "kernels/chain/chain_items.h"
 #include "kernels/chain/chain_plan.h"
 
 namespace nfcompile {
-
-// Row-major and of any alignment: [batch, features], or [image, features, places] where there
-// are images. Input 0 then holds those images, and its features are what a window sees of them.
-struct ChainOperands {
-  std::vector<const float*> inputs;
-  float* y = nullptr;
-  int64_t batch = 0;  // rows, or places in all images
-  const Images* images = nullptr;
-  bool tiled_residual = false;  // whether images other than input 0 lie as tiles do
-  bool tiled_y = false;
-  const float* bias = nullptr;  // [out] of the first layer, in place of its own
-  Form form = Form::kAuto;
-};
 
 class ChainRun {
  public:
@@ -65,33 +52,9 @@ class ChainRun {
   void WorkOnTiles(int64_t share);
   void WorkInOrder();
   void WaitFor(int64_t items) const;
-  void RunItem(size_t step, int64_t tile, int64_t part, char* memory);
   void RunShared(size_t step, int64_t tile, int64_t part) noexcept;
-  void RunRows(size_t layer, int64_t part);
-  void PackInput(int input, int64_t tile, int64_t part, char* memory);
-  void RunLayer(size_t layer, int64_t tile, int64_t part, char* memory);
-  // Whether a tile's rows are neighbours in one image.
-  bool InOneImage(int64_t tile) const;
-  // How a slot that need not be brought into the tile is used where it lies: features of images
-  // as tiles have them, or rows of one image. Nothing where it must be.
-  std::optional<TileShape> InPlace(int slot, int64_t tile) const;
-  // Where it then begins.
-  int64_t PlaceOffset(int slot, int64_t tile) const;
-  bool Tiled(int slot) const;
-  Images Places(int slot) const;  // of y and the residual
-  TileShape SlotShape(int slot, int64_t tile) const;
-  void Unpack(int64_t tile, int64_t part, char* memory);
-  // Writes the row of zeros behind a slot's features.
-  void EndSlot(int slot, int64_t tile, int64_t part, char* memory) const;
-  Epilogue LayerEpilogue(size_t layer) const;
-  char* SlotData(int slot, char* memory) const;
-  int64_t RowElements(int64_t tile) const;
-  std::atomic<bool>& NonZero(int64_t tile, int64_t slot);
-
-  const Chain& chain_;
-  const ChainOperands& operands_;
   const ChainPlan plan_;
-  std::unique_ptr<std::atomic<bool>[]> nonzero_;  // [tile, slot]
+  ChainItems items_;
   std::unique_ptr<Workspace> shared_;
   std::vector<Share> shares_;
   std::atomic<int64_t> next_ = 0;

@@ -4,6 +4,7 @@
 #include <new>
 #include <utility>
 
+#include "base/partition.h"
 #include "base/text.h"
 
 namespace nfcompile {
@@ -16,10 +17,10 @@ constexpr int64_t kGroupBytes = 8 << 20;
 // Places of the smallest images that a group should have before there are two: fewer do not
 // fill tiles.
 constexpr int64_t kGroupPlaces = 512;
+// What each thread may have of its own: of larger images the threads share each layer.
+constexpr int64_t kOwnGroupBytes = 64 << 20;
 // Groups for each thread that may be shared out unevenly.
 constexpr int64_t kManyGroups = 4;
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
@@ -91,13 +92,13 @@ void ImageRun::ArrangeGroups() {
   }
   // Work that is worth sharing, in as many groups for each thread.
   const int64_t likely = threads_.likely;
-  by_group_ = likely > 1 && workers > 1 && group_ * bytes <= kGroupBytes &&
+  by_group_ = likely > 1 && workers > 1 && group_ * bytes <= kOwnGroupBytes &&
               (groups_ >= kManyGroups * likely || (groups_ > 0 && groups_ % likely == 0));
   workers_ = by_group_ ? std::min(threads_.most, groups_) : workers;
 }
 
-int64_t ImageRun::Width(size_t layer) const {
-  return chain_.layers_[layer].chain->layers()[0].matmul->tile_kernel->width;
+const TileKernel& ImageRun::Kernel(size_t layer) const {
+  return *chain_.layers_[layer].chain->layers()[0].matmul->tile_kernel;
 }
 
 // Layers that read one pixel, or add it, use images that lie as tiles do where they are;
@@ -110,8 +111,7 @@ void ImageRun::ArrangeSlots() {
     const ImageChain::Layer& layer = chain_.layers_[l];
     // Of bf16 the tiles are narrow; few places may run on half a vector.
     const bool whole =
-        images_[l].places() >= Width(l) &&
-        layer.chain->layers()[0].matmul->tile_kernel->precision == Precision::kFloat32;
+        Kernel(l).precision == Precision::kFloat32 && images_[l].places() >= Kernel(l).width;
     const auto at = static_cast<int64_t>(l);
     if (layer.residual >= 0) {
       lives[layer.residual].last = at;
@@ -127,8 +127,8 @@ void ImageRun::ArrangeSlots() {
     lives[slot].features = SlotSize(slot);
     images_[l].tiled = tiled_[chain_.layers_[l].source];
     if (!tiled_[slot]) continue;
-    const int64_t vectors = CeilDiv(images_[l].places(), Width(l));
-    lives[slot].features = vectors * Width(l) * (dims_[slot][1] + 1);
+    const int64_t vectors = CeilDiv(images_[l].places(), Kernel(l).width);
+    lives[slot].features = vectors * Kernel(l).width * (dims_[slot][1] + 1);
   }
   images_.back().tiled = tiled_[chain_.layers_.back().source];
   buffers_ = AssignBuffers(lives, 0);
@@ -177,7 +177,6 @@ void ImageRun::Work(int64_t share) noexcept {
     if (by_group_) {
       WorkOnGroups();
     } else {
-      came_.fetch_add(1, std::memory_order_relaxed);
       WorkOnLayers(share);
     }
   } catch (const std::bad_alloc&) {
@@ -202,7 +201,7 @@ void ImageRun::WorkOnGroups() {
 
 void ImageRun::WorkOnLayers(int64_t share) {
   const auto layers = static_cast<int64_t>(chain_.layers());
-  while (true) {
+  for (bool first = true; true; first = false) {
     std::shared_ptr<Step> current;
     int64_t step = 0;
     {
@@ -214,6 +213,7 @@ void ImageRun::WorkOnLayers(int64_t share) {
       current = current_;
       step = step_;
     }
+    if (first) came_.fetch_add(1, std::memory_order_relaxed);
     current->run->Work(share);
     if (!current->run->out_of_memory()) current->run->WaitUntilDone();
     const std::lock_guard lock(lock_);

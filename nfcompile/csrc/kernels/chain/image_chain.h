@@ -73,7 +73,7 @@ class ImageRun {
   };
 
   int64_t SlotSize(size_t slot) const;  // floats of one image
-  int64_t Width(size_t layer) const;    // of a vector
+  const TileKernel& Kernel(size_t layer) const;
   void ArrangeSlots();
   void ArrangeGroups();
   std::unique_ptr<Step> Begin(int64_t group, size_t layer, char* memory, Threads threads) const;

@@ -78,8 +78,8 @@ void Check(const CsrView& weights) {
 
 MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision, const CsrUse& use) {
   Check(weights);
-  if (use.window != nullptr && precision == Precision::kBfloat16 && use.generate &&
-      MayGenerateCsr(weights, isa)) {
+  const bool worth_code = use.generate && IsWorthCode(weights, isa);
+  if (worth_code && use.window != nullptr && precision == Precision::kBfloat16) {
     // Generated code is faster than pairs of bf16 from tables, and convolutions of a chain need
     // not share a precision.
     std::vector<float> values(weights.values, weights.values + weights.nnz);
@@ -90,8 +90,8 @@ MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision, const
   }
   const bool over_planes = use.window != nullptr && HasPlanes(*use.window);
   std::optional<TileWeights> code;
-  if (use.generate) {
-    code = GenerateCsrTile(weights, isa, precision, over_planes ? use.window : nullptr);
+  if (worth_code && precision == Precision::kFloat32) {
+    code = GenerateCsrTile(weights, over_planes ? use.window : nullptr);
   }
   std::unique_ptr<RowMatMul> rows = MakeRows(weights, isa, precision);
   // Code that does not stay in the cache pays for several vectors only.

@@ -61,12 +61,11 @@ TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision);
 // Whether weights of fp32 are worth code: not where the instruction set has none, nor where
 // most rows share their columns with others, since groups of them load each vector of x once,
 // too.
-bool MayGenerateCsr(const CsrView& view, Isa isa);
+bool IsWorthCode(const CsrView& view, Isa isa);
 
-// The same as code; nothing where it is not worth it or cannot be made executable. `window`: of
-// a convolution over planes, or null.
-std::optional<TileWeights> GenerateCsrTile(const CsrView& view, Isa isa, Precision precision,
-                                           const Window* window);
+// The same as code, which AVX-512 can run; nothing where it cannot be made executable.
+// `window`: of a convolution over planes, or null.
+std::optional<TileWeights> GenerateCsrTile(const CsrView& view, const Window* window);
 
 // The readable twin: plain loops over the three arrays.
 std::unique_ptr<RowMatMul> MakeScalarCsrMatMul(const CsrView& weights);

@@ -170,15 +170,13 @@ std::vector<uint8_t> GenerateCsr(const CsrView& view, const Window* window) {
   return GeneratedRows::Code(entries, view.out_features(), columns);
 }
 
-bool MayGenerateCsr(const CsrView& view, Isa isa) {
+bool IsWorthCode(const CsrView& view, Isa isa) {
   if (view.nnz > kMostCode || Fp32Isa(isa) != Isa::kAvx512 || !MayGenerate()) return false;
   const auto kinds = static_cast<int64_t>(FindKinds(view).rows.size());
   return 2 * kinds > view.out_features();
 }
 
-std::optional<TileWeights> GenerateCsrTile(const CsrView& view, Isa isa, Precision precision,
-                                           const Window* window) {
-  if (precision != Precision::kFloat32 || !MayGenerateCsr(view, isa)) return std::nullopt;
+std::optional<TileWeights> GenerateCsrTile(const CsrView& view, const Window* window) {
   TileWeights packed;
   std::vector<Entry> entries = EntriesOf(view);
   const Columns columns = Arrange(window, view.in_features, entries);

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/partition.h"
 #include "kernels/generated/assembler.h"
 
 namespace nfcompile {
@@ -16,8 +17,6 @@ constexpr int kFirstX = kGeneratedRows;  // registers that hold x in turns
 constexpr int kXRegisters = 4;
 // Displacements of one byte reach this far, in units of the operand.
 constexpr int32_t kReach = 127;
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // A pointer that follows what is read through it, so that displacements stay short.
 class Cursor {

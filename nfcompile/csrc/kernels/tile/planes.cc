@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/partition.h"
+
 namespace nfcompile {
 namespace {
 
@@ -14,8 +16,6 @@ constexpr int64_t kSegmentPlaces = 1024;
 constexpr int kFewestVectors = 4;
 // Of a channel: each takes room in every tile.
 constexpr int64_t kMostPlanes = 16;
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // What a tap reads along one axis: which of `stride` planes, and how many places further on.
 struct AxisTap {

@@ -25,7 +25,7 @@
 namespace nfcompile {
 
 constexpr int kMaxGroupRows = 8;
-constexpr int kMaxTileVectors = 16;   // a tile has 1, 2, 4, 8 or 16
+constexpr int kMaxTileVectors = 16;   // of a tile; of bf16 it has 1, 2 or 4
 constexpr int kTableVectors = 4;      // that suit kernels without generated code
 constexpr int kMaxPlaneVectors = 67;  // of what such a tile reads of a plane (planes.h)
 // Rows of memory behind those of a tile's features: zeros, then room for whole vectors.
@@ -63,7 +63,7 @@ struct TileWeights {
 
 // Where the elements of a tile lie: vector v of feature f begins at f * row + v * vector.
 struct TileShape {
-  int vectors = 0;  // 1, 2, 4, 8 or 16
+  int vectors = 0;
   int64_t row = 0;
   int64_t vector = 0;
 };

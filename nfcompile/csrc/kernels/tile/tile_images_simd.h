@@ -17,13 +17,16 @@ struct Piece {
 };
 
 // The pieces of a row, vector by vector; at most one per lane.
+template <int kVectors>
 struct Pieces {
-  int first[kMaxPlaneVectors + 1];
-  Piece piece[kMaxPlaneVectors * kWidth];
+  int first[kVectors + 1];
+  Piece piece[kVectors * kWidth];
 };
 
-// Taps whose pieces are found at once.
-constexpr int64_t kTaps = 9;
+// Taps whose pieces are found at once, by the most vectors there are: on the stack they take
+// some 40 KB.
+template <int kVectors>
+constexpr int64_t kTaps = kVectors > kMaxTileVectors ? 2 : 9;
 // With one tap, how far ahead channels are asked for.
 constexpr int64_t kChannelsAhead = 4;
 
@@ -57,9 +60,9 @@ NFCOMPILE_INLINE uint64_t Bits(int64_t begin, int64_t end) {
 }
 
 // The pieces of the row for tap (i, j): the places of each line of the window in turn.
-template <int kStride>
+template <int kStride, int kVectors>
 inline void FindPieces(const Images& images, int64_t i, int64_t j, Range places, int vectors,
-                       Pieces& found) {
+                       Pieces<kVectors>& found) {
   const WindowAxis& rows = images.rows;
   const WindowAxis& columns = images.columns;
   PlaceWalk at(images, places.begin);
@@ -112,10 +115,11 @@ NFCOMPILE_INLINE Floats LoadPiece(const float* p, uint64_t pixels, int64_t strid
 
 // Both ends of what is loaded, and what lies between them with strides of 2.
 template <int kStride>
-NFCOMPILE_INLINE void PrefetchPiece(const float* channel, const Piece& piece) {
+NFCOMPILE_INLINE void PrefetchPiece(const float* channel, const Piece& piece, int64_t stride) {
   const float* p = channel + piece.from;
-  const auto first = __builtin_ctzll(piece.pixels);
-  const auto last = 63 - __builtin_clzll(piece.pixels);
+  const int64_t step = kStride == 0 ? stride : 1;  // from bit to bit
+  const int64_t first = __builtin_ctzll(piece.pixels) * step;
+  const int64_t last = (63 - __builtin_clzll(piece.pixels)) * step;
   PrefetchFloats(p + first);
   if (last > first) PrefetchFloats(p + last);
   if (kStride == 2 && last - first > kWidth) PrefetchFloats(p + kWidth);
@@ -148,7 +152,7 @@ bool GatherTiled(const float* x, const Images& images, Range places, Range featu
   const int64_t taps = images.taps();
   AnyNonZero any;
   for (int64_t tap = 0; tap < taps; ++tap) {
-    Pieces pieces;
+    Pieces<kMaxPlaneVectors> pieces;
     FindPieces<1>(images, tap / images.columns.kernel, tap % images.columns.kernel, places,
                   shape.vectors, pieces);
     const int64_t begin = (features.begin - tap + taps - 1) / taps;  // the first channel
@@ -177,7 +181,7 @@ bool GatherTiled(const float* x, const Images& images, Range places, Range featu
   return any.Found();
 }
 
-template <typename Element, int kStride>
+template <typename Element, int kStride, int kVectors>
 bool GatherTaps(const float* x, const Images& images, Range places, Range features,
                 const TileShape& shape, Element* tile) {
   const int64_t taps = images.taps();
@@ -185,9 +189,9 @@ bool GatherTaps(const float* x, const Images& images, Range places, Range featur
   const int64_t last_channel = (features.end - 1) / taps;
   const int64_t distance = images.ChannelDistance(kWidth);
   AnyNonZero any;
-  for (int64_t begin = 0; begin < taps; begin += kTaps) {
-    const int64_t end = begin + kTaps < taps ? begin + kTaps : taps;
-    Pieces pieces[kTaps];
+  for (int64_t begin = 0; begin < taps; begin += kTaps<kVectors>) {
+    const int64_t end = begin + kTaps<kVectors> < taps ? begin + kTaps<kVectors> : taps;
+    Pieces<kVectors> pieces[kTaps<kVectors>];
     for (int64_t tap = begin; tap < end; ++tap) {
       FindPieces<kStride>(images, tap / images.columns.kernel, tap % images.columns.kernel,
                           places, shape.vectors, pieces[tap - begin]);
@@ -201,15 +205,15 @@ bool GatherTaps(const float* x, const Images& images, Range places, Range featur
       // A tile reads too little of a channel for the processor to foresee the next one.
       const float* ahead = channel + (end - begin > 1 ? 1 : kChannelsAhead) * distance;
       for (int64_t tap = first; tap < last; ++tap) {
-        const Pieces& from = pieces[tap];
+        const Pieces<kVectors>& from = pieces[tap];
         for (int k = 0; k < from.first[shape.vectors]; ++k) {
-          PrefetchPiece<kStride>(ahead, from.piece[k]);
+          PrefetchPiece<kStride>(ahead, from.piece[k], images.columns.stride);
         }
       }
       for (int64_t tap = begin; tap < end; ++tap) {
         const int64_t feature = c * taps + tap;
         if (feature < features.begin || feature >= features.end) continue;
-        const Pieces& from = pieces[tap - begin];
+        const Pieces<kVectors>& from = pieces[tap - begin];
         Element* to = tile + feature * shape.row;
         for (int v = 0; v < shape.vectors; ++v) {
           Floats value = {};
@@ -228,20 +232,29 @@ bool GatherTaps(const float* x, const Images& images, Range places, Range featur
   return any.Found();
 }
 
+template <typename Element, int kVectors>
+bool GatherImages(const float* x, const Images& images, Range places, Range features,
+                  const TileShape& shape, Element* to) {
+  switch (images.columns.stride) {
+    case 1:
+      return GatherTaps<Element, 1, kVectors>(x, images, places, features, shape, to);
+    case 2:
+      return GatherTaps<Element, 2, kVectors>(x, images, places, features, shape, to);
+    default:
+      return GatherTaps<Element, 0, kVectors>(x, images, places, features, shape, to);
+  }
+}
+
 template <typename Element>
 bool GatherTile(const float* x, const Images& images, Range places, Range features,
                 const TileShape& shape, void* tile) {
   if (features.size() <= 0) return false;
   auto* to = static_cast<Element*>(tile);
   if (images.tiled) return GatherTiled<Element>(x, images, places, features, shape, to);
-  switch (images.columns.stride) {
-    case 1:
-      return GatherTaps<Element, 1>(x, images, places, features, shape, to);
-    case 2:
-      return GatherTaps<Element, 2>(x, images, places, features, shape, to);
-    default:
-      return GatherTaps<Element, 0>(x, images, places, features, shape, to);
+  if (shape.vectors > kMaxTileVectors) {
+    return GatherImages<Element, kMaxPlaneVectors>(x, images, places, features, shape, to);
   }
+  return GatherImages<Element, kMaxTileVectors>(x, images, places, features, shape, to);
 }
 
 // Neighbouring places of a vector and of one image.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/partition.h"
 #include "kernels/tile/tile_kernels.h"
 
 namespace nfcompile {
@@ -15,8 +16,6 @@ constexpr int64_t kGroupCost = 8;
 // a unit are sorted, and few of them are worth little.
 constexpr int64_t kUnitGroups = 16;
 constexpr int64_t kPanelUnitGroups = 64;
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Groups of one size and length follow each other, so that the processor foresees where each
 // loop ends.

@@ -1,0 +1,234 @@
+#include "kernels/chain/chain_items.h"
+
+#include <cstring>
+
+#include "base/aligned_buffer.h"
+#include "base/partition.h"
+
+namespace nfcompile {
+namespace {
+
+// Writes zeros to `rows` of a tile; of several vectors, those of one row are neighbours or
+// those of one vector are.
+void ClearRows(char* tile, const TileShape& shape, size_t element, Range rows) {
+  const bool by_feature = shape.row > shape.vector;
+  const int runs = by_feature ? 1 : shape.vectors;
+  for (int v = 0; v < runs; ++v) {
+    std::memset(tile + (v * shape.vector + rows.begin * shape.row) * element, 0,
+                rows.size() * shape.row * element);
+  }
+}
+
+}  // namespace
+
+ChainItems::ChainItems(const Chain& chain, const ChainOperands& operands, const ChainPlan& plan)
+    : chain_(chain), operands_(operands), plan_(plan) {
+  if (plan_.kernel != nullptr) {
+    nonzero_ = std::make_unique<std::atomic<bool>[]>(plan_.tiles * chain.slots());
+  }
+}
+
+void ChainItems::Run(size_t step, int64_t tile, int64_t part, char* memory) {
+  const auto inputs = static_cast<size_t>(chain_.inputs());
+  if (plan_.kernel == nullptr) {
+    RunRows(step, part, memory);
+  } else if (step < inputs) {
+    PackInput(static_cast<int>(step), tile, part, memory);
+  } else if (step < inputs + chain_.layers().size()) {
+    RunLayer(step - inputs, tile, part, memory);
+  } else {
+    Unpack(tile, part, memory);
+  }
+}
+
+Epilogue ChainItems::LayerEpilogue(size_t l) const {
+  const ChainLayer& layer = chain_.layers()[l];
+  Epilogue epilogue = layer.epilogue;
+  if (!layer.bias.empty()) epilogue.bias = layer.bias.data();
+  if (l == 0 && operands_.bias != nullptr) epilogue.bias = operands_.bias;
+  return epilogue;
+}
+
+void ChainItems::RunRows(size_t l, int64_t part, char* memory) {
+  const ChainLayer& layer = chain_.layers()[l];
+  const auto data = [&](int slot) -> float* {
+    if (slot + 1 == chain_.slots()) return operands_.y;
+    return reinterpret_cast<float*>(memory) +
+           chain_.row_buffers().offset[slot] * operands_.batch;
+  };
+  const auto read = [&](int slot) {
+    return slot < chain_.inputs() ? operands_.inputs[slot] : data(slot);
+  };
+  Operands operands;
+  operands.x = read(layer.source);
+  operands.y = data(static_cast<int>(chain_.inputs() + l));
+  operands.batch = operands_.batch;
+  operands.epilogue = LayerEpilogue(l);
+  if (layer.residual >= 0) operands.epilogue.residual = read(layer.residual);
+  const RowMatMul& rows = *layer.matmul->rows;
+  rows.Run(operands, part, plan_.steps[l].parts, ThreadWorkspace(rows.WorkspaceFloats()));
+}
+
+// Room is kept for the widest tile; the rows of a narrower one are closer together.
+char* ChainItems::SlotData(int slot, char* memory) const {
+  if (plan_.planes) return memory + plan_.PlaneOffset(chain_, slot);
+  const bool apart = slot + 1 == chain_.slots() && plan_.narrow();
+  const Buffers& buffers = chain_.tile_buffers();
+  const int64_t feature = apart ? buffers.features : buffers.offset[slot];
+  return memory + feature * plan_.tile_rows() * plan_.element_size();
+}
+
+int64_t ChainItems::RowElements(int64_t tile) const {
+  return plan_.Vectors(tile) * plan_.kernel->width;
+}
+
+std::atomic<bool>& ChainItems::NonZero(int64_t tile, int64_t slot) {
+  return nonzero_[tile * chain_.slots() + slot];
+}
+
+TileShape ChainItems::SlotShape(int slot, int64_t tile) const {
+  if (slot == 0 && plan_.planes) {
+    return {plan_.Vectors(tile), kPlaneFloats, plan_.kernel->width};
+  }
+  return plan_.kernel->Shape(plan_.Vectors(tile), chain_.features(slot));
+}
+
+void ChainItems::EndSlot(int slot, int64_t tile, int64_t part, char* memory) const {
+  if (part != 0 || !plan_.narrow()) return;
+  const int64_t end = chain_.features(slot);
+  ClearRows(SlotData(slot, memory), SlotShape(slot, tile), sizeof(uint16_t), {end, end + 1});
+}
+
+bool ChainItems::InOneImage(int64_t tile) const {
+  const Range rows = plan_.Rows(tile);
+  const int64_t places = operands_.images->places();
+  return rows.size() == RowElements(tile) && rows.begin / places == (rows.end - 1) / places;
+}
+
+bool ChainItems::Tiled(int slot) const {
+  if (slot + 1 == chain_.slots()) return operands_.tiled_y;
+  return slot == 0 ? operands_.images->tiled
+                   : slot < chain_.inputs() && operands_.tiled_residual;
+}
+
+std::optional<TileShape> ChainItems::InPlace(int slot, int64_t tile) const {
+  if (operands_.images == nullptr || plan_.planes) return std::nullopt;
+  const bool is_y = slot + 1 == chain_.slots();
+  if (Tiled(slot)) {
+    if (slot == 0 && !operands_.images->pointwise()) return std::nullopt;
+    return plan_.kernel->Shape(plan_.Vectors(tile), chain_.features(slot));
+  }
+  const bool added = chain_.only_added(slot) && !plan_.narrow();
+  if ((!is_y && !added) || !InOneImage(tile)) return std::nullopt;
+  return TileShape{plan_.Vectors(tile), operands_.images->places(), plan_.kernel->width};
+}
+
+int64_t ChainItems::PlaceOffset(int slot, int64_t tile) const {
+  const int64_t begin = plan_.Rows(tile).begin;
+  const int64_t places = operands_.images->places();
+  Images images = PointImages(chain_.features(slot), places);
+  images.tiled = Tiled(slot);
+  return images.Offset(begin / places, begin % places, plan_.kernel->width);
+}
+
+Images ChainItems::Places(int slot) const {
+  Images places =
+      plan_.planes ? plan_.planes->places : PointImages(0, operands_.images->places());
+  places.channels = chain_.features(slot);
+  places.tiled = Tiled(slot);
+  return places;
+}
+
+void ChainItems::PackInput(int input, int64_t tile, int64_t part, char* memory) {
+  if (InPlace(input, tile)) {
+    NonZero(tile, input).store(true, std::memory_order_relaxed);
+    return;
+  }
+  const bool to_planes = input == 0 && plan_.planes;
+  const int64_t features = to_planes ? plan_.planes->pixels.features() : chain_.features(input);
+  const Range range = PackRange(features, part, plan_.steps[input].parts);
+  const Range rows = plan_.Rows(tile);
+  const float* x = operands_.inputs[input];
+  TileShape shape = SlotShape(input, tile);
+  char* to = SlotData(input, memory);
+  bool any = false;
+  if (operands_.images == nullptr) {
+    any =
+        plan_.kernel->pack(x + rows.begin * features, features, rows.size(), range, shape, to);
+  } else if (to_planes) {
+    const Range reach = plan_.planes->Reach(rows);
+    shape.vectors = static_cast<int>((reach.size() + shape.vector - 1) / shape.vector);
+    any = plan_.kernel->gather(x, plan_.planes->pixels, reach, range, shape, to);
+  } else {
+    any = plan_.kernel->gather(x, input == 0 ? *operands_.images : Places(input), rows, range,
+                               shape, to);
+  }
+  if (any) NonZero(tile, input).store(true, std::memory_order_relaxed);
+  EndSlot(input, tile, part, memory);
+}
+
+void ChainItems::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
+  const ChainLayer& layer = chain_.layers()[l];
+  const int slot = static_cast<int>(chain_.inputs() + l);
+  const bool last = slot + 1 == chain_.slots();
+  const int64_t parts = plan_.steps[slot].parts;
+  if (!last) EndSlot(slot, tile, part, memory);
+  const auto zero = [&](int read) {
+    return !NonZero(tile, read).load(std::memory_order_relaxed);
+  };
+  char* y = SlotData(slot, memory);
+  const bool y_is_float = last || !plan_.narrow();
+  const std::optional<TileShape> y_in_place = InPlace(slot, tile);
+  const bool adds = layer.residual >= 0 && !zero(layer.residual);
+  if (!y_in_place && zero(layer.source) && !adds && chain_.keeps_zero(static_cast<int>(l)) &&
+      operands_.bias == nullptr) {
+    const Range rows = EvenRange(layer.matmul->out_features, part, parts);
+    ClearRows(y, SlotShape(slot, tile), y_is_float ? sizeof(float) : sizeof(uint16_t), rows);
+    return;
+  }
+  TileOperands operands;
+  operands.x = SlotData(layer.source, memory);
+  operands.x_shape = SlotShape(layer.source, tile);
+  if (const auto shape = InPlace(layer.source, tile)) {
+    operands.x = operands_.inputs[layer.source] + PlaceOffset(layer.source, tile);
+    operands.x_shape = *shape;
+  }
+  operands.y = y;
+  operands.y_shape = SlotShape(slot, tile);
+  operands.residual_shape = operands.y_shape;
+  operands.residual = adds ? SlotData(layer.residual, memory) : nullptr;
+  if (y_in_place) {
+    operands.y = operands_.y + PlaceOffset(slot, tile);
+    operands.y_shape = *y_in_place;
+  }
+  if (const auto shape = adds ? InPlace(layer.residual, tile) : std::nullopt) {
+    operands.residual = operands_.inputs[layer.residual] + PlaceOffset(layer.residual, tile);
+    operands.residual_shape = *shape;
+  }
+  operands.epilogue = LayerEpilogue(l);
+  operands.y_is_float = y_is_float;
+  if (plan_.planes) operands.taps = plan_.planes->taps.data();
+  const TileWeights& weights = plan_.Weights(*layer.matmul);
+  const Range units = BalancedRange(weights.cost.data(), weights.units, part, parts);
+  if (RunUnits(*plan_.kernel, weights, operands, units)) {
+    NonZero(tile, slot).store(true, std::memory_order_relaxed);
+  }
+}
+
+void ChainItems::Unpack(int64_t tile, int64_t part, char* memory) {
+  const int last = chain_.slots() - 1;
+  if (InPlace(last, tile)) return;
+  const int64_t features = chain_.out_features();
+  const Range range = PackRange(features, part, plan_.steps.back().parts);
+  const Range rows = plan_.Rows(tile);
+  const TileShape shape = SlotShape(last, tile);
+  const auto* from = reinterpret_cast<const float*>(SlotData(last, memory));
+  if (operands_.images == nullptr) {
+    plan_.kernel->unpack(from, shape, rows.size(), range, operands_.y + rows.begin * features,
+                         features);
+  } else {
+    plan_.kernel->scatter(from, shape, Places(last), rows, range, operands_.y);
+  }
+}
+
+}  // namespace nfcompile
