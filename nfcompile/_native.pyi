@@ -4,6 +4,7 @@ The operator library lies beside this module, as `libnfcompile_ops.so`.
 Every function raises ValueError with one line on malformed weights or shapes.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
@@ -61,15 +62,16 @@ class Product:
     ) -> _Floats: ...
 
 class Chain:
-    """Products run as one: slots are the inputs, then what each layer gives.
+    """Products and norms run as one: slots are the inputs, then what each layer gives.
 
-    `sources` and `residuals` (-1 for none) are slots, one per layer like all other lists.
+    `sources` and `residuals` (-1 for none) are slots, one per layer like all other lists. A norm is
+    its scale, its epsilon and whether it is centered. `outputs`: slots; none for the last one.
     """
 
     def __init__(
         self,
         inputs: list[int],
-        products: list[Product],
+        layers: Sequence[Product | tuple[_Floats, float, bool]],
         sources: list[int],
         residuals: list[int],
         biases: list[_Floats | None],
@@ -77,12 +79,18 @@ class Chain:
         alphas: list[float],
         betas: list[float],
         after: list[bool],
+        outputs: list[int] = ...,
     ) -> None: ...
     @property
     def out_features(self) -> int: ...
     def workers(self, batch: int, threads: int) -> int: ...
     def run(
-        self, inputs: list[_Floats], y: _Floats, *, threads: int = 1, form: str = "auto"
+        self,
+        inputs: list[_Floats],
+        outputs: list[_Floats],
+        *,
+        threads: int = 1,
+        form: str = "auto",
     ) -> None: ...
     def convolve(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from nfcompile.ir.half_floats import HALF_TYPES
-from nfcompile.ir.schemas import CHAIN, CONV_CHAIN, DOMAIN
+from nfcompile.ir.schemas import CHAIN, CONV_CHAIN, DOMAIN, NORMS
 
 __all__ = ["chain_places", "chain_weights", "is_chain", "stored_precision"]
 
@@ -28,20 +28,20 @@ def stored_precision(model: ir.Model) -> str:
     return min(found, default="fp32")
 
 
-def chain_weights(node: ir.Node) -> list[ir.Value]:
-    """The operand `values` of each layer of a chain."""
-    found: list[ir.Value] = []
+def chain_weights(node: ir.Node) -> list[ir.Value | None]:
+    """The operand `values` of each layer of a chain; None of a norm."""
+    found: list[ir.Value | None] = []
     attributes = node.attributes
     at = attributes.get_int("inputs", 1)
     kinds = attributes.get_string("encodings", "").split(",")
     lists = (attributes.get_ints(name) for name in ("row_strides", "col_strides", "has_bias"))
     for kind, row_stride, col_stride, has_bias in zip(kinds, *lists, strict=True):
-        values = node.inputs[at]
-        assert values is not None
-        found.append(values)
+        found.append(None if kind in NORMS else node.inputs[at])
         sides = 2
         if kind == "block-diagonal":
             sides = int(row_stride == 0) + int(col_stride == 0)
+        elif kind in NORMS:
+            sides = 0
         at += 1 + sides + int(has_bias != 0)
     return found
 

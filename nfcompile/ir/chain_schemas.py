@@ -6,7 +6,7 @@ from onnx.defs import OpSchema
 
 from nfcompile.ir.product_schemas import DOMAIN, FLOAT, MATMULS, VERSION, integer
 
-__all__ = ["CHAIN", "CONV_CHAIN"]
+__all__ = ["CHAIN", "CONV_CHAIN", "NORMS"]
 
 _LAYER_LISTS = (
     ("in_features", "Number of columns of W."),
@@ -19,6 +19,10 @@ _LAYER_LISTS = (
     ("residual_after_activation", "Where the residual is added: 1 after, 0 before."),
 )
 
+NORMS = ("layer-norm", "rms-norm")
+
+_OUTPUTS = ("outputs", "Slots that are given, one per output; the last layer's is one of them.")
+
 _WINDOW_LISTS = (
     ("kernel_shapes", "Height and width of each layer's window."),
     ("strides", "Of each layer's window, along both axes."),
@@ -27,16 +31,21 @@ _WINDOW_LISTS = (
 )
 
 
-def _chain(name: str, doc: str, y: str, lists: Sequence[tuple[str, str]]) -> OpSchema:
+def _chain(
+    name: str, doc: str, y: str, lists: Sequence[tuple[str, str]], *, several: bool
+) -> OpSchema:
     types = ("float", "bfloat16", "uint8", "uint16", "int32", "int64")
     required = [
         ("encodings", OpSchema.AttrType.STRING,
-         f"{', '.join(MATMULS)}: one of them per layer, with commas between."),
+         f"{', '.join((*MATMULS, *(NORMS if several else ())))}: one of them per layer, with "
+         "commas between."),
         ("activations", OpSchema.AttrType.STRING,
          "As activation of the products, with commas between."),
         *((name, OpSchema.AttrType.INTS, text) for name, text in lists),
         *((f"activation_{name}s", OpSchema.AttrType.FLOATS, f"As activation_{name} of products.")
           for name in ("alpha", "beta")),
+        *((("epsilons", OpSchema.AttrType.FLOATS, "What a norm adds to its variance."),)
+          if several else ()),
     ]  # fmt: skip
     operands = OpSchema.FormalParameter(
         "operands",
@@ -54,7 +63,17 @@ def _chain(name: str, doc: str, y: str, lists: Sequence[tuple[str, str]]) -> OpS
         VERSION,
         doc,
         inputs=[operands],
-        outputs=[OpSchema.FormalParameter("Y", "T", y)],
+        outputs=[
+            OpSchema.FormalParameter(
+                "Y",
+                "T",
+                y,
+                param_option=OpSchema.FormalParameterOption.Variadic
+                if several
+                else OpSchema.FormalParameterOption.Single,
+                min_arity=1,
+            )
+        ],
         type_constraints=[
             FLOAT,
             (
@@ -74,10 +93,14 @@ CHAIN = _chain(
     "SparseChain",
     "Several products as one operator, so that activations between them stay in the cache. It "
     "computes on slots: first the activations that it is given, all with the same leading "
-    "dimensions, then what each layer gives, in order. A layer reads one slot and may add another; "
-    "Y is what the last layer gives. Every list has one entry per layer.",
+    "dimensions, then what each layer gives, in order. A layer reads one slot, and a product may "
+    "add another; Y are those that outputs names. Every other list has one entry per layer. A norm "
+    "is a layer, too: layer-norm gives (x - mean) / sqrt(variance + epsilon) * scale + bias over "
+    "the features of x, rms-norm x / sqrt(mean of squares + epsilon) * scale + bias; its scale "
+    "stands where a product has weights.",
     "Shape (..., out).",
-    _LAYER_LISTS,
+    (*_LAYER_LISTS, _OUTPUTS),
+    several=True,
 )
 
 CONV_CHAIN = _chain(
@@ -87,4 +110,5 @@ CONV_CHAIN = _chain(
     "through all layers. Columns of a layer's W are as of the convolution of its encoding.",
     "Shape (n, out, height, width) of the last layer's result.",
     (*_LAYER_LISTS, *_WINDOW_LISTS),
+    several=False,
 )

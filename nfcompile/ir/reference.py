@@ -36,6 +36,13 @@ _ACTIVATIONS: dict[str, Callable[[Array, float, float], Array]] = {
     "elu": lambda t, a, b: np.where(t < 0, a * np.expm1(np.minimum(t, 0)), t),
 }
 
+_NORMS: dict[str, Callable[[Array, float], Array]] = {
+    "layer-norm": lambda x, epsilon: (
+        (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + epsilon)
+    ),
+    "rms-norm": lambda x, epsilon: x / np.sqrt(np.square(x).mean(-1, keepdims=True) + epsilon),
+}
+
 _DEFAULTS = {
     attribute.name: onnx.helper.get_attribute_value(attribute.default_value)
     for attribute in EPILOGUE_ATTRIBUTES
@@ -177,13 +184,18 @@ class SparseChain(OpRun):
 
     op_domain = DOMAIN
 
-    def _run(self, *operands, inputs=1, encodings="", activations="", **lists):  # type: ignore[no-untyped-def]
+    def _run(self, *operands, inputs=1, encodings="", activations="", outputs=(), **lists):  # type: ignore[no-untyped-def]
         slots = list(operands[:inputs])
         rest = iter(operands[inputs:])
         for layer, (kind, activation) in enumerate(
             zip(_words(encodings), _words(activations), strict=True)
         ):
             at = {name: values[layer] for name, values in lists.items()}
+            x = self.read(slots[at["sources"]], layer, lists)
+            if kind in _NORMS:
+                scale, bias = next(rest), next(rest) if at["has_bias"] else 0
+                slots.append(_NORMS[kind](x, at["epsilons"]).astype(np.float32) * scale + bias)
+                continue
             weight = _chain_weight(kind, rest, at)
             residual = None if at["residuals"] < 0 else slots[at["residuals"]]
             epilogue = {
@@ -193,9 +205,8 @@ class SparseChain(OpRun):
                 "residual_after_activation": at["residual_after_activation"],
             }
             bias = next(rest) if at["has_bias"] else None
-            x = self.read(slots[at["sources"]], layer, lists)
             slots.append(_finish(x @ weight.T, bias, residual, epilogue).astype(np.float32))
-        return (slots[-1],)
+        return tuple(slots[slot] for slot in outputs) if outputs else (slots[-1],)
 
     def read(self, x: Array, layer: int, lists: dict[str, Any]) -> Array:
         """What a layer multiplies."""

@@ -6,7 +6,7 @@ The checker, the reference semantics, the legalize passes and the C++ library ar
 import onnx.defs
 from onnx.defs import OpSchema
 
-from nfcompile.ir.chain_schemas import CHAIN, CONV_CHAIN
+from nfcompile.ir.chain_schemas import CHAIN, CONV_CHAIN, NORMS
 from nfcompile.ir.product_schemas import (
     ACTIVATIONS,
     CONVS,
@@ -27,6 +27,7 @@ __all__ = [
     "DOMAIN",
     "EPILOGUE_ATTRIBUTES",
     "MATMULS",
+    "NORMS",
     "SCHEMAS",
     "VERSION",
     "register_schemas",

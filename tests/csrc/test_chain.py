@@ -12,6 +12,7 @@ from nfcompile import _native
 ISAS = _native.test_isas()
 BATCHES = (0, 1, 2, 7, 9, 16, 17, 33, 64, 65, 300)
 Floats = NDArray[np.float32]
+Norm = tuple[Floats, float, bool]  # scale, epsilon, whether it is centered
 
 
 @dataclass
@@ -21,13 +22,26 @@ class Network:
     isa: str
     inputs: list[int]
     precision: str = "float32"
-    dense: list[NDArray[np.float64]] = field(default_factory=list)
-    products: list[_native.Product] = field(default_factory=list)
+    dense: list[NDArray[np.float64] | Norm] = field(default_factory=list)
+    layers: list[_native.Product | tuple[Floats, float, bool]] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
     residuals: list[int] = field(default_factory=list)
     biases: list[Floats | None] = field(default_factory=list)
     activations: list[str] = field(default_factory=list)
     after: list[bool] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
+
+    def norm(self, source: int, centered: bool = True, bias: bool = True) -> int:
+        """Adds a norm; returns its slot."""
+        rng = np.random.default_rng(300 + len(self.dense))
+        scale = rng.standard_normal(self.width(source)).astype(np.float32)
+        norm = (scale, 0.01, centered)
+        return self._add(len(scale), norm, norm, source, bias=bias)
+
+    def width(self, slot: int) -> int:
+        """Features of a slot."""
+        made = [*self.inputs, *(len(of[0] if isinstance(of, tuple) else of) for of in self.dense)]
+        return made[slot]
 
     def csr(self, out: int, in_: int, source: int, **options: object) -> int:
         """Adds a layer with one kind of row for every two outputs; returns its slot."""
@@ -40,7 +54,7 @@ class Network:
             weight[row, column], column.astype(np.int32), starts, in_, isa=self.isa,
             precision=self.precision,
         )  # fmt: skip
-        return self._add(weight, made, source, **options)
+        return self._add(out, weight.astype(np.float64), made, source, **options)
 
     def butterfly(self, n: int, radix: int, stride: int, source: int, **options: object) -> int:
         """Adds a factor; returns its slot."""
@@ -54,12 +68,13 @@ class Network:
             values, None, None, n, n, row_stride=stride, col_stride=stride, isa=self.isa,
             precision=self.precision,
         )  # fmt: skip
-        return self._add(weight, made, source, **options)
+        return self._add(n, weight.astype(np.float64), made, source, **options)
 
     def _add(
         self,
-        weight: Floats,
-        made: _native.Product,
+        out: int,
+        dense: NDArray[np.float64] | Norm,
+        made: _native.Product | Norm,
         source: int,
         residual: int = -1,
         activation: str = "none",
@@ -67,11 +82,11 @@ class Network:
         after: bool = False,
     ) -> int:
         rng = np.random.default_rng(200 + len(self.dense))
-        self.dense.append(weight.astype(np.float64))
-        self.products.append(made)
+        self.dense.append(dense)
+        self.layers.append(made)
         self.sources.append(source)
         self.residuals.append(residual)
-        self.biases.append(rng.standard_normal(len(weight)).astype(np.float32) if bias else None)
+        self.biases.append(rng.standard_normal(out).astype(np.float32) if bias else None)
         self.activations.append(activation)
         self.after.append(after)
         return len(self.inputs) + len(self.dense) - 1
@@ -79,21 +94,34 @@ class Network:
     def chain(self) -> _native.Chain:
         zeros = [0.0] * len(self.dense)
         return _native.Chain(
-            self.inputs, self.products, self.sources, self.residuals, self.biases,
-            self.activations, zeros, zeros, self.after,
+            self.inputs, self.layers, self.sources, self.residuals, self.biases,
+            self.activations, zeros, zeros, self.after, self.outputs,
         )  # fmt: skip
 
     def expected(self, inputs: list[Floats]) -> NDArray[np.float64]:
+        return self.all_expected(inputs)[-1]
+
+    def all_expected(self, inputs: list[Floats]) -> list[NDArray[np.float64]]:
+        """Every slot."""
         slots = [x.astype(np.float64) for x in inputs]
         for layer, weight in enumerate(self.dense):
-            t = slots[self.sources[layer]] @ weight.T
+            x = slots[self.sources[layer]]
+            t = normalized(x, *weight) if isinstance(weight, tuple) else x @ weight.T
             bias, residual = self.biases[layer], self.residuals[layer]
             t = t if bias is None else t + bias
             added = 0 if residual < 0 else slots[residual]
             t = t if self.after[layer] else t + added
             t = np.maximum(t, 0) if self.activations[layer] == "relu" else t
             slots.append(t + added if self.after[layer] else t)
-        return slots[-1]
+        return slots
+
+
+def normalized(
+    x: NDArray[np.float64], scale: Floats, epsilon: float, centered: bool
+) -> NDArray[np.float64]:
+    x = x - x.mean(-1, keepdims=True) if centered else x
+    y: NDArray[np.float64] = x / np.sqrt(np.square(x).mean(-1, keepdims=True) + epsilon) * scale
+    return y
 
 
 def straight(isa: str, precision: str = "float32") -> Network:
@@ -123,17 +151,58 @@ def two_inputs(isa: str, precision: str = "float32") -> Network:
     return network
 
 
-NETWORKS = {"straight": straight, "branches": branches, "two inputs": two_inputs}
+def norms(isa: str, precision: str = "float32") -> Network:
+    """As in a transformer: what is normalized is added again, and norms read inputs, too."""
+    network = Network(isa, [67, 67], precision)
+    first = network.norm(0, bias=False)
+    slot = network.csr(40, 67, first, activation="relu")
+    slot = network.csr(67, 40, slot, residual=1)
+    second = network.norm(slot, centered=False)
+    third = network.csr(67, 67, second, residual=second)
+    network.csr(31, 67, network.norm(third), residual=-1)
+    return network
+
+
+def one_from_another(isa: str, precision: str = "float32") -> Network:
+    """A norm that reads a norm."""
+    network = Network(isa, [33], precision)
+    slot = network.csr(18, 33, 0)
+    network.norm(network.norm(slot), centered=False)
+    return network
+
+
+NETWORKS = {
+    "straight": straight,
+    "branches": branches,
+    "two inputs": two_inputs,
+    "norms": norms,
+    "one norm from another": one_from_another,
+}
 
 
 def run(chain: _native.Chain, inputs: list[Floats], threads: int = 1, form: str = "auto") -> Floats:
-    """The result, written between guards that must stay."""
-    size = len(inputs[0]) * chain.out_features
-    memory = np.full(size + 40, np.nan, np.float32)
-    y = memory[17 : 17 + size].reshape(len(inputs[0]), chain.out_features)
-    chain.run(inputs, y, threads=threads, form=form)
-    assert np.isnan(memory[:17]).all() and np.isnan(memory[17 + size :]).all()
-    return y
+    """The last result, as `run_all`."""
+    return run_all(chain, [chain.out_features], inputs, threads, form)[0]
+
+
+def run_all(
+    chain: _native.Chain,
+    widths: list[int],
+    inputs: list[Floats],
+    threads: int = 1,
+    form: str = "auto",
+) -> list[Floats]:
+    """The results, each written between guards that must stay."""
+    batch = len(inputs[0])
+    memories = [np.full(batch * width + 40, np.nan, np.float32) for width in widths]
+    outputs = [
+        memory[17 : 17 + batch * width].reshape(batch, width)
+        for memory, width in zip(memories, widths, strict=True)
+    ]
+    chain.run(inputs, outputs, threads=threads, form=form)
+    for memory in memories:
+        assert np.isnan(memory[:17]).all() and np.isnan(memory[-23:]).all()
+    return outputs
 
 
 def sample(network: Network, batch: int) -> list[Floats]:
@@ -228,9 +297,11 @@ def test_nan_reaches_only_the_outputs_that_read_it(isa: str, precision: str) -> 
     x[4] = np.inf
     for form in ("rows", "tiles"):
         y = run(network.chain(), [x], form=form)
-        np.testing.assert_array_equal(np.isnan(y[3]), network.dense[0][:, 5] != 0)
+        (weight,) = network.dense
+        assert isinstance(weight, np.ndarray)
+        np.testing.assert_array_equal(np.isnan(y[3]), weight[:, 5] != 0)
         assert np.isfinite(np.delete(y, [3, 4], axis=0)).all()
-        reads = (network.dense[0] != 0).any(axis=1)
+        reads = (weight != 0).any(axis=1)
         np.testing.assert_array_equal(np.isfinite(y[4]), ~reads)
 
 
@@ -244,12 +315,56 @@ def test_slots_that_do_not_fit_are_refused() -> None:
         network.chain()
     with pytest.raises(ValueError, match="at least one layer"):
         Network("", [3]).chain()
+    network = Network("", [3])
+    network.norm(0)
+    with pytest.raises(ValueError, match="at least one product"):
+        network.chain()
+    network = norms("")
+    network.residuals[0] = 1
+    with pytest.raises(ValueError, match="layer 0 is a norm, which adds no residual"):
+        network.chain()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "words"),
+    [
+        ([0, 3], r"must lie in 1 \.\. 3, got 0"),
+        ([2, 2, 3], "must differ, got 2 twice"),
+        ([1, 2], "the last layer of a chain must be an output"),
+    ],
+)
+def test_outputs_that_are_not_results_of_layers_are_refused(outputs: list[int], words: str) -> None:
+    network = straight("")
+    network.outputs = outputs
+    with pytest.raises(ValueError, match=words):
+        network.chain()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("name", "outputs"), [("norms", [4, 8, 2, 5]), ("branches", [3, 5, 4, 1])])
+def test_a_chain_gives_several_results(
+    name: str, outputs: list[int], precision: str, isa: str
+) -> None:
+    network = NETWORKS[name](isa, precision)
+    network.outputs = outputs
+    chain = network.chain()
+    widths = [network.width(slot) for slot in outputs]
+    limit = 1e-5 if precision == "float32" else 2e-2
+    for batch, form in product_of((1, 9, 64, 300), ("rows", "tiles")):
+        inputs = sample(network, batch)
+        slots = network.all_expected(inputs)
+        first = run_all(chain, widths, inputs, 1, form)
+        for slot, got in zip(outputs, first, strict=True):
+            assert np.abs(got - slots[slot]).max() <= limit * np.abs(slots[slot]).max(), slot
+        for got, again in zip(first, run_all(chain, widths, inputs, 3, form), strict=True):
+            np.testing.assert_array_equal(got, again)
 
 
 def test_inputs_of_another_shape_are_refused() -> None:
     chain = two_inputs("").chain()
     x, y = np.zeros((3, 40), np.float32), np.zeros((3, 30), np.float32)
     with pytest.raises(ValueError, match="must be given as many, got 1"):
-        chain.run([x], y)
+        chain.run([x], [y])
     with pytest.raises(ValueError, match=r"x must have shape \(3, 64\), got \(3, 40\)"):
-        chain.run([x, x], y)
+        chain.run([x, x], [y])

@@ -91,17 +91,180 @@ def test_weights_in_bfloat16_stay_so() -> None:
     assert values.const_value.numpy().dtype == ml_dtypes.bfloat16
 
 
-def test_a_layer_that_others_read_starts_a_chain_of_its_own() -> None:
+def outputs(node: ir.Node) -> list[int]:
+    """Slots of a chain's results, in order."""
+    return sorted(node.attributes["outputs"].as_ints())
+
+
+def test_what_others_read_is_another_result() -> None:
     body = (
         "a = MatMul(x, w0)\n b = MatMul(a, w1)\n s = Softmax(b)\n t = MatMul(b, w2)\n"
         " u = MatMul(t, w3)\n y = Mul(s, u)"
     )
-    check(lowered(body), ["SparseChain", "Softmax", "SparseChain", "Mul"])
+    source = check(lowered(body), ["SparseChain", "Softmax", "Mul"])
+    assert outputs(source.graph[0]) == [2, 4]
 
 
-def test_an_output_of_the_graph_is_not_hidden_in_a_chain() -> None:
+def test_an_output_of_the_graph_is_another_result() -> None:
     body = "z = MatMul(x, w0)\n y = MatMul(z, w1)"
-    check(lowered(body, outputs=f", float[b,{N}] z"), ["CsrMatMul", "CsrMatMul"])
+    source = check(lowered(body, outputs=f", float[b,{N}] z"), ["SparseChain"])
+    assert {value.name for value in source.graph.outputs} == {"y", "z"}
+    assert outputs(source.graph[0]) == [1, 2]
+
+
+def test_layers_that_read_the_same_are_one_operator() -> None:
+    body = (
+        "s = Softmax(x)\n a = MatMul(s, w0)\n c = Exp(a)\n b = MatMul(s, w1)\n"
+        " d = MatMul(s, w2)\n e = Mul(b, d)\n y = Add(c, e)"
+    )
+    source = check(lowered(body), ["Softmax", "SparseChain", "Exp", "Mul", "Add"])
+    assert outputs(source.graph[1]) == [1, 2, 3]
+
+
+def test_a_path_that_leaves_a_chain_does_not_come_back() -> None:
+    body = (
+        "a = MatMul(x, w0)\n s = Softmax(a)\n b = MatMul(s, w1)\n c = Add(b, a)\n"
+        " d = MatMul(c, w2)\n y = Softmax(d)"
+    )
+    source = check(lowered(body), ["CsrMatMul", "Softmax", "SparseChain", "Softmax"])
+    assert source.graph[2].attributes["inputs"].as_int() == 2
+
+
+def test_a_path_through_a_body_does_not_come_back() -> None:
+    body = (
+        "a = MatMul(x, w0)\n c = ReduceSum<keepdims=0>(x)\n k = Cast<to=9>(c)\n"
+        f" s = If(k) <then_branch = g1 () => (float[b,{N}] p) {{ p = Neg(a) }},"
+        f" else_branch = g2 () => (float[b,{N}] q) {{ q = Exp(a) }}>\n"
+        " d = MatMul(s, w1)\n e = Add(d, a)\n y = MatMul(e, w2)"
+    )
+    source = lowered(body)
+    expected = evaluate(source, x=X)[0]
+    run_passes(source, "fuse-chains")
+    assert op_types(source) == ["CsrMatMul", "ReduceSum", "Cast", "If", "SparseChain"]
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_body_that_reads_a_chain_comes_after_it() -> None:
+    body = (
+        "a = MatMul(x, w0)\n c = ReduceSum<keepdims=0>(x)\n k = Cast<to=9>(c)\n"
+        f" s = If(k) <then_branch = g1 () => (float[b,{N}] p) {{ p = Neg(a) }},"
+        f" else_branch = g2 () => (float[b,{N}] q) {{ q = Exp(a) }}>\n"
+        " d = MatMul(x, w1)\n y = Add(d, s)"
+    )
+    source = lowered(body.replace("y = Add(d, s)", "y = Sub(d, s)"))
+    expected = evaluate(source, x=X)[0]
+    run_passes(source, "fuse-chains")
+    assert sorted(op_types(source))[-2:] == ["SparseChain", "Sub"]
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+SCALE = RNG.standard_normal(N).astype(np.float32)
+LAYER_NORM = "n = LayerNormalization<axis=-1, epsilon=0.02>(a, scale, bias)"
+SPELLED = (
+    "m = ReduceMean<keepdims=1>(a, axes)\n c = Sub(a, m)\n sq = Pow(c, two)\n"
+    " v = ReduceMean<keepdims=1>(sq, axes)\n ve = Add(v, eps)\n sd = Sqrt(ve)\n"
+    " q = Div(c, sd)\n g = Mul(q, scale)\n n = Add(g, bias)"
+)
+TWICE = SPELLED.replace("sq = Pow(c, two)", "c2 = Sub(a, m)\n sq = Mul(c2, c2)")
+RMS = (
+    "sq = Pow(a, two)\n v = ReduceMean<keepdims=1>(sq, axes)\n ve = Add(eps, v)\n"
+    " sd = Sqrt(ve)\n r = Reciprocal(sd)\n q = Mul(a, r)\n n = Mul(scale, q)"
+)
+NORMS = {
+    "operator": (LAYER_NORM, "layer-norm"),
+    "without bias": (LAYER_NORM.replace(", bias", ""), "layer-norm"),
+    "spelled": (SPELLED, "layer-norm"),
+    "spelled with two differences": (TWICE, "layer-norm"),
+    "spelled without bias": (SPELLED.split("\n n = ")[0].replace("g = ", "n = "), "layer-norm"),
+    "root mean square": (RMS, "rms-norm"),
+    "root mean square by division": (
+        RMS.replace("r = Reciprocal(sd)\n q = Mul(a, r)", "q = Div(a, sd)"),
+        "rms-norm",
+    ),
+    "root mean square by one over": (
+        RMS.replace("r = Reciprocal(sd)", "r = Div(one, sd)"),
+        "rms-norm",
+    ),
+}
+
+
+def normed(body: str, **options: str) -> ir.Model:
+    """As `lowered`, with the constants of norms."""
+    named = {
+        "scale": SCALE,
+        "axes": np.array([-1]),
+        "two": np.float32(2),
+        "one": np.float32(1),
+        "eps": np.float32(0.02),
+    }
+    head = f"agraph (float[b,{N}] x) => (float[b,{N}] y{options.get('outputs', '')})"
+    used = {
+        name: value for name, value in {**WEIGHTS, **named, "bias": BIAS}.items() if name in body
+    }
+    source = model(f"{head} {{ {body} }}", **used)
+    run_passes(source, LOWER.format(force="csr", precision=options.get("precision", "fp32")))
+    return source
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_a_norm_between_products_is_a_layer(name: str) -> None:
+    text, kind = NORMS[name]
+    body = f"a = MatMul(x, w0)\n {text}\n b = MatMul(n, w1)\n y = Add(b, n)"
+    source = check(normed(body), ["SparseChain"])
+    attributes = source.graph[0].attributes
+    assert attributes["encodings"].as_string() == f"csr,{kind},csr"
+    assert attributes["epsilons"].as_floats() == pytest.approx((0, 0.02, 0))
+    assert attributes["sources"].as_ints() == (0, 1, 2)
+    assert attributes["residuals"].as_ints() == (-1, -1, 2)
+
+
+def test_a_norm_in_front_of_products_is_part_of_their_chain() -> None:
+    body = f"{LAYER_NORM.replace('(a,', '(x,')}\n b = MatMul(n, w0)\n c = MatMul(n, w1)\n y = Mul(b, c)"
+    source = check(normed(body), ["SparseChain", "Mul"])
+    assert source.graph[0].attributes["encodings"].as_string() == "layer-norm,csr,csr"
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ("ReduceMean<keepdims=1>(a, axes)", "ReduceMean<keepdims=1>(a, zero)"),
+        ("Pow(c, two)", "Pow(c, three)"),
+        ("Sub(a, m)", "Sub(m, a)"),
+        ("Div(c, sd)", "Div(a, sd)"),
+        ("y = MatMul(n, w1)", "e = MatMul(n, w1)\n y = Add(e, q)"),
+        ("Add(v, eps)", "Add(v, row)"),
+        ("Mul(q, scale)", "Mul(q, single)"),
+    ],
+)
+def test_what_is_no_layer_norm_is_not_taken_for_one(was: str, now: str) -> None:
+    body = f"a = MatMul(x, w0)\n {SPELLED}\n y = MatMul(n, w1)"
+    assert was in body
+    more = {
+        "zero": np.array([0]),
+        "three": np.float32(4),
+        "row": np.full(N, 0.02, np.float32),
+        "single": np.ones(1, np.float32),
+    }
+    body = body.replace(was, now)
+    source = model(
+        f"agraph (float[b,{N}] x) => (float[b,{N}] y) {{ {body} }}",
+        **{name: value for name, value in WEIGHTS.items() if name in body},
+        **{name: value for name, value in more.items() if name in now},
+        scale=SCALE, bias=BIAS, axes=np.array([-1]), two=np.float32(2), eps=np.float32(0.02),
+    )  # fmt: skip
+    run_passes(source, LOWER.format(force="csr", precision="fp32"))
+    expected = evaluate(source, x=X)[0]
+    run_passes(source, "fuse-chains,remove-unused")
+    chains = [node for node in source.graph if node.op_type == "SparseChain"]
+    assert not any("layer-norm" in node.attributes["encodings"].as_string() for node in chains)
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_norm_over_another_axis_is_left_alone() -> None:
+    body = f"a = MatMul(x, w0)\n {LAYER_NORM.replace('axis=-1', 'axis=0')}\n y = MatMul(n, w1)"
+    source = normed(body)
+    run_passes(source, "fuse-chains")
+    assert "LayerNormalization" in op_types(source)
 
 
 def test_says_why_a_layer_with_a_bias_of_run_time_stays_apart() -> None:

@@ -1,5 +1,6 @@
 """The library's operators against the reference semantics of the schema list."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import ml_dtypes
@@ -79,25 +80,34 @@ def test_every_activation_of_the_schema_is_known_to_the_library(
 
 
 def chain_model(precision: str) -> onnx.ModelProto:
-    """Two inputs, a layer of each encoding, a branch, a residual and a bias."""
-    made = [
+    """Two inputs, a layer of each encoding, norms, a branch, a residual, and two results."""
+    made: list[tuple[Encoding | str, int, int, str]] = [
         (ENCODINGS["block-diagonal stride 8"], 0, -1, "relu"),
         (ENCODINGS["block-diagonal shuffled"], 1, -1, "none"),
         (CsrTensor.from_dense(unstructured(RNG, (128, 96), 0.1)), 3, 2, "gelu"),
-        (BsrTensor.from_dense(blocky(RNG, (64, 128), 16, 0.5), (16, 16)), 4, -1, "none"),
+        ("layer-norm", 4, -1, "none"),
+        ("rms-norm", 5, -1, "none"),
+        (BsrTensor.from_dense(blocky(RNG, (64, 128), 16, 0.5), (16, 16)), 6, -1, "none"),
     ]
     constants: list[onnx.TensorProto] = []
     lists: dict[str, list[int]] = {}
     for layer, (encoding, source, residual, _) in enumerate(made):
-        for name, array in encoding.components().items():
+        if isinstance(encoding, str):
+            out, in_ = 128, 128
+            scale = RNG.standard_normal(out).astype(np.float32)
+            components: Mapping[str, np.ndarray] = {"scale": scale}
+        else:
+            out, in_ = encoding.shape
+            components = encoding.components()
+        for name, array in components.items():
             if name == "values" and precision == "bf16":
                 array = array.astype(ml_dtypes.bfloat16)  # noqa: PLW2901
             constants.append(onnx.numpy_helper.from_array(array, f"{layer}.{name}"))
-        bias = RNG.standard_normal(encoding.shape[0]).astype(np.float32)
+        bias = RNG.standard_normal(out).astype(np.float32)
         constants.append(onnx.numpy_helper.from_array(bias, f"{layer}.bias"))
         entries = {
-            "in_features": encoding.shape[1],
-            "out_features": encoding.shape[0],
+            "in_features": in_,
+            "out_features": out,
             "row_strides": getattr(encoding, "row_stride", 0),
             "col_strides": getattr(encoding, "col_stride", 0),
             "has_bias": 1,
@@ -110,19 +120,21 @@ def chain_model(precision: str) -> onnx.ModelProto:
     node = onnx.helper.make_node(
         "SparseChain",
         ["X", "bias", *(item.name for item in constants)],
-        ["Y"],
+        ["Y", "Z"],
         domain="nfcompile",
-        encodings=",".join(item[0].kind for item in made),
+        encodings=",".join(item[0] if isinstance(item[0], str) else item[0].kind for item in made),
         activations=",".join(item[3] for item in made),
         activation_alphas=[0.0] * len(made),
         activation_betas=[0.0] * len(made),
+        epsilons=[0.02] * len(made),
         **lists,
     )
     node.attribute.append(onnx.helper.make_attribute("inputs", 2))
+    node.attribute.append(onnx.helper.make_attribute("outputs", [len(made) + 1, 4]))
     register_schemas()
     infos = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["b", size])
-        for name, size in (("X", 128), ("bias", 96), ("Y", 64))
+        for name, size in (("X", 128), ("bias", 96), ("Y", 64), ("Z", 128))
     ]
     graph = onnx.helper.make_graph([node], "chain", infos[:2], infos[2:], constants)
     opsets = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("nfcompile", 1)]
@@ -142,20 +154,42 @@ def test_a_chain_is_the_same_in_the_library(
         "X": RNG.standard_normal((batch, 128)).astype(np.float32),
         "bias": RNG.standard_normal((batch, 96)).astype(np.float32),
     }
-    expected = ReferenceEvaluator(model, new_ops=list(REFERENCE_OPS)).run(None, inputs)[0]
+    results = ReferenceEvaluator(model, new_ops=list(REFERENCE_OPS)).run(None, inputs)
     runner = OrtEngine().load(tmp_path / "m.onnx", threads=2)
-    assert runner.session.get_outputs()[0].shape == ["b", 64]
-    got = runner.run(inputs)["Y"]
-    assert got.shape == expected.shape
-    if batch:
-        assert np.abs(got - expected).max() <= limit * np.abs(expected).max()
+    assert [item.shape for item in runner.session.get_outputs()] == [["b", 64], ["b", 128]]
+    for got, expected in zip(runner.run(inputs).values(), results, strict=True):
+        assert got.shape == expected.shape
+        if batch:
+            assert np.abs(got - expected).max() <= limit * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("outputs", [1, 7], r"an output of a chain must lie in 2 \.\. 7, got 1"),
+        ("epsilons", [0.1], "epsilons must have 6 entries, got 1"),
+        ("in_features", [128, 128, 96, 64, 128, 128], "must normalize 64 features, got a scale"),
+    ],
+)
+def test_a_chain_with_malformed_norms_or_outputs_is_refused(
+    name: str, value: list[float], words: str, tmp_path: Path
+) -> None:
+    model = chain_model("fp32")
+    node = model.graph.node[0]
+    kept = [item for item in node.attribute if item.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*kept, onnx.helper.make_attribute(name, value)])
+    del model.graph.output[0].type.tensor_type.shape.dim[:]
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(UnsupportedModelError, match=words):
+        OrtEngine().load(tmp_path / "m.onnx", threads=1)
 
 
 def test_a_chain_whose_lists_do_not_fit_is_refused(tmp_path: Path) -> None:
     model = chain_model("fp32")
     next(item for item in model.graph.node[0].attribute if item.name == "sources").ints.pop()
     onnx.save(model, tmp_path / "m.onnx")
-    with pytest.raises(UnsupportedModelError, match="sources must have 4 entries"):
+    with pytest.raises(UnsupportedModelError, match="sources must have 6 entries"):
         OrtEngine().load(tmp_path / "m.onnx", threads=1)
 
 

@@ -32,7 +32,7 @@ void CudaKernel::Run(OrtKernelContext* context) const {
   std::vector<int64_t> dims = x.dims;
   dims.back() = product_->out_features();
   Operands operands;
-  operands.y = Address(Output(context, dims));
+  operands.y = Address(Output(context, 0, dims));
   operands.x = Address(x.data);
   operands.bias = Address(OptionalInput(context, ort::kBiasInput, "bias", {dims.back()}, type));
   operands.residual =

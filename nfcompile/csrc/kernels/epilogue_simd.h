@@ -9,28 +9,62 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-// The activations that cost tens of instructions: a call, so that the cheap ones stay inline.
-__attribute__((noinline)) Floats ActivateCostly(const Epilogue& epilogue, Floats t) {
+template <Activation kActivation>
+NFCOMPILE_INLINE Floats ActivateAs(const Epilogue& epilogue, Floats t) {
+  const Floats zero = Splat(0.0f);
   const Floats half = Splat(0.5f);
   const Floats one = Splat(1.0f);
-  switch (epilogue.activation) {
-    case Activation::kGelu:
-      return half * t * (one + Erf(t * Splat(0.70710678f)));
-    case Activation::kGeluTanh:
-      return half * t * (one + Tanh(Splat(0.79788456f) * (t + Splat(0.044715f) * t * t * t)));
-    case Activation::kSilu:
-      return t * Sigmoid(t);
-    case Activation::kSigmoid:
-      return Sigmoid(t);
-    case Activation::kTanh:
-      return Tanh(t);
-    case Activation::kHardSwish:
-      return t * AtMost(AtLeast(t * Splat(1.0f / 6.0f) + half, Splat(0.0f)), one);
-    case Activation::kElu:
-      return Select(t < Splat(0.0f), Splat(epilogue.alpha) * (Exp(t) - one), t);
-    default:
-      return t;
+  if constexpr (kActivation == Activation::kRelu) {
+    return AtLeast(t, zero);
+  } else if constexpr (kActivation == Activation::kLeakyRelu) {
+    return Select(t < zero, Splat(epilogue.alpha) * t, t);
+  } else if constexpr (kActivation == Activation::kClip) {
+    return AtMost(AtLeast(t, Splat(epilogue.alpha)), Splat(epilogue.beta));
+  } else if constexpr (kActivation == Activation::kGelu) {
+    return half * t * (one + Erf(t * Splat(0.70710678f)));
+  } else if constexpr (kActivation == Activation::kGeluTanh) {
+    return half * t * (one + Tanh(Splat(0.79788456f) * (t + Splat(0.044715f) * t * t * t)));
+  } else if constexpr (kActivation == Activation::kSilu) {
+    return t * Sigmoid(t);
+  } else if constexpr (kActivation == Activation::kSigmoid) {
+    return Sigmoid(t);
+  } else if constexpr (kActivation == Activation::kTanh) {
+    return Tanh(t);
+  } else if constexpr (kActivation == Activation::kHardSwish) {
+    return t * AtMost(AtLeast(t * Splat(1.0f / 6.0f) + half, zero), one);
+  } else if constexpr (kActivation == Activation::kElu) {
+    return Select(t < zero, Splat(epilogue.alpha) * (Exp(t) - one), t);
+  } else {
+    return t;
   }
+}
+
+// body(activate): so that a loop is compiled for each activation by itself.
+template <typename Body>
+NFCOMPILE_INLINE void WithActivation(const Epilogue& epilogue, Body body) {
+#define NFCOMPILE_ACTIVATION(name) \
+  case Activation::name:           \
+    return body([&](Floats t) { return ActivateAs<Activation::name>(epilogue, t); })
+  switch (epilogue.activation) {
+    NFCOMPILE_ACTIVATION(kNone);
+    NFCOMPILE_ACTIVATION(kRelu);
+    NFCOMPILE_ACTIVATION(kLeakyRelu);
+    NFCOMPILE_ACTIVATION(kClip);
+    NFCOMPILE_ACTIVATION(kGelu);
+    NFCOMPILE_ACTIVATION(kGeluTanh);
+    NFCOMPILE_ACTIVATION(kSilu);
+    NFCOMPILE_ACTIVATION(kSigmoid);
+    NFCOMPILE_ACTIVATION(kTanh);
+    NFCOMPILE_ACTIVATION(kHardSwish);
+    NFCOMPILE_ACTIVATION(kElu);
+  }
+#undef NFCOMPILE_ACTIVATION
+}
+
+// The activations that cost tens of instructions: a call, so that the cheap ones stay inline.
+__attribute__((noinline)) Floats ActivateCostly(const Epilogue& epilogue, Floats t) {
+  WithActivation(epilogue, [&](auto activate) { t = activate(t); });
+  return t;
 }
 
 NFCOMPILE_INLINE Floats Activate(const Epilogue& epilogue, Floats t) {
@@ -38,11 +72,11 @@ NFCOMPILE_INLINE Floats Activate(const Epilogue& epilogue, Floats t) {
     case Activation::kNone:
       return t;
     case Activation::kRelu:
-      return AtLeast(t, Splat(0.0f));
+      return ActivateAs<Activation::kRelu>(epilogue, t);
     case Activation::kLeakyRelu:
-      return Select(t < Splat(0.0f), Splat(epilogue.alpha) * t, t);
+      return ActivateAs<Activation::kLeakyRelu>(epilogue, t);
     case Activation::kClip:
-      return AtMost(AtLeast(t, Splat(epilogue.alpha)), Splat(epilogue.beta));
+      return ActivateAs<Activation::kClip>(epilogue, t);
     default:
       return ActivateCostly(epilogue, t);
   }

@@ -54,12 +54,13 @@ const void* Kernel::OptionalInput(const OrtKernelContext* context, size_t index,
   return tensor.data;
 }
 
-void* Kernel::Output(OrtKernelContext* context, const std::vector<int64_t>& dims) const {
+float* Kernel::Output(OrtKernelContext* context, size_t index,
+                      const std::vector<int64_t>& dims) const {
   OrtValue* output = nullptr;
-  api_.Call<KernelContextGetOutput>(context, 0, dims.data(), dims.size(), &output);
+  api_.Call<KernelContextGetOutput>(context, index, dims.data(), dims.size(), &output);
   void* y = nullptr;
   api_.Call<GetTensorMutableData>(output, &y);
-  return y;
+  return static_cast<float*>(y);
 }
 
 Threads Kernel::SessionThreads() const {
@@ -105,10 +106,11 @@ void ChainKernel::Run(OrtKernelContext* context) const {
     Require(!x.dims.empty() && x.dims.back() == in, "X must have ", in,
             " elements in its last dimension, got shape ", ShapeText(x.dims));
   }
-  dims[axis] = chain_->out_features();
-
   ChainOperands operands;
-  operands.y = static_cast<float*>(Output(context, dims));
+  for (size_t i = 0; i < chain_->outputs().size(); ++i) {
+    dims[axis] = chain_->features(chain_->outputs()[i]);
+    operands.outputs.push_back(Output(context, i, dims));
+  }
   operands.images = window_ ? &images : nullptr;
   operands.inputs.push_back(static_cast<const float*>(x.data));
   operands.batch = 1;
@@ -128,7 +130,7 @@ void ChainKernel::Run(OrtKernelContext* context) const {
     const void* residual = OptionalInput(context, kResidualInput, "residual", dims);
     if (residual != nullptr) operands.inputs.push_back(static_cast<const float*>(residual));
   }
-  if (operands.batch == 0 || dims[axis] == 0) return;
+  if (operands.batch == 0 || chain_->empty()) return;
   ChainRun run(*chain_, operands, SessionThreads());
   Share(context, run);
 }
@@ -146,7 +148,7 @@ void ImageChainKernel::Run(OrtKernelContext* context) const {
     inputs.push_back(static_cast<const float*>(x.data));
   }
   ImageRun run(*chain_, std::move(dims), SessionThreads());
-  auto* y = static_cast<float*>(Output(context, run.y_dims()));
+  float* y = Output(context, 0, run.y_dims());
   if (run.empty()) return;
   run.SetOperands(std::move(inputs), y);
   Share(context, run);

@@ -38,7 +38,8 @@ class Kernel {
   // Null where it is absent. Throws std::invalid_argument where it has another type or shape.
   const void* OptionalInput(const OrtKernelContext* context, size_t index, const char* name,
                             const std::vector<int64_t>& dims, int type = kFloat) const;
-  void* Output(OrtKernelContext* context, const std::vector<int64_t>& dims) const;
+  float* Output(OrtKernelContext* context, size_t index,
+                const std::vector<int64_t>& dims) const;
 
   // How many threads a session has.
   Threads SessionThreads() const;

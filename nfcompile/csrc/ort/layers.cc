@@ -1,6 +1,8 @@
 #include "ort/layers.h"
 
+#include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -57,6 +59,21 @@ int64_t Values(const Node& node) {
   return values;
 }
 
+bool IsNorm(const std::string& encoding) {
+  return encoding == "layer-norm" || encoding == "rms-norm";
+}
+
+// A norm whose scale is input `input`.
+std::shared_ptr<const Norm> ReadNorm(const Node& node, size_t input,
+                                     const std::string& encoding, float epsilon) {
+  const Tensor scale = RequiredConstant(node, input, "scale");
+  const float* data = FloatData(scale, 1, "scale");
+  return std::make_shared<const Norm>(
+      Norm{.scale = std::vector<float>(data, data + scale.elements()),
+           .epsilon = epsilon,
+           .centered = encoding == "layer-norm"});
+}
+
 // `windows`: of convolutions; without them, all layers run on one tile before the next begins.
 Layers ReadLayers(const Node& node, const std::vector<Window>* windows) {
   const std::vector<std::string> encodings = node.Words("encodings");
@@ -71,6 +88,8 @@ Layers ReadLayers(const Node& node, const std::vector<Window>* windows) {
   const auto after = node.Ints("residual_after_activation", count);
   const auto alphas = node.Floats("activation_alphas", count);
   const auto betas = node.Floats("activation_betas", count);
+  const std::vector<float> epsilons =
+      windows == nullptr ? node.Floats("epsilons", count) : std::vector<float>();
   const auto activations = node.Words("activations");
   Require(activations.size() == count, "attribute activations must have ", count,
           " entries, one per layer, got ", activations.size());
@@ -79,6 +98,23 @@ Layers ReadLayers(const Node& node, const std::vector<Window>* windows) {
   const auto inputs = static_cast<size_t>(node.Int("inputs", 1));
   size_t input = inputs;  // the weights follow the activations, layer by layer
   for (size_t l = 0; l < count; ++l) {
+    ChainLayer& layer = layers[l];
+    layer.source = static_cast<int>(sources[l]);
+    layer.residual = static_cast<int>(residuals[l]);
+    const auto read_bias = [&] {
+      if (has_bias[l] == 0) return;
+      const Tensor bias = RequiredConstant(node, input++, "bias");
+      const float* data = FloatData(bias, 1, "bias");
+      layer.bias.assign(data, data + bias.elements());
+    };
+    if (windows == nullptr && IsNorm(encodings[l])) {
+      layer.norm = ReadNorm(node, input++, encodings[l], epsilons[l]);
+      Require(in_features[l] == layer.norm->features() && out_features[l] == in_features[l],
+              "layer ", l, " must normalize ", in_features[l], " features, got a scale of ",
+              layer.norm->features());
+      read_bias();
+      continue;
+    }
     const Family family = FamilyFromName(encodings[l]);
     const bool diagonal = family == Family::kBlockDiagonal;
     const size_t absent = node.InputCount();  // of a list that a stride stands for
@@ -94,17 +130,10 @@ Layers ReadLayers(const Node& node, const std::vector<Window>* windows) {
     if (windows != nullptr) weights.window = (*windows)[l];
     if (!diagonal || row_strides[l] == 0) weights.second = input++;
     if (!diagonal || col_strides[l] == 0) weights.third = input++;
-    ChainLayer& layer = layers[l];
     layer.matmul = PackWeights(node, weights);
     Require(layer.matmul->out_features == out_features[l], "layer ", l, " must give ",
             out_features[l], " features, got ", layer.matmul->out_features);
-    if (has_bias[l] != 0) {
-      const Tensor bias = RequiredConstant(node, input++, "bias");
-      const float* data = FloatData(bias, 1, "bias");
-      layer.bias.assign(data, data + bias.elements());
-    }
-    layer.source = static_cast<int>(sources[l]);
-    layer.residual = static_cast<int>(residuals[l]);
+    read_bias();
     layer.epilogue.activation = ActivationFromName(activations[l]);
     layer.epilogue.alpha = alphas[l];
     layer.epilogue.beta = betas[l];
@@ -129,7 +158,9 @@ Layers ReadLayers(const Node& node, const std::vector<Window>* windows) {
 
 std::unique_ptr<Chain> ReadChain(const Node& node) {
   Layers read = ReadLayers(node, nullptr);
-  return std::make_unique<Chain>(std::move(read.features), std::move(read.layers));
+  const std::vector<int64_t> slots = node.Ints("outputs");
+  return std::make_unique<Chain>(std::move(read.features), std::move(read.layers),
+                                 std::vector<int>(slots.begin(), slots.end()));
 }
 
 std::unique_ptr<ImageChain> ReadImageChain(const Node& node) {

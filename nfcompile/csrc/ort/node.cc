@@ -77,6 +77,13 @@ std::vector<int64_t> Node::Ints(const char* name, size_t size) const {
   });
 }
 
+std::vector<int64_t> Node::Ints(const char* name) const {
+  size_t count = 0;
+  const bool given = api_.Try<KernelInfoGetAttributeArrayInt64>(
+      info_, name, static_cast<int64_t*>(nullptr), &count);
+  return given ? Ints(name, count) : std::vector<int64_t>();
+}
+
 std::vector<float> Node::Floats(const char* name, size_t size) const {
   return ReadList<float>(name, size, [&](float* out, size_t* count) {
     return api_.Try<KernelInfoGetAttributeArrayFloat>(info_, name, out, count);

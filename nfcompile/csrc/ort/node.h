@@ -26,6 +26,7 @@ class Node {
   // Lists; they throw std::invalid_argument where there are not `size` entries.
   std::vector<int64_t> Ints(const char* name, size_t size) const;
   std::vector<float> Floats(const char* name, size_t size) const;
+  std::vector<int64_t> Ints(const char* name) const;       // of any length; empty where absent
   std::vector<std::string> Words(const char* name) const;  // of a text with commas between
 
   // A constant input; nothing where an optional input is absent. Throws std::invalid_argument

@@ -70,12 +70,15 @@ Operator::Operator(const Api& api, const Traits& traits, bool infer_shapes)
   GetOutputTypeCount = [](const OrtCustomOp*) { return size_t{1}; };
   KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
   GetInputCharacteristic = InputCharacteristic;
-  GetOutputCharacteristic = [](const OrtCustomOp*, size_t) { return kRequired; };
+  GetOutputCharacteristic = [](const OrtCustomOp* op, size_t) {
+    const Operator& self = From(op);
+    return self.family() || self.convolves() ? kRequired : kVariadic;
+  };
   GetInputMemoryType = InputMemoryType;
   GetVariadicInputMinArity = [](const OrtCustomOp*) { return 1; };
   GetVariadicInputHomogeneity = [](const OrtCustomOp*) { return 0; };
   GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
-  GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 0; };
+  GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
   CreateKernelV2 = MakeKernel;
   KernelComputeV2 = Compute;
   if (infer_shapes) InferOutputShapeFn = InferShape;

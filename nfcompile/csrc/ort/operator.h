@@ -3,7 +3,7 @@
 //   CsrMatMul            (X, values, indices, indptr, bias?, residual?) -> Y
 //   BsrMatMul            (X, values, indices, indptr, bias?, residual?) -> Y
 //   BlockDiagonalMatMul  (X, values, rows?, cols?,    bias?, residual?) -> Y
-//   SparseChain          (X ..., weights and biases of each layer ...)  -> Y
+//   SparseChain          (X ..., weights and biases of each layer ...)  -> Y ...
 //   CsrConv, BsrConv, BlockDiagonalConv, SparseConvChain: inputs as of the products
 //
 // X [..., in] and Y [..., out] of a product are float32 of any rank >= 1; X [n, channels, h, w]

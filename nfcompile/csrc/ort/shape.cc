@@ -42,13 +42,22 @@ std::vector<int64_t> List(const Api& api, OrtShapeInferContext* context, const c
   return list;
 }
 
+// Of each result of a chain.
+std::vector<int64_t> ChainFeatures(const Api& api, OrtShapeInferContext* context) {
+  const std::vector<int64_t> features = List(api, context, "out_features");
+  const int64_t inputs = Attribute(api, context, "inputs");
+  std::vector<int64_t> found;
+  for (const int64_t slot : List(api, context, "outputs")) {
+    const int64_t layer = slot - inputs;
+    if (layer < 0 || layer >= static_cast<int64_t>(features.size())) return {};
+    found.push_back(features[layer]);
+  }
+  return found;
+}
+
 // The output features as far as shapes and attributes tell, or -1.
 int64_t OutFeatures(const Operator& op, OrtShapeInferContext* context) {
   const Api& api = op.api();
-  if (!op.family()) {
-    const std::vector<int64_t> features = List(api, context, "out_features");
-    return features.empty() ? -1 : features.back();
-  }
   if (op.family() == Family::kBlockDiagonal) return Attribute(api, context, "out_features");
   constexpr size_t kValues = 1;
   constexpr size_t kIndptr = 3;
@@ -75,6 +84,21 @@ bool FindPlaces(const Api& api, OrtShapeInferContext* context, std::vector<int64
   return dims[2] >= 0 && dims[3] >= 0;
 }
 
+// Output `index` has the element type of `x`.
+void SetOutput(const Api& api, OrtShapeInferContext* context, size_t index,
+               const OrtTensorTypeAndShapeInfo* x, const std::vector<int64_t>& dims,
+               std::vector<const char*>& names) {
+  OrtTensorTypeAndShapeInfo* raw = nullptr;
+  api.Call<CreateTensorTypeAndShapeInfo>(&raw);
+  const ShapeInfo y = OwnShapeInfo(api, raw);
+  int type = kUndefined;
+  api.Call<GetTensorElementType>(x, &type);
+  api.Call<SetTensorElementType>(y.get(), type);
+  api.Call<SetDimensions>(y.get(), dims.data(), dims.size());
+  api.Call<SetSymbolicDimensions>(y.get(), names.data(), names.size());
+  api.Call<ShapeInferContextSetOutputTypeShape>(context, index, y.get());
+}
+
 }  // namespace
 
 void InferOutputShape(const Operator& op, OrtShapeInferContext* context) {
@@ -84,27 +108,24 @@ void InferOutputShape(const Operator& op, OrtShapeInferContext* context) {
   if (!api.Try<ShapeInferContextGetInputTypeShape>(context, size_t{0}, &x) || x == nullptr)
     return;
   std::vector<int64_t> dims = Dimensions(api, x);
-  const int64_t out = OutFeatures(op, context);
-  if (dims.size() < (op.convolves() ? 4 : 1) || out < 0) return;  // a run checks it all
+  std::vector<int64_t> features = op.family() ? std::vector<int64_t>{OutFeatures(op, context)}
+                                              : ChainFeatures(api, context);
+  if (dims.size() < (op.convolves() ? 4 : 1)) return;  // a run checks it all
   if (op.convolves() && !FindPlaces(api, context, dims)) return;
   const size_t axis = op.convolves() ? 1 : dims.size() - 1;  // of the features
   std::vector<const char*> names(dims.size(), "");
   api.Call<GetSymbolicDimensions>(x, names.data(), names.size());
-  dims[axis] = out;
+  dims[axis] = 0;
   names[axis] = "";
   for (size_t i = 0; i < dims.size(); ++i) {
     // A dimension without size or name cannot be passed on.
     if (dims[i] < 0 && (names[i] == nullptr || *names[i] == '\0')) return;
   }
-  OrtTensorTypeAndShapeInfo* raw = nullptr;
-  api.Call<CreateTensorTypeAndShapeInfo>(&raw);
-  const ShapeInfo y = OwnShapeInfo(api, raw);
-  int type = kUndefined;
-  api.Call<GetTensorElementType>(x, &type);
-  api.Call<SetTensorElementType>(y.get(), type);
-  api.Call<SetDimensions>(y.get(), dims.data(), dims.size());
-  api.Call<SetSymbolicDimensions>(y.get(), names.data(), names.size());
-  api.Call<ShapeInferContextSetOutputTypeShape>(context, size_t{0}, y.get());
+  for (size_t i = 0; i < features.size(); ++i) {
+    if (features[i] < 0) continue;
+    dims[axis] = features[i];
+    SetOutput(api, context, i, x, dims, names);
+  }
 }
 
 }  // namespace nfcompile::ort

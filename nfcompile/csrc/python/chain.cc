@@ -2,10 +2,14 @@
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
 #include <optional>
 #include <string>
+#include <tuple>
+#include <variant>
 #include <vector>
 
 #include "kernels/chain/chain.h"
@@ -15,6 +19,10 @@ namespace nfcompile::python {
 namespace {
 
 using nanobind::literals::operator""_a;
+
+// A norm: scale, epsilon, whether it is centered.
+using NormOf = std::tuple<Vector, float, bool>;
+using LayerOf = std::variant<const Product*, NormOf>;
 
 // The epilogue as keyword arguments.
 struct Options {
@@ -65,7 +73,7 @@ void RunProduct(const Product& product, const Matrix& x, const Output& y,
             product.matmul->out_features, "), got (1, ", size, ")");
     bias = options.bias->data();
   }
-  RunChain(Alone(product, options), inputs, y, bias, options.run);
+  RunChain(Alone(product, options), inputs, {y}, bias, options.run);
 }
 
 Output AsOutput(Result& y) {
@@ -73,12 +81,13 @@ Output AsOutput(Result& y) {
   return Output(y.data(), 2, shape, nb::handle());
 }
 
-Chain MakeChain(std::vector<int64_t> inputs, const std::vector<const Product*>& products,
+Chain MakeChain(std::vector<int64_t> inputs, const std::vector<LayerOf>& layers_of,
                 const std::vector<int>& sources, const std::vector<int>& residuals,
                 const std::vector<std::optional<Vector>>& biases,
                 const std::vector<std::string>& activations, const std::vector<float>& alphas,
-                const std::vector<float>& betas, const std::vector<bool>& after) {
-  const size_t count = products.size();
+                const std::vector<float>& betas, const std::vector<bool>& after,
+                std::vector<int> outputs) {
+  const size_t count = layers_of.size();
   for (const size_t size : {sources.size(), residuals.size(), biases.size(), activations.size(),
                             alphas.size(), betas.size(), after.size()}) {
     Require(size == count, "every list of a chain must have one entry per layer, ", count,
@@ -86,14 +95,21 @@ Chain MakeChain(std::vector<int64_t> inputs, const std::vector<const Product*>& 
   }
   std::vector<ChainLayer> layers(count);
   for (size_t l = 0; l < count; ++l) {
-    layers[l].matmul = products[l]->matmul;
+    if (const auto* product = std::get_if<const Product*>(&layers_of[l])) {
+      layers[l].matmul = (*product)->matmul;
+    } else {
+      const auto& [scale, epsilon, centered] = std::get<NormOf>(layers_of[l]);
+      const float* data = scale.data();
+      layers[l].norm = std::make_shared<const Norm>(
+          Norm{std::vector<float>(data, data + scale.shape(0)), epsilon, centered});
+    }
     layers[l].epilogue = MakeEpilogue(activations[l], alphas[l], betas[l], after[l]);
     layers[l].source = sources[l];
     layers[l].residual = residuals[l];
     if (!biases[l]) continue;
     layers[l].bias.assign(biases[l]->data(), biases[l]->data() + biases[l]->shape(0));
   }
-  return Chain(std::move(inputs), std::move(layers));
+  return Chain(std::move(inputs), std::move(layers), std::move(outputs));
 }
 
 void BindProduct(nb::module_& m) {
@@ -147,9 +163,9 @@ void BindProduct(nb::module_& m) {
 
 void BindChain(nb::module_& m) {
   BindProduct(m);
-  const auto run = [](const Chain& self, const std::vector<Matrix>& inputs, const Output& y,
-                      int64_t threads, std::string form) {
-    RunChain(self, inputs, y, nullptr, {threads, std::move(form)});
+  const auto run = [](const Chain& self, const std::vector<Matrix>& inputs,
+                      const std::vector<Output>& outputs, int64_t threads, std::string form) {
+    RunChain(self, inputs, outputs, nullptr, {threads, std::move(form)});
   };
   const auto convolve = [](const Chain& self, const std::vector<FourD>& inputs,
                            const FourDOutput& y, std::vector<int64_t> kernel_shape,
@@ -162,20 +178,20 @@ void BindChain(nb::module_& m) {
   nb::class_<Chain>(m, "Chain")
       .def(
           "__init__",
-          [](Chain* self, std::vector<int64_t> inputs,
-             const std::vector<const Product*>& products, const std::vector<int>& sources,
-             const std::vector<int>& residuals,
+          [](Chain* self, std::vector<int64_t> inputs, const std::vector<LayerOf>& layers,
+             const std::vector<int>& sources, const std::vector<int>& residuals,
              const std::vector<std::optional<Vector>>& biases,
              const std::vector<std::string>& activations, const std::vector<float>& alphas,
-             const std::vector<float>& betas, const std::vector<bool>& after) {
-            new (self) Chain(MakeChain(std::move(inputs), products, sources, residuals, biases,
-                                       activations, alphas, betas, after));
+             const std::vector<float>& betas, const std::vector<bool>& after,
+             std::vector<int> outputs) {
+            new (self) Chain(MakeChain(std::move(inputs), layers, sources, residuals, biases,
+                                       activations, alphas, betas, after, std::move(outputs)));
           },
-          "inputs"_a, "products"_a, "sources"_a, "residuals"_a, "biases"_a, "activations"_a,
-          "alphas"_a, "betas"_a, "after"_a)
+          "inputs"_a, "layers"_a, "sources"_a, "residuals"_a, "biases"_a, "activations"_a,
+          "alphas"_a, "betas"_a, "after"_a, "outputs"_a = std::vector<int>())
       .def_prop_ro("out_features", &Chain::out_features)
       .def("workers", &Workers, "batch"_a, "threads"_a = 1)
-      .def("run", run, "inputs"_a, "y"_a.noconvert(), nb::kw_only(), "threads"_a = 1,
+      .def("run", run, "inputs"_a, "outputs"_a.noconvert(), nb::kw_only(), "threads"_a = 1,
            "form"_a = "auto")
       .def("convolve", convolve, "inputs"_a, "y"_a.noconvert(), nb::kw_only(), "kernel_shape"_a,
            "strides"_a, "dilations"_a, "pads"_a, "threads"_a = 1);

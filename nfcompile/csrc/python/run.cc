@@ -29,7 +29,7 @@ void CheckCount(const Chain& chain, size_t inputs, const RunOptions& options) {
 }
 
 void Share(const Chain& chain, const ChainOperands& operands, const RunOptions& options) {
-  if (operands.batch == 0 || chain.out_features() == 0) return;
+  if (operands.batch == 0 || chain.empty()) return;
   const nb::gil_scoped_release release;
   ChainRun run(chain, operands, {options.threads, options.threads});
   {
@@ -51,8 +51,9 @@ void CheckShape(const char* name, const Matrix& matrix, int64_t rows, int64_t co
   CheckSize(name, matrix.shape(0), matrix.shape(1), rows, columns);
 }
 
-void RunChain(const Chain& chain, const std::vector<Matrix>& inputs, const Output& y,
-              const float* bias, const RunOptions& options) {
+void RunChain(const Chain& chain, const std::vector<Matrix>& inputs,
+              const std::vector<Output>& outputs, const float* bias,
+              const RunOptions& options) {
   CheckCount(chain, inputs.size(), options);
   ChainOperands operands;
   operands.batch = static_cast<int64_t>(inputs[0].shape(0));
@@ -60,8 +61,13 @@ void RunChain(const Chain& chain, const std::vector<Matrix>& inputs, const Outpu
     CheckShape("x", inputs[i], operands.batch, chain.features(static_cast<int>(i)));
     operands.inputs.push_back(inputs[i].data());
   }
-  CheckSize("y", y.shape(0), y.shape(1), operands.batch, chain.out_features());
-  operands.y = y.data();
+  Require(outputs.size() == chain.outputs().size(), "a chain of ", chain.outputs().size(),
+          " outputs must be given as many, got ", outputs.size());
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Output& y = outputs[i];
+    CheckSize("y", y.shape(0), y.shape(1), operands.batch, chain.features(chain.outputs()[i]));
+    operands.outputs.push_back(y.data());
+  }
   operands.bias = bias;
   operands.form = FormFromName(options.form);
   Share(chain, operands, options);
@@ -86,7 +92,7 @@ void RunImages(const Chain& chain, const std::vector<FourD>& inputs, const FourD
                                     images.out_shape[1]};
   Require(Shape(y) == wanted, "y must have shape (", wanted[0], ", ", wanted[1], ", ",
           wanted[2], ", ", wanted[3], ")");
-  operands.y = y.data();
+  operands.outputs.push_back(y.data());
   Share(chain, operands, options);
 }
 

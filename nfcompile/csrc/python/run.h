@@ -18,8 +18,8 @@ struct RunOptions {
 };
 
 // Throws std::invalid_argument where shapes do not fit. `bias` is of the first layer, or null.
-void RunChain(const Chain& chain, const std::vector<Matrix>& inputs, const Output& y,
-              const float* bias, const RunOptions& options);
+void RunChain(const Chain& chain, const std::vector<Matrix>& inputs,
+              const std::vector<Output>& outputs, const float* bias, const RunOptions& options);
 
 // The same on images [n, channels, height, width]. Throws std::invalid_argument, too, where the
 // window does not fit.

@@ -52,7 +52,7 @@ std::vector<float> Run(const std::shared_ptr<const MatMul>& matmul, const std::v
     operands.inputs.push_back(residual->data());
     inputs.push_back(matmul->out_features);
   }
-  operands.y = y.data();
+  operands.outputs.push_back(y.data());
   operands.batch = batch;
   operands.form = form;
   const Chain chain(inputs, {layer});

@@ -31,7 +31,7 @@ std::vector<float> Run(const Chain& chain, const std::vector<float>& x, int64_t 
   std::vector<float> y(batch * chain.out_features(), std::nanf(""));
   ChainOperands operands;
   operands.inputs.push_back(x.data());
-  operands.y = y.data();
+  operands.outputs.push_back(y.data());
   operands.batch = batch;
   operands.form = form;
   ChainRun run(chain, operands, {threads, threads});

@@ -11,16 +11,16 @@ namespace nfcompile {
 struct SlotLife {
   int64_t first = 0;
   int64_t last = 0;
-  int64_t features = 0;  // 0: lives elsewhere
+  int64_t size = 0;  // 0: lives elsewhere
 };
 
 struct Buffers {
-  std::vector<int64_t> offset;  // of each slot, in features; -1 where it lives elsewhere
-  int64_t features = 0;         // of all buffers together
+  std::vector<int64_t> offset;  // of each slot; -1 where it lives elsewhere
+  int64_t size = 0;             // of all buffers together
 };
 
-// `slack` features are added to each buffer.
-Buffers AssignBuffers(const std::vector<SlotLife>& slots, int64_t slack);
+// In the unit of the slots' sizes.
+Buffers AssignBuffers(const std::vector<SlotLife>& slots);
 
 }  // namespace nfcompile
 

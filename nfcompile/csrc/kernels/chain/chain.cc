@@ -9,8 +9,9 @@
 namespace nfcompile {
 namespace {
 
+// A norm gives its bias where it reads zeros.
 bool KeepsZero(const ChainLayer& layer) {
-  for (int64_t o = 0; o < layer.matmul->out_features; ++o) {
+  for (int64_t o = 0; o < layer.out_features(); ++o) {
     const float bias = layer.bias.empty() ? 0.0f : layer.bias[o];
     if (Activate(layer.epilogue, bias) != 0.0f) return false;
   }
@@ -19,62 +20,102 @@ bool KeepsZero(const ChainLayer& layer) {
 
 }  // namespace
 
-Chain::Chain(std::vector<int64_t> inputs, std::vector<ChainLayer> layers)
+Chain::Chain(std::vector<int64_t> inputs, std::vector<ChainLayer> layers,
+             std::vector<int> outputs)
     : inputs_(static_cast<int64_t>(inputs.size())),
       layers_(std::move(layers)),
+      outputs_(std::move(outputs)),
       features_(std::move(inputs)) {
   Require(!layers_.empty(), "a chain must have at least one layer");
   max_row_batch_ = std::numeric_limits<int64_t>::max();
   for (size_t l = 0; l < layers_.size(); ++l) {
+    CheckLayer(l);
     const ChainLayer& layer = layers_[l];
-    const MatMul& matmul = *layer.matmul;
-    Require(layer.source >= 0 && layer.source < slots(), "source of layer ", l,
-            " must lie in 0 .. ", slots() - 1, ", got ", layer.source);
-    Require(layer.residual >= -1 && layer.residual < slots(), "residual of layer ", l,
-            " must lie in -1 .. ", slots() - 1, ", got ", layer.residual);
-    Require(features_[layer.source] == matmul.in_features, "layer ", l, " must read ",
-            matmul.in_features, " features, got ", features_[layer.source]);
-    Require(layer.residual < 0 || features_[layer.residual] == matmul.out_features,
-            "the residual of layer ", l, " must have ", matmul.out_features, " features, got ",
-            layer.residual < 0 ? 0 : features_[layer.residual]);
-    Require(
-        layer.bias.empty() || static_cast<int64_t>(layer.bias.size()) == matmul.out_features,
-        "the bias of layer ", l, " must have ", matmul.out_features, " entries, got ",
-        layer.bias.size());
-    Require(matmul.tile_kernel == layers_[0].matmul->tile_kernel,
-            "all layers of a chain must have one precision");
-    features_.push_back(matmul.out_features);
+    features_.push_back(layer.out_features());
     keeps_zero_.push_back(KeepsZero(layer));
+    if (layer.matmul == nullptr) continue;
+    const MatMul& matmul = *layer.matmul;
+    if (tile_kernel_ == nullptr) {
+      tile_kernel_ = matmul.tile_kernel;
+      half_kernel_ = matmul.half_kernel;
+    }
+    Require(matmul.tile_kernel == tile_kernel_,
+            "all layers of a chain must have one precision");
+    if (matmul.half_kernel == nullptr) half_kernel_ = nullptr;
     max_row_batch_ = std::min(max_row_batch_, matmul.rows->max_batch(layers_.size() == 1));
   }
+  Require(tile_kernel_ != nullptr, "a chain must have at least one product");
+  if (outputs_.empty()) outputs_.push_back(slots() - 1);
+  for (const int slot : outputs_) {
+    Require(slot >= inputs_ && slot < slots(), "an output of a chain must lie in ", inputs_,
+            " .. ", slots() - 1, ", got ", slot);
+    Require(std::count(outputs_.begin(), outputs_.end(), slot) == 1,
+            "outputs of a chain must differ, got ", slot, " twice");
+  }
+  Require(OutputOf(slots() - 1) >= 0, "the last layer of a chain must be an output");
+  AssignSlots();
+}
+
+void Chain::CheckLayer(size_t l) const {
+  const ChainLayer& layer = layers_[l];
+  Require(layer.source >= 0 && layer.source < slots(), "source of layer ", l,
+          " must lie in 0 .. ", slots() - 1, ", got ", layer.source);
+  Require(layer.residual >= -1 && layer.residual < slots(), "residual of layer ", l,
+          " must lie in -1 .. ", slots() - 1, ", got ", layer.residual);
+  Require(features_[layer.source] == layer.in_features(), "layer ", l, " must read ",
+          layer.in_features(), " features, got ", features_[layer.source]);
+  Require(layer.matmul != nullptr || layer.residual < 0, "layer ", l,
+          " is a norm, which adds no residual");
+  Require(layer.residual < 0 || features_[layer.residual] == layer.out_features(),
+          "the residual of layer ", l, " must have ", layer.out_features(), " features, got ",
+          layer.residual < 0 ? 0 : features_[layer.residual]);
+  Require(layer.bias.empty() || static_cast<int64_t>(layer.bias.size()) == layer.out_features(),
+          "the bias of layer ", l, " must have ", layer.out_features(), " entries, got ",
+          layer.bias.size());
+}
+
+int Chain::OutputOf(int slot) const {
+  const auto found = std::find(outputs_.begin(), outputs_.end(), slot);
+  return found == outputs_.end() ? -1 : static_cast<int>(found - outputs_.begin());
+}
+
+bool Chain::empty() const {
+  return std::all_of(outputs_.begin(), outputs_.end(),
+                     [&](int slot) { return features_[slot] == 0; });
+}
+
+// Of an even number of rows of memory, so that the next slot is aligned as this one is.
+int64_t Chain::TileBytes(int slot) const {
+  const bool narrow = tile_kernel_->precision == Precision::kBfloat16 && multiplied(slot);
+  const int64_t rows = (std::max<int64_t>(features_[slot], 1) + kTileSlack + 1) / 2 * 2;
+  return rows * static_cast<int64_t>(narrow ? sizeof(uint16_t) : sizeof(float));
+}
+
+void Chain::AssignSlots() {
+  multiplied_.assign(slots(), false);
   for (int slot = 0; slot < slots(); ++slot) only_added_.push_back(slot < inputs_);
-  for (const ChainLayer& layer : layers_) only_added_[layer.source] = false;
+  for (const ChainLayer& layer : layers_) {
+    only_added_[layer.source] = false;
+    if (layer.matmul != nullptr) multiplied_[layer.source] = true;
+  }
   std::vector<SlotLife> over_rows(slots());
   std::vector<SlotLife> over_tiles(slots());
   for (int slot = 0; slot < slots(); ++slot) {
     const int64_t written = slot < inputs_ ? -1 : slot - inputs_;
-    over_tiles[slot] = {written, written, std::max<int64_t>(features_[slot], 1)};
+    over_tiles[slot] = {written, written, TileBytes(slot)};
   }
-  over_tiles.back().last = static_cast<int64_t>(layers_.size());
   for (size_t l = 0; l < layers_.size(); ++l) {
     over_tiles[layers_[l].source].last = static_cast<int64_t>(l);
     if (layers_[l].residual >= 0)
       over_tiles[layers_[l].residual].last = static_cast<int64_t>(l);
   }
   for (int slot = 0; slot < slots(); ++slot) {
-    const bool inside = slot >= inputs_ && slot + 1 < slots();
+    const bool inside = slot >= inputs_ && OutputOf(slot) < 0;
     over_rows[slot] = over_tiles[slot];
-    if (!inside) over_rows[slot].features = 0;
+    over_rows[slot].size = inside ? std::max<int64_t>(features_[slot], 1) : 0;
   }
-  row_buffers_ = AssignBuffers(over_rows, 0);
-  tile_buffers_ = AssignBuffers(over_tiles, kTileSlack);
-}
-
-const TileKernel* Chain::half_kernel() const {
-  for (const ChainLayer& layer : layers_) {
-    if (layer.matmul->half_kernel == nullptr) return nullptr;
-  }
-  return layers_[0].matmul->half_kernel;
+  row_buffers_ = AssignBuffers(over_rows);
+  tile_buffers_ = AssignBuffers(over_tiles);
 }
 
 }  // namespace nfcompile

@@ -29,15 +29,17 @@ ChainItems::ChainItems(const Chain& chain, const ChainOperands& operands, const 
 }
 
 void ChainItems::Run(size_t step, int64_t tile, int64_t part, char* memory) {
-  const auto inputs = static_cast<size_t>(chain_.inputs());
+  const ChainStep& at = plan_.steps[step];
   if (plan_.kernel == nullptr) {
-    RunRows(step, part, memory);
-  } else if (step < inputs) {
-    PackInput(static_cast<int>(step), tile, part, memory);
-  } else if (step < inputs + chain_.layers().size()) {
-    RunLayer(step - inputs, tile, part, memory);
+    RunRows(at, part, memory);
+  } else if (at.kind == ChainStep::kPack) {
+    PackInput(at, tile, part, memory);
+  } else if (at.kind == ChainStep::kUnpack) {
+    Unpack(at, tile, part, memory);
+  } else if (chain_.layers()[at.index].matmul != nullptr) {
+    RunLayer(at, tile, part, memory);
   } else {
-    Unpack(tile, part, memory);
+    RunNorm(at, tile, part, memory);
   }
 }
 
@@ -49,33 +51,37 @@ Epilogue ChainItems::LayerEpilogue(size_t l) const {
   return epilogue;
 }
 
-void ChainItems::RunRows(size_t l, int64_t part, char* memory) {
-  const ChainLayer& layer = chain_.layers()[l];
+void ChainItems::RunRows(const ChainStep& step, int64_t part, char* memory) {
+  const ChainLayer& layer = chain_.layers()[step.index];
   const auto data = [&](int slot) -> float* {
-    if (slot + 1 == chain_.slots()) return operands_.y;
+    const int output = chain_.OutputOf(slot);
+    if (output >= 0) return operands_.outputs[output];
     return reinterpret_cast<float*>(memory) +
            chain_.row_buffers().offset[slot] * operands_.batch;
   };
   const auto read = [&](int slot) {
     return slot < chain_.inputs() ? operands_.inputs[slot] : data(slot);
   };
+  float* y = data(static_cast<int>(chain_.inputs() + step.index));
+  if (layer.norm != nullptr) {
+    NormalizeRows(ViewOf(*layer.norm, layer.bias), read(layer.source),
+                  EvenRange(operands_.batch, part, step.parts), y);
+    return;
+  }
   Operands operands;
   operands.x = read(layer.source);
-  operands.y = data(static_cast<int>(chain_.inputs() + l));
+  operands.y = y;
   operands.batch = operands_.batch;
-  operands.epilogue = LayerEpilogue(l);
+  operands.epilogue = LayerEpilogue(step.index);
   if (layer.residual >= 0) operands.epilogue.residual = read(layer.residual);
   const RowMatMul& rows = *layer.matmul->rows;
-  rows.Run(operands, part, plan_.steps[l].parts, ThreadWorkspace(rows.WorkspaceFloats()));
+  rows.Run(operands, part, step.parts, ThreadWorkspace(rows.WorkspaceFloats()));
 }
 
 // Room is kept for the widest tile; the rows of a narrower one are closer together.
 char* ChainItems::SlotData(int slot, char* memory) const {
   if (plan_.planes) return memory + plan_.PlaneOffset(chain_, slot);
-  const bool apart = slot + 1 == chain_.slots() && plan_.narrow();
-  const Buffers& buffers = chain_.tile_buffers();
-  const int64_t feature = apart ? buffers.features : buffers.offset[slot];
-  return memory + feature * plan_.tile_rows() * plan_.element_size();
+  return memory + chain_.tile_buffers().offset[slot] * plan_.tile_rows();
 }
 
 int64_t ChainItems::RowElements(int64_t tile) const {
@@ -94,7 +100,7 @@ TileShape ChainItems::SlotShape(int slot, int64_t tile) const {
 }
 
 void ChainItems::EndSlot(int slot, int64_t tile, int64_t part, char* memory) const {
-  if (part != 0 || !plan_.narrow()) return;
+  if (part != 0 || !Narrow(slot)) return;
   const int64_t end = chain_.features(slot);
   ClearRows(SlotData(slot, memory), SlotShape(slot, tile), sizeof(uint16_t), {end, end + 1});
 }
@@ -106,20 +112,19 @@ bool ChainItems::InOneImage(int64_t tile) const {
 }
 
 bool ChainItems::Tiled(int slot) const {
-  if (slot + 1 == chain_.slots()) return operands_.tiled_y;
+  if (chain_.OutputOf(slot) >= 0) return operands_.tiled_y;
   return slot == 0 ? operands_.images->tiled
                    : slot < chain_.inputs() && operands_.tiled_residual;
 }
 
 std::optional<TileShape> ChainItems::InPlace(int slot, int64_t tile) const {
   if (operands_.images == nullptr || plan_.planes) return std::nullopt;
-  const bool is_y = slot + 1 == chain_.slots();
+  const bool is_y = chain_.OutputOf(slot) >= 0;
   if (Tiled(slot)) {
     if (slot == 0 && !operands_.images->pointwise()) return std::nullopt;
     return plan_.kernel->Shape(plan_.Vectors(tile), chain_.features(slot));
   }
-  const bool added = chain_.only_added(slot) && !plan_.narrow();
-  if ((!is_y && !added) || !InOneImage(tile)) return std::nullopt;
+  if ((!is_y && !chain_.only_added(slot)) || !InOneImage(tile)) return std::nullopt;
   return TileShape{plan_.Vectors(tile), operands_.images->places(), plan_.kernel->width};
 }
 
@@ -139,50 +144,51 @@ Images ChainItems::Places(int slot) const {
   return places;
 }
 
-void ChainItems::PackInput(int input, int64_t tile, int64_t part, char* memory) {
+void ChainItems::PackInput(const ChainStep& step, int64_t tile, int64_t part, char* memory) {
+  const int input = step.index;
   if (InPlace(input, tile)) {
     NonZero(tile, input).store(true, std::memory_order_relaxed);
     return;
   }
   const bool to_planes = input == 0 && plan_.planes;
   const int64_t features = to_planes ? plan_.planes->pixels.features() : chain_.features(input);
-  const Range range = PackRange(features, part, plan_.steps[input].parts);
+  const Range range = PackRange(features, part, step.parts);
   const Range rows = plan_.Rows(tile);
   const float* x = operands_.inputs[input];
   TileShape shape = SlotShape(input, tile);
   char* to = SlotData(input, memory);
+  const TileKernel& kernel = *plan_.kernel;
+  const auto gather = Narrow(input) ? kernel.gather : kernel.gather_float;
   bool any = false;
   if (operands_.images == nullptr) {
-    any =
-        plan_.kernel->pack(x + rows.begin * features, features, rows.size(), range, shape, to);
+    const auto pack = Narrow(input) ? kernel.pack : kernel.pack_float;
+    any = pack(x + rows.begin * features, features, rows.size(), range, shape, to);
   } else if (to_planes) {
     const Range reach = plan_.planes->Reach(rows);
     shape.vectors = static_cast<int>((reach.size() + shape.vector - 1) / shape.vector);
-    any = plan_.kernel->gather(x, plan_.planes->pixels, reach, range, shape, to);
+    any = gather(x, plan_.planes->pixels, reach, range, shape, to);
   } else {
-    any = plan_.kernel->gather(x, input == 0 ? *operands_.images : Places(input), rows, range,
-                               shape, to);
+    any = gather(x, input == 0 ? *operands_.images : Places(input), rows, range, shape, to);
   }
   if (any) NonZero(tile, input).store(true, std::memory_order_relaxed);
   EndSlot(input, tile, part, memory);
 }
 
-void ChainItems::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
+void ChainItems::RunLayer(const ChainStep& step, int64_t tile, int64_t part, char* memory) {
+  const auto l = static_cast<size_t>(step.index);
   const ChainLayer& layer = chain_.layers()[l];
   const int slot = static_cast<int>(chain_.inputs() + l);
-  const bool last = slot + 1 == chain_.slots();
-  const int64_t parts = plan_.steps[slot].parts;
-  if (!last) EndSlot(slot, tile, part, memory);
+  EndSlot(slot, tile, part, memory);
   const auto zero = [&](int read) {
     return !NonZero(tile, read).load(std::memory_order_relaxed);
   };
   char* y = SlotData(slot, memory);
-  const bool y_is_float = last || !plan_.narrow();
+  const bool y_is_float = !Narrow(slot);
   const std::optional<TileShape> y_in_place = InPlace(slot, tile);
   const bool adds = layer.residual >= 0 && !zero(layer.residual);
   if (!y_in_place && zero(layer.source) && !adds && chain_.keeps_zero(static_cast<int>(l)) &&
       operands_.bias == nullptr) {
-    const Range rows = EvenRange(layer.matmul->out_features, part, parts);
+    const Range rows = EvenRange(layer.matmul->out_features, part, step.parts);
     ClearRows(y, SlotShape(slot, tile), y_is_float ? sizeof(float) : sizeof(uint16_t), rows);
     return;
   }
@@ -197,8 +203,9 @@ void ChainItems::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
   operands.y_shape = SlotShape(slot, tile);
   operands.residual_shape = operands.y_shape;
   operands.residual = adds ? SlotData(layer.residual, memory) : nullptr;
+  operands.residual_is_float = adds && !Narrow(layer.residual);
   if (y_in_place) {
-    operands.y = operands_.y + PlaceOffset(slot, tile);
+    operands.y = operands_.outputs[0] + PlaceOffset(slot, tile);
     operands.y_shape = *y_in_place;
   }
   if (const auto shape = adds ? InPlace(layer.residual, tile) : std::nullopt) {
@@ -209,25 +216,44 @@ void ChainItems::RunLayer(size_t l, int64_t tile, int64_t part, char* memory) {
   operands.y_is_float = y_is_float;
   if (plan_.planes) operands.taps = plan_.planes->taps.data();
   const TileWeights& weights = plan_.Weights(*layer.matmul);
-  const Range units = BalancedRange(weights.cost.data(), weights.units, part, parts);
+  const Range units = BalancedRange(weights.cost.data(), weights.units, part, step.parts);
   if (RunUnits(*plan_.kernel, weights, operands, units)) {
     NonZero(tile, slot).store(true, std::memory_order_relaxed);
   }
 }
 
-void ChainItems::Unpack(int64_t tile, int64_t part, char* memory) {
-  const int last = chain_.slots() - 1;
-  if (InPlace(last, tile)) return;
-  const int64_t features = chain_.out_features();
-  const Range range = PackRange(features, part, plan_.steps.back().parts);
+// A part is some vectors, of all features.
+void ChainItems::RunNorm(const ChainStep& step, int64_t tile, int64_t part, char* memory) {
+  const ChainLayer& layer = chain_.layers()[step.index];
+  const int slot = static_cast<int>(chain_.inputs() + step.index);
+  EndSlot(slot, tile, part, memory);
+  TileNorm norm;
+  norm.norm = ViewOf(*layer.norm, layer.bias);
+  norm.x = SlotData(layer.source, memory);
+  norm.x_shape = SlotShape(layer.source, tile);
+  norm.x_is_float = !Narrow(layer.source);
+  norm.y = SlotData(slot, memory);
+  norm.y_shape = SlotShape(slot, tile);
+  norm.y_is_float = !Narrow(slot);
+  plan_.kernel->normalize(norm, EvenRange(norm.x_shape.vectors, part, step.parts));
+  NonZero(tile, slot).store(true, std::memory_order_relaxed);
+}
+
+void ChainItems::Unpack(const ChainStep& step, int64_t tile, int64_t part, char* memory) {
+  const int slot = chain_.outputs()[step.index];
+  if (InPlace(slot, tile)) return;
+  const int64_t features = chain_.features(slot);
+  const Range range = PackRange(features, part, step.parts);
   const Range rows = plan_.Rows(tile);
-  const TileShape shape = SlotShape(last, tile);
-  const auto* from = reinterpret_cast<const float*>(SlotData(last, memory));
+  const TileShape shape = SlotShape(slot, tile);
+  const char* from = SlotData(slot, memory);
+  float* y = operands_.outputs[step.index];
   if (operands_.images == nullptr) {
-    plan_.kernel->unpack(from, shape, rows.size(), range, operands_.y + rows.begin * features,
-                         features);
+    const auto unpack = Narrow(slot) ? plan_.kernel->unpack : plan_.kernel->unpack_float;
+    unpack(from, shape, rows.size(), range, y + rows.begin * features, features);
   } else {
-    plan_.kernel->scatter(from, shape, Places(last), rows, range, operands_.y);
+    plan_.kernel->scatter(reinterpret_cast<const float*>(from), shape, Places(slot), rows,
+                          range, y);
   }
 }
 

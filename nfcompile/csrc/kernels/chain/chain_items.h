@@ -18,11 +18,11 @@ namespace nfcompile {
 // are images. Input 0 then holds those images, and its features are what a window sees of them.
 struct ChainOperands {
   std::vector<const float*> inputs;
-  float* y = nullptr;
+  std::vector<float*> outputs;
   int64_t batch = 0;  // rows, or places in all images
   const Images* images = nullptr;
   bool tiled_residual = false;  // whether images other than input 0 lie as tiles do
-  bool tiled_y = false;
+  bool tiled_y = false;         // whether the result of images does
   const float* bias = nullptr;  // [out] of the first layer, in place of its own
   Form form = Form::kAuto;
 };
@@ -37,9 +37,10 @@ class ChainItems {
   void Run(size_t step, int64_t tile, int64_t part, char* memory);
 
  private:
-  void RunRows(size_t layer, int64_t part, char* memory);
-  void PackInput(int input, int64_t tile, int64_t part, char* memory);
-  void RunLayer(size_t layer, int64_t tile, int64_t part, char* memory);
+  void RunRows(const ChainStep& step, int64_t part, char* memory);
+  void PackInput(const ChainStep& step, int64_t tile, int64_t part, char* memory);
+  void RunLayer(const ChainStep& step, int64_t tile, int64_t part, char* memory);
+  void RunNorm(const ChainStep& step, int64_t tile, int64_t part, char* memory);
   // Whether a tile's rows are neighbours in one image.
   bool InOneImage(int64_t tile) const;
   // How a slot that need not be brought into the tile is used where it lies: features of images
@@ -50,11 +51,13 @@ class ChainItems {
   bool Tiled(int slot) const;
   Images Places(int slot) const;  // of y and the residual
   TileShape SlotShape(int slot, int64_t tile) const;
-  void Unpack(int64_t tile, int64_t part, char* memory);
+  void Unpack(const ChainStep& step, int64_t tile, int64_t part, char* memory);
   // Writes the row of zeros behind a slot's features.
   void EndSlot(int slot, int64_t tile, int64_t part, char* memory) const;
   Epilogue LayerEpilogue(size_t layer) const;
   char* SlotData(int slot, char* memory) const;
+  // Whether a slot lies in tiles of bf16.
+  bool Narrow(int slot) const { return plan_.narrow() && chain_.multiplied(slot); }
   int64_t RowElements(int64_t tile) const;
   std::atomic<bool>& NonZero(int64_t tile, int64_t slot);
 

@@ -12,6 +12,8 @@ constexpr int64_t kPartsPerThread = 2;
 // Packing one element costs about as much as this many multiply-adds.
 constexpr int64_t kPackMacs = 8;
 constexpr int64_t kPackUnit = 64;
+// And normalizing one.
+constexpr int64_t kNormMacs = 4;
 // What the buffers of a tile may fill: little more than a second-level cache, since not all of
 // them are in use at once (Zen 4, 1 MiB: best for cascades 1024 and 4096 wide).
 constexpr int64_t kTileBytes = 3 << 20;
@@ -46,8 +48,6 @@ bool ChainPlan::narrow() const {
   return kernel != nullptr && kernel->precision == Precision::kBfloat16;
 }
 
-size_t ChainPlan::element_size() const { return narrow() ? sizeof(uint16_t) : sizeof(float); }
-
 int64_t ChainPlan::tile_rows() const { return vectors * kernel->width; }
 
 Range ChainPlan::Rows(int64_t tile) const {
@@ -77,53 +77,53 @@ size_t ChainPlan::PlaneOffset(const Chain& chain, int slot) const {
   return (planes_floats + rows * tile_rows()) * sizeof(float);
 }
 
-void ChainPlan::AddStep(int64_t macs, int64_t threads, int64_t most_parts) {
+void ChainPlan::AddStep(ChainStep::Kind kind, int index, int64_t macs, int64_t threads,
+                        int64_t most_parts) {
   const int64_t shared_tiles = by_tile ? 1 : tiles;
   const bool alone = threads == 1 || by_tile;
   const int64_t wanted = alone ? 1 : CeilDiv(threads * kPartsPerThread, shared_tiles);
   const int64_t affordable = std::max<int64_t>(macs / kMinMacsPerItem, 1);
   const int64_t parts =
       std::min(std::min(wanted, affordable), std::max<int64_t>(most_parts, 1));
-  steps.push_back({items, parts});
+  steps.push_back({kind, index, items, parts});
   items += parts * shared_tiles;
   const int64_t worth = std::max<int64_t>(macs * shared_tiles / kMinMacsPerItem, 1);
   workers = std::max(workers, std::min({threads, parts * shared_tiles, worth}));
 }
 
 void ChainPlan::PlanRows(const Chain& chain, int64_t threads) {
-  for (const ChainLayer& layer : chain.layers()) {
-    const RowMatMul& rows = *layer.matmul->rows;
-    AddStep(rows.macs() * batch, threads, rows.units());
+  for (size_t l = 0; l < chain.layers().size(); ++l) {
+    const ChainLayer& layer = chain.layers()[l];
+    const RowMatMul* rows = layer.matmul ? layer.matmul->rows.get() : nullptr;
+    const int64_t macs = rows ? rows->macs() : layer.in_features() * kNormMacs;
+    AddStep(ChainStep::kLayer, static_cast<int>(l), macs * batch, threads,
+            rows ? rows->units() : batch);
   }
-  tile_bytes = chain.row_buffers().features * batch * sizeof(float);
+  tile_bytes = chain.row_buffers().size * batch * sizeof(float);
 }
 
 void ChainPlan::PlanTiles(const Chain& chain, Threads threads) {
-  const MatMul& first = *chain.layers()[0].matmul;
   const TileKernel* half_kernel = chain.half_kernel();
   const bool half = half_kernel != nullptr && batch <= half_kernel->width;
-  kernel = half ? half_kernel : first.tile_kernel;
+  kernel = half ? half_kernel : &chain.tile_kernel();
   // The widest tile whose buffers stay in cache: the more batch rows, the less weights count.
-  const int64_t features = chain.tile_buffers().features;
-  const auto row_bytes = static_cast<int64_t>(kernel->width * element_size());
+  const int64_t vector_bytes = chain.tile_buffers().size * kernel->width;
   // Generated code is longer than other weights, and the more worth reading seldom.
   const auto& layers = chain.layers();
   const bool generated = std::any_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
-    return layer.matmul->TileFor(kMaxTileVectors).generated != nullptr;
+    return layer.matmul && layer.matmul->TileFor(kMaxTileVectors).generated != nullptr;
   });
   int most = generated ? kMaxTileVectors : kTableVectors;
   const int64_t bytes = generated ? kGeneratedTileBytes : kTileBytes;
-  while (most > 1 && features * most * row_bytes > bytes) most /= 2;
+  while (most > 1 && most * vector_bytes > bytes) most /= 2;
   vectors = FewestVectors(batch, kernel->width, Evenly(most, batch, threads));
   tiles = CeilDiv(batch, tile_rows());
-  tile_bytes = features * tile_rows() * element_size();
-  // The result is float, whatever the other slots are.
-  if (narrow()) tile_bytes += (chain.out_features() + kTileSlack) * tile_rows() * sizeof(float);
+  tile_bytes = chain.tile_buffers().size * tile_rows();
   AddSteps(chain, threads);
 }
 
 void ChainPlan::PlanPlanes(const Chain& chain, Threads threads) {
-  kernel = chain.layers()[0].matmul->tile_kernel;
+  kernel = &chain.tile_kernel();
   batch = planes->segments * planes->segment;
   const int most = Evenly(planes->most_vectors, batch, threads);
   const int64_t all = CeilDiv(planes->segment, kernel->width);
@@ -148,21 +148,30 @@ int ChainPlan::Evenly(int most, int64_t places, Threads threads) const {
 void ChainPlan::AddSteps(const Chain& chain, Threads threads) {
   by_tile = tiles >= kPartsPerThread * threads.likely;
   int64_t macs = 0;
-  const auto add = [&](int64_t row_macs, int64_t most_parts) {
+  const auto add = [&](ChainStep::Kind kind, int64_t i, int64_t row_macs, int64_t most_parts) {
     macs += row_macs * tile_rows();
-    AddStep(row_macs * tile_rows(), threads.most, most_parts);
+    AddStep(kind, static_cast<int>(i), row_macs * tile_rows(), threads.most, most_parts);
   };
-  const auto add_transpose = [&](int64_t size) {
-    add(size * kPackMacs, CeilDiv(size, kPackUnit));
+  const auto add_transpose = [&](ChainStep::Kind kind, int64_t i, int64_t size) {
+    add(kind, i, size * kPackMacs, CeilDiv(size, kPackUnit));
   };
   for (int i = 0; i < chain.inputs(); ++i) {
-    add_transpose(i == 0 && planes ? planes->pixels.features() : chain.features(i));
+    const bool to_planes = i == 0 && planes;
+    add_transpose(ChainStep::kPack, i,
+                  to_planes ? planes->pixels.features() : chain.features(i));
   }
-  for (const ChainLayer& layer : chain.layers()) {
-    const TileWeights& tile = Weights(*layer.matmul);
-    add(tile.cost[tile.units], tile.units);
+  for (int64_t l = 0; l < static_cast<int64_t>(chain.layers().size()); ++l) {
+    const ChainLayer& layer = chain.layers()[l];
+    if (layer.matmul != nullptr) {
+      const TileWeights& tile = Weights(*layer.matmul);
+      add(ChainStep::kLayer, l, tile.cost[tile.units], tile.units);
+    } else {
+      add(ChainStep::kLayer, l, layer.in_features() * kNormMacs, vectors);
+    }
+    const int slot = static_cast<int>(chain.inputs() + l);
+    const int output = chain.OutputOf(slot);
+    if (output >= 0) add_transpose(ChainStep::kUnpack, output, chain.features(slot));
   }
-  add_transpose(chain.out_features());
   if (!by_tile) return;
   items = tiles;
   const bool small = macs * tiles < kPartsPerThread * kMinMacsPerItem;

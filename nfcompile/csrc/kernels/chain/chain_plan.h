@@ -21,8 +21,11 @@ struct Threads {
   int64_t likely = 1;  // that will, as far as is known
 };
 
-// One layer, or one transpose at an end of the chain. Its items are [tile][part].
+// A layer, or the transpose of an input or of a result. Its items are [tile][part].
 struct ChainStep {
+  enum Kind { kPack, kLayer, kUnpack };
+  Kind kind = kLayer;
+  int index = 0;  // which input, layer or result
   int64_t first_item = 0;
   int64_t parts = 1;
 };
@@ -41,8 +44,7 @@ struct ChainPlan {
   size_t tile_bytes = 0;         // of the buffers of one tile
   std::optional<Planes> planes;  // of a convolution without windows
 
-  bool narrow() const;             // whether tiles are bf16
-  size_t element_size() const;     // of a tile
+  bool narrow() const;             // whether tiles are bf16 where products read them
   int64_t tile_rows() const;       // batch rows of a tile
   Range Rows(int64_t tile) const;  // its batch rows that exist
   int Vectors(int64_t tile) const;
@@ -58,7 +60,8 @@ struct ChainPlan {
   void PlanPlanes(const Chain& chain, Threads threads);
   int Evenly(int most, int64_t places, Threads threads) const;
   void AddSteps(const Chain& chain, Threads threads);
-  void AddStep(int64_t macs, int64_t threads, int64_t most_parts);
+  void AddStep(ChainStep::Kind kind, int index, int64_t macs, int64_t threads,
+               int64_t most_parts);
 };
 
 // `images`: of a convolution, or null; they are not read later.

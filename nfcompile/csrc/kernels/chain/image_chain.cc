@@ -32,6 +32,7 @@ ImageChain::ImageChain(int64_t inputs, std::vector<ChainLayer> layers,
     ChainLayer& layer = layers[l];
     const int64_t slots = inputs + static_cast<int64_t>(l);
     Check(windows[l]);
+    Require(layer.matmul != nullptr, "layer ", l, " must be a convolution");
     Require(layer.source >= 0 && layer.source < slots, "source of layer ", l,
             " must lie in 0 .. ", slots - 1, ", got ", layer.source);
     Require(layer.residual >= -1 && layer.residual < slots, "residual of layer ", l,
@@ -74,7 +75,7 @@ ImageRun::ImageRun(const ImageChain& chain, std::vector<std::vector<int64_t>> di
 void ImageRun::ArrangeGroups() {
   const int64_t batch = y_dims()[0];
   const int64_t bytes =
-      std::max<int64_t>(buffers_.features, 1) * static_cast<int64_t>(sizeof(float));
+      std::max<int64_t>(buffers_.size, 1) * static_cast<int64_t>(sizeof(float));
   int64_t fewest = kGroupPlaces;
   for (const Images& images : images_) fewest = std::min(fewest, images.places());
   const int64_t shared =
@@ -98,7 +99,7 @@ void ImageRun::ArrangeGroups() {
 }
 
 const TileKernel& ImageRun::Kernel(size_t layer) const {
-  return *chain_.layers_[layer].chain->layers()[0].matmul->tile_kernel;
+  return chain_.layers_[layer].chain->tile_kernel();
 }
 
 // Layers that read one pixel, or add it, use images that lie as tiles do where they are;
@@ -124,14 +125,14 @@ void ImageRun::ArrangeSlots() {
   }
   for (size_t l = 0; l + 1 < chain_.layers(); ++l) {
     const size_t slot = inputs + l;
-    lives[slot].features = SlotSize(slot);
+    lives[slot].size = SlotSize(slot);
     images_[l].tiled = tiled_[chain_.layers_[l].source];
     if (!tiled_[slot]) continue;
     const int64_t vectors = CeilDiv(images_[l].places(), Kernel(l).width);
-    lives[slot].features = vectors * Kernel(l).width * (dims_[slot][1] + 1);
+    lives[slot].size = vectors * Kernel(l).width * (dims_[slot][1] + 1);
   }
   images_.back().tiled = tiled_[chain_.layers_.back().source];
-  buffers_ = AssignBuffers(lives, 0);
+  buffers_ = AssignBuffers(lives);
 }
 
 int64_t ImageRun::SlotSize(size_t slot) const {
@@ -142,7 +143,7 @@ void ImageRun::SetOperands(std::vector<const float*> inputs, float* y) {
   inputs_ = std::move(inputs);
   y_ = y;
   if (!by_group_) {
-    memory_ = std::make_unique<Workspace>(buffers_.features * group_ * sizeof(float));
+    memory_ = std::make_unique<Workspace>(buffers_.size * group_ * sizeof(float));
   }
 }
 
@@ -167,7 +168,7 @@ std::unique_ptr<ImageRun::Step> ImageRun::Begin(int64_t group, size_t l, char* m
     operands.inputs.push_back(read(layer.residual));
     operands.tiled_residual = tiled_[layer.residual];
   }
-  operands.y = l + 1 == chain_.layers() ? y_ + first * SlotSize(slot) : own(slot);
+  operands.outputs = {l + 1 == chain_.layers() ? y_ + first * SlotSize(slot) : own(slot)};
   made->run = std::make_unique<ChainRun>(*layer.chain, operands, threads);
   return made;
 }
@@ -189,7 +190,7 @@ void ImageRun::WorkOnGroups() {
   for (int64_t group = 0; (group = next_group_.fetch_add(1)) < groups_;) {
     if (own == nullptr) {
       came_.fetch_add(1, std::memory_order_relaxed);
-      own = std::make_unique<Workspace>(buffers_.features * group_ * sizeof(float));
+      own = std::make_unique<Workspace>(buffers_.size * group_ * sizeof(float));
     }
     for (size_t l = 0; l < chain_.layers(); ++l) {
       const std::unique_ptr<Step> step = Begin(group, l, own->data(), {.most = 1, .likely = 1});

@@ -44,7 +44,7 @@ struct Entry {
 struct Columns {
   int64_t count = 0;
   int64_t distance = kGeneratedLanes;  // floats
-  int64_t panel = 512;                 // of one piece: with the code, they fit a cache
+  int64_t panel = 384;                 // of one piece: with the code, they fit a cache
   int64_t taps = 0;                    // 0: all columns are read from their beginning
 };
 

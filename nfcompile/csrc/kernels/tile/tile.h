@@ -18,6 +18,7 @@
 #include "base/partition.h"
 #include "kernels/epilogue.h"
 #include "kernels/generated/generated_rows.h"
+#include "kernels/norm/norm.h"
 #include "kernels/precision.h"
 #include "kernels/tile/images.h"
 #include "kernels/weight_array.h"
@@ -68,7 +69,8 @@ struct TileShape {
   int64_t vector = 0;
 };
 
-// Tiles are float, or bits of bf16 where the precision is; y may be float all the same.
+// Tiles are float, or bits of bf16 where the precision is; y and residual may be float all the
+// same.
 struct TileOperands {
   const void* x = nullptr;  // a whole tile
   void* y = nullptr;
@@ -78,9 +80,21 @@ struct TileOperands {
   TileShape residual_shape;
   Epilogue epilogue;  // its residual is not read
   bool y_is_float = true;
+  bool residual_is_float = true;
   bool adds_to_y = false;         // whether y holds sums of other panels: float, as they are
   bool finishes = true;           // whether these are the last summands
   const int64_t* taps = nullptr;  // of planes: bytes from a place to what each tap reads
+};
+
+// A norm of tiles that are of the precision or float.
+struct TileNorm {
+  NormView norm;
+  const void* x = nullptr;
+  void* y = nullptr;
+  TileShape x_shape;
+  TileShape y_shape;
+  bool x_is_float = true;
+  bool y_is_float = true;
 };
 
 // One entry of the table.
@@ -97,13 +111,21 @@ struct TileKernel {
   // rows become zero; returns whether any is not zero. `features` begins at a multiple of 64.
   bool (*pack)(const float* x, int64_t stride, int64_t batch, Range features,
                const TileShape& shape, void* tile);
-  // The reverse, from a tile of float.
-  void (*unpack)(const float* tile, const TileShape& shape, int64_t batch, Range features,
+  bool (*pack_float)(const float* x, int64_t stride, int64_t batch, Range features,
+                     const TileShape& shape, void* tile);
+  // The reverse.
+  void (*unpack)(const void* tile, const TileShape& shape, int64_t batch, Range features,
                  float* y, int64_t stride);
+  void (*unpack_float)(const void* tile, const TileShape& shape, int64_t batch, Range features,
+                       float* y, int64_t stride);
   // As pack, for the batch rows `places` of all images.
   bool (*gather)(const float* x, const Images& images, Range places, Range features,
                  const TileShape& shape, void* tile);
-  // As unpack, to images y [n, channels, places], whose places are counted as those of
+  bool (*gather_float)(const float* x, const Images& images, Range places, Range features,
+                       const TileShape& shape, void* tile);
+  // Normalizes the vectors `vectors` of a tile.
+  void (*normalize)(const TileNorm& operands, Range vectors);
+  // As unpack_float, to images y [n, channels, places], whose places are counted as those of
   // `images`, windows of one pixel.
   void (*scatter)(const float* tile, const TileShape& shape, const Images& images, Range places,
                   Range features, float* y);

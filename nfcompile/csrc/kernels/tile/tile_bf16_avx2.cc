@@ -2,6 +2,7 @@
 #define NFCOMPILE_ISA avx2
 #define NFCOMPILE_WIDTH 8
 #include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_norm_simd.h"
 #include "kernels/tile/tile_simd.h"
 
 namespace nfcompile {
@@ -14,8 +15,12 @@ const TileKernel tile_bf16_avx2 = {
     .run = avx2::RunTile<uint16_t>,
     .run_generated = nullptr,
     .pack = avx2::PackTile<uint16_t>,
-    .unpack = avx2::UnpackTile,
+    .pack_float = avx2::PackTile<float>,
+    .unpack = avx2::UnpackTile<uint16_t>,
+    .unpack_float = avx2::UnpackTile<float>,
     .gather = avx2::GatherTile<uint16_t>,
+    .gather_float = avx2::GatherTile<float>,
+    .normalize = avx2::NormalizeTile<uint16_t>,
     .scatter = avx2::ScatterTile,
 };
 

@@ -2,6 +2,7 @@
 #define NFCOMPILE_ISA avx512
 #define NFCOMPILE_WIDTH 16
 #include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_norm_simd.h"
 #include "kernels/tile/tile_simd.h"
 
 namespace nfcompile {
@@ -14,8 +15,12 @@ const TileKernel tile_bf16_avx512 = {
     .run = avx512::RunTile<uint16_t>,
     .run_generated = nullptr,
     .pack = avx512::PackTile<uint16_t>,
-    .unpack = avx512::UnpackTile,
+    .pack_float = avx512::PackTile<float>,
+    .unpack = avx512::UnpackTile<uint16_t>,
+    .unpack_float = avx512::UnpackTile<float>,
     .gather = avx512::GatherTile<uint16_t>,
+    .gather_float = avx512::GatherTile<float>,
+    .normalize = avx512::NormalizeTile<uint16_t>,
     .scatter = avx512::ScatterTile,
 };
 

@@ -10,6 +10,7 @@
 #include "kernels/tile/tile_epilogue_simd.h"
 #include "kernels/tile/tile_images_simd.h"
 #include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_norm_simd.h"
 #include "kernels/tile/tile_pack_simd.h"
 
 namespace nfcompile {
@@ -53,6 +54,21 @@ NFCOMPILE_INLINE void LoadPairs(const uint16_t* a, const uint16_t* b, __m512i (&
 }
 
 // The residual of the vectors of a strip, in the order of the sums.
+template <int kVectors>
+NFCOMPILE_INLINE void LoadResidual(const float* p, Floats (&residual)[kVectors]) {
+  if constexpr (kVectors == 1) {
+    residual[0] = Load(p);
+  } else {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; v += 2) {
+      const __m512 front = _mm512_loadu_ps(p + v * kWidth);
+      const __m512 back = _mm512_loadu_ps(p + (v + 1) * kWidth);
+      residual[v] = reinterpret_cast<Floats>(_mm512_shuffle_f32x4(front, back, 0x88));
+      residual[v + 1] = reinterpret_cast<Floats>(_mm512_shuffle_f32x4(front, back, 0xdd));
+    }
+  }
+}
+
 template <int kVectors>
 NFCOMPILE_INLINE void LoadResidual(const uint16_t* p, Floats (&residual)[kVectors]) {
   if constexpr (kVectors == 1) {
@@ -134,7 +150,9 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
     const int64_t at = group.row[r] * operands.y_shape.row + first * kWidth;
     const int64_t beside = group.row[r] * operands.residual_shape.row + first * kWidth;
     Floats residual[kVectors] = {};
-    if (operands.residual != nullptr) {
+    if (operands.residual != nullptr && operands.residual_is_float) {
+      LoadResidual<kVectors>(static_cast<const float*>(operands.residual) + beside, residual);
+    } else if (operands.residual != nullptr) {
       LoadResidual<kVectors>(static_cast<const uint16_t*>(operands.residual) + beside,
                              residual);
     }
@@ -198,8 +216,12 @@ const TileKernel tile_bf16_avx512_bf16 = {
     .run = avx512_bf16::RunTile,
     .run_generated = nullptr,
     .pack = avx512_bf16::PackTile<uint16_t>,
-    .unpack = avx512_bf16::UnpackTile,
+    .pack_float = avx512_bf16::PackTile<float>,
+    .unpack = avx512_bf16::UnpackTile<uint16_t>,
+    .unpack_float = avx512_bf16::UnpackTile<float>,
     .gather = avx512_bf16::GatherTile<uint16_t>,
+    .gather_float = avx512_bf16::GatherTile<float>,
+    .normalize = avx512_bf16::NormalizeTile<uint16_t>,
     .scatter = avx512_bf16::ScatterTile,
 };
 

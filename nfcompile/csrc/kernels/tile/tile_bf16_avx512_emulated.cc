@@ -2,6 +2,7 @@
 #define NFCOMPILE_ISA avx512_emulated
 #define NFCOMPILE_WIDTH 16
 #include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_norm_simd.h"
 #include "kernels/tile/tile_simd.h"
 
 namespace nfcompile {
@@ -14,8 +15,12 @@ const TileKernel tile_bf16_avx512_emulated = {
     .run = avx512_emulated::RunTile<uint16_t>,
     .run_generated = nullptr,
     .pack = avx512_emulated::PackTile<uint16_t>,
-    .unpack = avx512_emulated::UnpackTile,
+    .pack_float = avx512_emulated::PackTile<float>,
+    .unpack = avx512_emulated::UnpackTile<uint16_t>,
+    .unpack_float = avx512_emulated::UnpackTile<float>,
     .gather = avx512_emulated::GatherTile<uint16_t>,
+    .gather_float = avx512_emulated::GatherTile<float>,
+    .normalize = avx512_emulated::NormalizeTile<uint16_t>,
     .scatter = avx512_emulated::ScatterTile,
 };
 

@@ -12,8 +12,12 @@ const TileKernel tile_bf16_scalar = {
     .run = ScalarRun<uint16_t>,
     .run_generated = nullptr,
     .pack = ScalarPack<uint16_t>,
-    .unpack = ScalarUnpack,
+    .pack_float = ScalarPack<float>,
+    .unpack = ScalarUnpack<uint16_t>,
+    .unpack_float = ScalarUnpack<float>,
     .gather = ScalarGather<uint16_t>,
+    .gather_float = ScalarGather<float>,
+    .normalize = ScalarNormalize<uint16_t>,
     .scatter = ScalarScatter,
 };
 

@@ -21,11 +21,14 @@ NFCOMPILE_INLINE Floats FinishTileVector(const TileOperands& operands, Floats su
 template <typename Element>
 NFCOMPILE_INLINE Floats FinishTileVector(const TileOperands& operands, Floats sum, int64_t row,
                                          int v) {
-  const auto* from = static_cast<const Element*>(operands.residual);
-  if (from == nullptr) return Activate(operands.epilogue, sum);
+  if (operands.residual == nullptr) return Activate(operands.epilogue, sum);
   const TileShape& shape = operands.residual_shape;
-  return FinishTileVector(operands, sum,
-                          LoadElements(from + row * shape.row + v * shape.vector));
+  const int64_t at = row * shape.row + v * shape.vector;
+  const Floats residual =
+      operands.residual_is_float
+          ? Load(static_cast<const float*>(operands.residual) + at)
+          : LoadElements(static_cast<const Element*>(operands.residual) + at);
+  return FinishTileVector(operands, sum, residual);
 }
 
 template <typename Element>

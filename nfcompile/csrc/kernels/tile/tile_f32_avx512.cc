@@ -3,6 +3,7 @@
 #define NFCOMPILE_WIDTH 16
 #include "kernels/tile/tile_generated_simd.h"
 #include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_norm_simd.h"
 #include "kernels/tile/tile_simd.h"
 
 namespace nfcompile {
@@ -15,8 +16,12 @@ const TileKernel tile_f32_avx512 = {
     .run = avx512::RunTile<float>,
     .run_generated = avx512::RunGenerated,
     .pack = avx512::PackTile<float>,
-    .unpack = avx512::UnpackTile,
+    .pack_float = avx512::PackTile<float>,
+    .unpack = avx512::UnpackTile<float>,
+    .unpack_float = avx512::UnpackTile<float>,
     .gather = avx512::GatherTile<float>,
+    .gather_float = avx512::GatherTile<float>,
+    .normalize = avx512::NormalizeTile<float>,
     .scatter = avx512::ScatterTile,
 };
 

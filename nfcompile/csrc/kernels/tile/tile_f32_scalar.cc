@@ -12,8 +12,12 @@ const TileKernel tile_f32_scalar = {
     .run = ScalarRun<float>,
     .run_generated = nullptr,
     .pack = ScalarPack<float>,
-    .unpack = ScalarUnpack,
+    .pack_float = ScalarPack<float>,
+    .unpack = ScalarUnpack<float>,
+    .unpack_float = ScalarUnpack<float>,
     .gather = ScalarGather<float>,
+    .gather_float = ScalarGather<float>,
+    .normalize = ScalarNormalize<float>,
     .scatter = ScalarScatter,
 };
 

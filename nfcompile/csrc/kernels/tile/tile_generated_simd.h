@@ -104,10 +104,29 @@ class GeneratedRun {
       }
     }
     if (in_code_ || panels.end < code_.panels()) return;
+    if (operands_.residual == nullptr) {
+      WithActivation(operands_.epilogue,
+                     [&](auto activate) { Finish(first, rows, y, activate); });
+      return;
+    }
     for (int64_t r = 0; r < rows; ++r) {
       for (int v = 0; v < vectors_; ++v) {
         const Floats sum = Load(Sums(first, v) + r * kWidth);
         const Floats value = FinishTileVector<float>(operands_, sum, first + r, v);
+        any_.Add(value);
+        Store(y + r * to.row + v * to.vector, value);
+      }
+    }
+  }
+
+  // The activation of a block's sums, in the order in which they lie.
+  template <typename Activate>
+  NFCOMPILE_INLINE void Finish(int64_t first, int64_t rows, float* y, Activate activate) {
+    const TileShape& to = operands_.y_shape;
+    for (int v = 0; v < vectors_; ++v) {
+      const float* sums = Sums(first, v);
+      for (int64_t r = 0; r < rows; ++r) {
+        const Floats value = activate(Load(sums + r * kWidth));
         any_.Add(value);
         Store(y + r * to.row + v * to.vector, value);
       }

@@ -40,7 +40,8 @@ bool PackTile(const float* x, int64_t stride, int64_t batch, Range features,
   return any.Found();
 }
 
-void UnpackTile(const float* tile, const TileShape& shape, int64_t batch, Range features,
+template <typename Element>
+void UnpackTile(const void* tile, const TileShape& shape, int64_t batch, Range features,
                 float* y, int64_t stride) {
   // Few rows of y at a time: each lies in a page of its own.
   for (int64_t t = 0; t < batch; t += kWidth) {
@@ -49,8 +50,9 @@ void UnpackTile(const float* tile, const TileShape& shape, int64_t batch, Range 
       const int lanes = left < kWidth ? static_cast<int>(left) : kWidth;
       Floats rows[kWidth];
       // Rows beyond the last feature are room behind the tile: they are not stored.
-      const float* from = tile + f * shape.row + t / kWidth * shape.vector;
-      for (int i = 0; i < kWidth; ++i) rows[i] = Load(from + i * shape.row);
+      const Element* from =
+          static_cast<const Element*>(tile) + f * shape.row + t / kWidth * shape.vector;
+      for (int i = 0; i < kWidth; ++i) rows[i] = LoadElements(from + i * shape.row);
       Transpose(rows);
       const int count = batch - t < kWidth ? static_cast<int>(batch - t) : kWidth;
       for (int r = 0; r < count; ++r) {

@@ -2,6 +2,8 @@
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_SCALAR_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_SCALAR_H_
 
+#include <vector>
+
 #include "kernels/precision.h"
 #include "kernels/tile/tile.h"
 
@@ -26,10 +28,24 @@ static inline int64_t ScalarAt(const TileShape& shape, int64_t feature, int64_t 
 }
 
 template <typename Element>
+float ScalarLoad(const void* tile, bool is_float, int64_t at) {
+  return is_float ? static_cast<const float*>(tile)[at]
+                  : ToFloat(static_cast<const Element*>(tile)[at]);
+}
+
+template <typename Element>
+void ScalarStore(void* tile, bool is_float, int64_t at, float value) {
+  if (is_float) {
+    static_cast<float*>(tile)[at] = value;
+  } else {
+    FromFloat(value, static_cast<Element*>(tile) + at);
+  }
+}
+
+template <typename Element>
 bool ScalarRun(const TileWeights& weights, const TileOperands& operands, Range groups) {
   const int64_t tile = operands.x_shape.vectors * kScalarTile;
   const auto* x = static_cast<const Element*>(operands.x);
-  const auto* residual = static_cast<const Element*>(operands.residual);
   const Epilogue& epilogue = operands.epilogue;
   bool any = false;
   for (int64_t g = groups.begin; g < groups.end; ++g) {
@@ -52,17 +68,14 @@ bool ScalarRun(const TileWeights& weights, const TileOperands& operands, Range g
         }
         sum += bias;
         float added = 0;
-        if (residual != nullptr) {
-          added = ToFloat(residual[ScalarAt(operands.residual_shape, row, t)]);
+        if (operands.residual != nullptr) {
+          added = ScalarLoad<Element>(operands.residual, operands.residual_is_float,
+                                      ScalarAt(operands.residual_shape, row, t));
         }
         const float y = epilogue.residual_after_activation ? Activate(epilogue, sum) + added
                                                            : Activate(epilogue, sum + added);
         any |= y != 0.0f;
-        if (operands.y_is_float) {
-          *waiting = y;
-        } else {
-          FromFloat(y, static_cast<Element*>(operands.y) + at);
-        }
+        ScalarStore<Element>(operands.y, operands.y_is_float, at, y);
       }
     }
   }
@@ -83,11 +96,29 @@ bool ScalarPack(const float* x, int64_t stride, int64_t batch, Range features,
   return any;
 }
 
-static void ScalarUnpack(const float* tile, const TileShape& shape, int64_t batch,
-                         Range features, float* y, int64_t stride) {
+template <typename Element>
+void ScalarUnpack(const void* tile, const TileShape& shape, int64_t batch, Range features,
+                  float* y, int64_t stride) {
   for (int64_t t = 0; t < batch; ++t) {
     for (int64_t f = features.begin; f < features.end; ++f) {
-      y[t * stride + f] = tile[ScalarAt(shape, f, t)];
+      y[t * stride + f] = ToFloat(static_cast<const Element*>(tile)[ScalarAt(shape, f, t)]);
+    }
+  }
+}
+
+template <typename Element>
+void ScalarNormalize(const TileNorm& operands, Range vectors) {
+  const NormView& norm = operands.norm;
+  std::vector<float> row(norm.features);
+  for (int64_t t = vectors.begin * kScalarTile; t < vectors.end * kScalarTile; ++t) {
+    for (int64_t f = 0; f < norm.features; ++f) {
+      row[f] = ScalarLoad<Element>(operands.x, operands.x_is_float,
+                                   ScalarAt(operands.x_shape, f, t));
+    }
+    NormalizeRows(norm, row.data(), {0, 1}, row.data());
+    for (int64_t f = 0; f < norm.features; ++f) {
+      ScalarStore<Element>(operands.y, operands.y_is_float, ScalarAt(operands.y_shape, f, t),
+                           row[f]);
     }
   }
 }
