@@ -45,6 +45,10 @@ std::vector<int64_t> List(const Api& api, OrtShapeInferContext* context, const c
 // The output features as far as shapes and attributes tell, or -1.
 int64_t OutFeatures(const Operator& op, OrtShapeInferContext* context) {
   const Api& api = op.api();
+  if (op.attends()) {
+    const auto values = InputShape(api, context, 2);
+    return values && values->size() == 3 ? values->back() : -1;
+  }
   if (!op.family()) {
     const std::vector<int64_t> features = List(api, context, "out_features");
     return features.empty() ? -1 : features.back();
