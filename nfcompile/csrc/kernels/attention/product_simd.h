@@ -30,7 +30,7 @@ struct Product {
 template <int kRows, int kVectors, bool kPart>
 NFCOMPILE_INLINE void Tile(const Product& p, int64_t m, int64_t n, int lanes) {
   Floats sums[kRows][kVectors] = {};
-  const float* a = p.a[m];
+  const Rows<const float> a{p.a[m], p.a.stride};
   const float* b = p.b.data + n;
   for (int64_t i = 0; i < p.depth; ++i, b += p.b.stride) {
     Floats row[kVectors];
@@ -40,21 +40,22 @@ NFCOMPILE_INLINE void Tile(const Product& p, int64_t m, int64_t n, int lanes) {
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const Floats value = Splat(a[r * p.a.stride + i]);
+      const Floats value = Splat(a[r][i]);
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) sums[r][v] += value * row[v];
     }
   }
+  const Rows<float> c{p.c[m] + n, p.c.stride};
+  const float* factor = p.factor + m;
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-    float* c = p.c[m + r] + n;
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
-      const Floats sum = sums[r][v] * Splat(p.factor[m + r]);
+      const Floats sum = sums[r][v] * Splat(factor[r]);
       if constexpr (kPart) {
-        StorePart(c, sum, lanes);
+        StorePart(c[r], sum, lanes);
       } else {
-        Store(c + v * kWidth, sum);
+        Store(c[r] + v * kWidth, sum);
       }
     }
   }

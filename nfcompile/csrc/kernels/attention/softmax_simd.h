@@ -12,7 +12,8 @@ namespace {
 // processors may take a hundred cycles for a product with a subnormal number.
 NFCOMPILE_INLINE Floats ExpBelowZero(Floats v) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  v = AtLeast(v, Splat(-88.0f));         // where 2^n is zero
+  const Floats least = Splat(-88.0f);    // where 2^n is zero
+  v = Select(least > v, least, v);
   const Floats shifted = v * Splat(1.44269504f) + Splat(kRound);
   const Floats r = v - (shifted - Splat(kRound)) * Splat(0.693147181f);
   // (exp(r) - 1 - r) / r^2, to 1.1e-7 of exp(r).
