@@ -19,7 +19,7 @@
 namespace nfcompile {
 
 // Queries that are worked on together; an item starts at a multiple of them.
-constexpr int64_t kAttentionQueries = 32;
+constexpr int64_t kAttentionQueries = 16;
 
 // What is added to the scores; not owned.
 struct AttentionBias {
@@ -56,9 +56,8 @@ Attention ShapeAttention(int64_t heads, std::optional<float> scale, std::span<co
 struct AttentionKernel {
   const char* name;
   Isa isa;
-  // Y of these queries of one head.
-  void (*run)(const Attention& attention, int64_t batch, int64_t head, Range queries,
-              float* workspace);
+  // Y of these queries of one head; heads are numbered through the batch.
+  void (*run)(const Attention& attention, int64_t head, Range queries, float* workspace);
 };
 
 // The kernel of an instruction set.

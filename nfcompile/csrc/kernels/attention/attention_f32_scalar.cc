@@ -6,7 +6,9 @@
 namespace nfcompile {
 namespace {
 
-void RunHead(const Attention& a, int64_t batch, int64_t head, Range queries, float* p) {
+void RunHead(const Attention& a, int64_t number, Range queries, float* p) {
+  const int64_t batch = number / a.heads;
+  const int64_t head = number % a.heads;
   const int64_t row = a.heads * a.size;
   const int64_t value_row = a.heads * a.value_size;
   const float* keys = a.k + batch * a.keys * row + head * a.size;

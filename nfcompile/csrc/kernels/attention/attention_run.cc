@@ -67,7 +67,7 @@ void AttentionRun::RunItem(int64_t item, float* workspace) const {
       EvenRange(CeilDiv(attention_.queries, kAttentionQueries), item % parts_, parts_);
   const Range queries{blocks.begin * kAttentionQueries,
                       std::min(blocks.end * kAttentionQueries, attention_.queries)};
-  kernel_.run(attention_, head / attention_.heads, head % attention_.heads, queries, workspace);
+  kernel_.run(attention_, head, queries, workspace);
 }
 
 }  // namespace nfcompile

@@ -33,6 +33,22 @@ void PackKeys(Rows<const float> k, int64_t keys, int64_t size, float* packed) {
   }
 }
 
+// scores[q, k] = scale * sum_i q[q, i] packed[i, k].
+void PackedScores(Rows<const float> q, int64_t queries, const float* packed, const Attention& a,
+                  Rows<float> scores) {
+  float scale[kAttentionQueries];
+  for (float& value : scale) value = a.scale;
+  for (int64_t panel = 0; panel < a.keys; panel += kPanel) {
+    const int64_t lanes = PanelLanes(a.keys, panel);
+    Multiply({.a = q,
+              .b = {packed + panel * a.size, lanes},
+              .c = {scores.data + panel, scores.stride},
+              .factor = scale,
+              .depth = a.size},
+             queries, lanes);
+  }
+}
+
 NFCOMPILE_INLINE Floats Dot(const float* a, const float* b, int64_t size) {
   Floats sum = Splat(0.0f);
   int64_t i = 0;
@@ -62,45 +78,77 @@ void FewScores(Rows<const float> q, int64_t queries, Rows<const float> k, const 
   }
 }
 
-void RunHead(const Attention& a, int64_t batch, int64_t head, Range queries, float* workspace) {
+// What belongs to one head.
+struct Head {
+  Rows<const float> q;
+  Rows<const float> k;
+  Rows<const float> v;
+  Rows<float> y;
+  RowBias bias;  // of the first query
+};
+
+Head FindHead(const Attention& a, int64_t number) {
+  const int64_t batch = number / a.heads;
+  const int64_t head = number % a.heads;
   const int64_t row = a.heads * a.size;
   const int64_t value_row = a.heads * a.value_size;
-  const Rows<const float> k{a.k + batch * a.keys * row + head * a.size, row};
-  const Rows<const float> v{a.v + batch * a.keys * value_row + head * a.value_size, value_row};
+  const auto& strides = a.bias.strides;
+  const float* bias = a.bias.data;
+  if (bias != nullptr) bias += batch * strides[0] + head * strides[1];
+  return {.q = {a.q + batch * a.queries * row + head * a.size, row},
+          .k = {a.k + batch * a.keys * row + head * a.size, row},
+          .v = {a.v + batch * a.keys * value_row + head * a.value_size, value_row},
+          .y = {a.y + batch * a.queries * value_row + head * a.value_size, value_row},
+          .bias = {bias, strides[3] == 0}};
+}
+
+// Inline, as PrefetchHead: of a call that does nothing else GCC thinks that it does nothing.
+NFCOMPILE_INLINE void Prefetch(Rows<const float> matrix, Range rows, int64_t columns) {
+  constexpr int64_t kCacheLine = 16;
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    for (int64_t i = 0; i < columns; i += kCacheLine) {
+      __builtin_prefetch(matrix[r] + i, /*rw=*/0, /*locality=*/2);
+    }
+  }
+}
+
+// Asks for the part of a head that belongs to these queries, of all. Its rows are too short,
+// and too far apart, for the processor to see what comes next (Zen 4, 16 sequences of 128
+// tokens: 9.6 ms for 10.2).
+NFCOMPILE_INLINE void PrefetchHead(const Attention& a, int64_t number, Range queries) {
+  if (number == a.batch * a.heads) return;
+  const Head head = FindHead(a, number);
+  const Range keys{a.keys * queries.begin / a.queries, a.keys * queries.end / a.queries};
+  Prefetch(head.q, queries, a.size);
+  Prefetch(head.k, keys, a.size);
+  Prefetch(head.v, keys, a.value_size);
+}
+
+void RunHead(const Attention& a, int64_t number, Range queries, float* workspace) {
+  const Head head = FindHead(a, number);
   const Rows<float> scores{workspace, ScoresStride(a.keys)};
   float* packed = scores[kAttentionQueries];
   const bool few = a.queries <= kFewQueries;
-  if (!few) PackKeys(k, a.keys, a.size, packed);
-  float scale[kAttentionQueries];
-  for (float& value : scale) value = a.scale;
-
+  if (!few) PackKeys(head.k, a.keys, a.size, packed);
   for (int64_t m = queries.begin; m < queries.end; m += kAttentionQueries) {
     const int64_t left = queries.end - m;
     const int64_t count = left < kAttentionQueries ? left : kAttentionQueries;
-    const int64_t first = batch * a.queries + m;
-    const Rows<const float> q{a.q + first * row + head * a.size, row};
-    if (few) FewScores(q, count, k, a, scores);
-    for (int64_t panel = 0; !few && panel < a.keys; panel += kPanel) {
-      const int64_t lanes = PanelLanes(a.keys, panel);
-      Multiply({.a = q,
-                .b = {packed + panel * a.size, lanes},
-                .c = {scores.data + panel, scores.stride},
-                .factor = scale,
-                .depth = a.size},
-               count, lanes);
+    const Rows<const float> q{head.q[m], head.q.stride};
+    if (few) {
+      FewScores(q, count, head.k, a, scores);
+    } else {
+      PrefetchHead(a, number + 1, {m, m + count});
+      PackedScores(q, count, packed, a, scores);
     }
     float inverse[kAttentionQueries];
-    RowBias bias{a.bias.data, a.bias.strides[3] == 0};
     for (int64_t r = 0; r < count; ++r) {
-      if (a.bias.data != nullptr) {
-        bias.data = a.bias.data + batch * a.bias.strides[0] + head * a.bias.strides[1] +
-                    (m + r) * a.bias.strides[2];
-      }
+      RowBias bias = head.bias;
+      if (bias.data != nullptr) bias.data += (m + r) * a.bias.strides[2];
       inverse[r] = Softmax(scores[r], a.keys, bias);
     }
     Multiply({.a = {scores.data, scores.stride},
-              .b = v,
-              .c = {a.y + first * value_row + head * a.value_size, value_row},
+              .b = head.v,
+              .c = {head.y[m], head.y.stride},
               .factor = inverse,
               .depth = a.keys},
              count, a.value_size);
