@@ -106,7 +106,7 @@ def check(
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("queries", [1, 2, 4, 5, 8, 13, 31, 32, 33, 70])
+@pytest.mark.parametrize("queries", [1, 2, 3, 7, 8, 13, 15, 16, 17, 33, 70])
 def test_odd_shapes_agree_with_numpy(isa: str, queries: int) -> None:
     sizes = cycle(product([1, 7, 8, 16, 17, 40, 64], [1, 8, 15, 16, 17, 33, 64, 80]))
     for keys in (1, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 70):
@@ -120,7 +120,7 @@ def test_odd_shapes_agree_with_numpy(isa: str, queries: int) -> None:
 def test_every_size_of_a_head_agrees(isa: str) -> None:
     for size in range(1, 36):
         check(Shape(1, 2, 10, 19, size, 36 - size), isa)
-        check(Shape(1, 2, 3, 19, size, 36 - size), isa)
+        check(Shape(1, 2, 2, 19, size, 36 - size), isa)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -132,7 +132,7 @@ def test_a_bias_may_be_shared_along_any_axis(isa: str, shared: tuple[bool, ...])
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("queries", [3, 40])
+@pytest.mark.parametrize("queries", [2, 40])
 def test_keys_masked_with_infinity_are_as_if_absent(isa: str, queries: int) -> None:
     shape = Shape(queries=queries, keys=40)
     q, k, v, y = shape.arrays()

@@ -14,7 +14,7 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-constexpr int64_t kFewQueries = 4;
+constexpr int64_t kFewQueries = 2;
 // Keys of a panel: packed[i, k] is contiguous for them.
 constexpr int64_t kPanel = 2 * kWidth;
 
