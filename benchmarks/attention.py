@@ -137,11 +137,12 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="calls per model; small cases, 20x")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
     print(f"{cpu_name()}, onnxruntime {ort.__version__}, kernels {_native.selected_isa()}\n")
     print(f"| batch | queries | keys | threads | {' ms | '.join(MODELS)} ms | GFLOP/s |")
     print("|" + "---|" * 8)
-    for threads in (1, 2):
+    for threads in options.threads:
         for batch, queries, keys in CASES:
             small = batch * queries * keys < 1e5
             times = time_case(batch, queries, keys, threads, options.rounds * (20 if small else 1))

@@ -8,8 +8,8 @@
 namespace nfcompile {
 namespace {
 
-// What it costs a thread to come and to wait for the others.
-constexpr int64_t kMinMacsPerThread = 1 << 17;
+// About six microseconds: less is not worth waking a thread, and waiting for it.
+constexpr int64_t kMinMacsPerThread = 1 << 18;
 // So that a thread that is held up delays the others by little.
 constexpr int64_t kItemsPerThread = 4;
 
