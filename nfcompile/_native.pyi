@@ -230,6 +230,23 @@ def csr_backward(
     threads: int = 1,
     isa: str = "",
 ) -> None: ...
+def attention(
+    q: _Floats,
+    k: _Floats,
+    v: _Floats,
+    y: _Floats,
+    *,
+    heads: int,
+    bias: _Floats | None = None,
+    scale: float | None = None,
+    threads: int = 1,
+    isa: str = "",
+) -> None:
+    """Writes softmax(scale * q k^T + bias) v of each head, all (batch, tokens, heads * size).
+
+    `bias` has the shape (batch, heads, queries, keys), or 1 for some of it.
+    """
+
 def arithmetic() -> list[str]: ...
 def measure_flops(name: str, *, seconds: float, threads: int = 1) -> float: ...
 def measure_read_bandwidth(size: int, *, seconds: float, threads: int = 1) -> float: ...

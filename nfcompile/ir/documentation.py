@@ -55,7 +55,9 @@ def _attributes(schema: OpSchema) -> list[str]:
     rows = ["| attribute | default | |", "|---|---|---|"]
     for name, item in sorted(schema.attributes.items()):
         default = "required"
-        if not item.required:
+        if not item.required and item.default_value.type == onnx.AttributeProto.UNDEFINED:
+            default = ""
+        elif not item.required:
             value = onnx.helper.get_attribute_value(item.default_value)
             default = f"`{value.decode() if isinstance(value, bytes) else value}`"
         rows.append(f"| `{name}` | {default} | {item.description} |")

@@ -12,6 +12,7 @@ import onnx
 import scipy.special
 from onnx.reference.op_run import OpRun
 
+from nfcompile.ir.attention_reference import MultiHeadAttention
 from nfcompile.ir.half_floats import widen
 from nfcompile.ir.schemas import DOMAIN, EPILOGUE_ATTRIBUTES
 from nfcompile.sparse import BlockDiagonalTensor, BsrTensor, CsrTensor
@@ -281,6 +282,7 @@ REFERENCE_OPS = (
     BlockDiagonalConv,
     SparseChain,
     SparseConvChain,
+    MultiHeadAttention,
     CsrToDense,
 )
 """Pass these to `onnx.reference.ReferenceEvaluator(..., new_ops=...)`."""

@@ -6,6 +6,7 @@ The checker, the reference semantics, the legalize passes and the C++ library ar
 import onnx.defs
 from onnx.defs import OpSchema
 
+from nfcompile.ir.attention_schema import ATTENTION
 from nfcompile.ir.chain_schemas import CHAIN, CONV_CHAIN, NORMS
 from nfcompile.ir.product_schemas import (
     ACTIVATIONS,
@@ -21,6 +22,7 @@ from nfcompile.ir.product_schemas import (
 
 __all__ = [
     "ACTIVATIONS",
+    "ATTENTION",
     "CHAIN",
     "CONVS",
     "CONV_CHAIN",
@@ -54,6 +56,7 @@ SCHEMAS: tuple[OpSchema, ...] = (
     *CONVS.values(),
     CHAIN,
     CONV_CHAIN,
+    ATTENTION,
     _CSR_TO_DENSE,
 )
 """Every operator of the domain."""

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "ort/attention.h"
 #include "ort/kernel.h"
 #include "ort/layers.h"
 #include "ort/operator.h"
@@ -11,6 +12,7 @@ namespace nfcompile::ort {
 namespace {
 
 std::unique_ptr<Kernel> MakeKernel(const Operator& op, const Node& node, std::string subject) {
+  if (op.attends()) return MakeAttentionKernel(op.api(), node, std::move(subject));
   const std::optional<Family> family = op.family();
   if (!family && op.convolves()) {
     return std::make_unique<ImageChainKernel>(op.api(), std::move(subject),
@@ -38,6 +40,10 @@ void AddCpuOperators(const Api& api, bool infer_shapes, bool products,
   }
   add(std::nullopt, /*convolves=*/false);
   add(std::nullopt, /*convolves=*/true);
+  Traits attention;
+  attention.attends = true;
+  attention.make = MakeKernel;
+  operators.emplace_back(api, attention, infer_shapes);
 }
 
 }  // namespace nfcompile::ort

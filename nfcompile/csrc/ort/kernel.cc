@@ -3,7 +3,6 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <new>
 
 #include "base/text.h"
 #include "ort/layers.h"
@@ -39,19 +38,25 @@ Tensor Kernel::RequiredInput(const OrtKernelContext* context, size_t index, cons
   return tensor;
 }
 
+std::optional<Tensor> Kernel::OptionalTensor(const OrtKernelContext* context, size_t index,
+                                             const char* name, int type) const {
+  size_t count = 0;
+  api_.Call<KernelContextGetInputCount>(context, &count);
+  if (index >= count) return std::nullopt;
+  const OrtValue* value = nullptr;
+  api_.Call<KernelContextGetInput>(context, index, &value);
+  if (value == nullptr) return std::nullopt;
+  return RequiredInput(context, index, name, type);
+}
+
 const void* Kernel::OptionalInput(const OrtKernelContext* context, size_t index,
                                   const char* name, const std::vector<int64_t>& dims,
                                   int type) const {
-  size_t count = 0;
-  api_.Call<KernelContextGetInputCount>(context, &count);
-  if (index >= count) return nullptr;
-  const OrtValue* value = nullptr;
-  api_.Call<KernelContextGetInput>(context, index, &value);
-  if (value == nullptr) return nullptr;
-  const Tensor tensor = RequiredInput(context, index, name, type);
-  Require(tensor.dims == dims, name, " must have shape ", ShapeText(dims), ", got ",
-          ShapeText(tensor.dims));
-  return tensor.data;
+  const std::optional<Tensor> tensor = OptionalTensor(context, index, name, type);
+  if (!tensor) return nullptr;
+  Require(tensor->dims == dims, name, " must have shape ", ShapeText(dims), ", got ",
+          ShapeText(tensor->dims));
+  return tensor->data;
 }
 
 float* Kernel::Output(OrtKernelContext* context, size_t index,
@@ -74,22 +79,6 @@ void Kernel::Learn(int64_t came) const {
   int64_t seen = most_came_.load(std::memory_order_relaxed);
   while (seen < came && !most_came_.compare_exchange_weak(seen, came)) {
   }
-}
-
-template <typename Shared>
-void Kernel::Share(OrtKernelContext* context, Shared& run) const {
-  if (run.workers() == 1) {
-    run.Work(0);
-  } else {
-    const auto work = [](void* shared, size_t share) {
-      static_cast<Shared*>(shared)->Work(static_cast<int64_t>(share));
-    };
-    // Zero batches: ONNX Runtime deals the workers out one by one.
-    api_.Call<KernelContextParallelFor>(context, +work, static_cast<size_t>(run.workers()),
-                                        size_t{0}, static_cast<void*>(&run));
-    Learn(run.came());
-  }
-  if (run.out_of_memory()) throw std::bad_alloc();
 }
 
 void ChainKernel::Run(OrtKernelContext* context) const {

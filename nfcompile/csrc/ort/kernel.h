@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -35,6 +36,9 @@ class Kernel {
   // Throws std::invalid_argument where it is absent or of another type.
   Tensor RequiredInput(const OrtKernelContext* context, size_t index, const char* name,
                        int type = kFloat) const;
+  // Nothing where it is absent. Throws std::invalid_argument where it has another type.
+  std::optional<Tensor> OptionalTensor(const OrtKernelContext* context, size_t index,
+                                       const char* name, int type = kFloat) const;
   // Null where it is absent. Throws std::invalid_argument where it has another type or shape.
   const void* OptionalInput(const OrtKernelContext* context, size_t index, const char* name,
                             const std::vector<int64_t>& dims, int type = kFloat) const;
@@ -56,6 +60,22 @@ class Kernel {
   mutable std::atomic<int64_t> shared_runs_ = 0;
   mutable std::atomic<int64_t> most_came_ = 1;
 };
+
+template <typename Shared>
+void Kernel::Share(OrtKernelContext* context, Shared& run) const {
+  if (run.workers() == 1) {
+    run.Work(0);
+  } else {
+    const auto work = [](void* shared, size_t share) {
+      static_cast<Shared*>(shared)->Work(static_cast<int64_t>(share));
+    };
+    // Zero batches: ONNX Runtime deals the workers out one by one.
+    api_.Call<KernelContextParallelFor>(context, +work, static_cast<size_t>(run.workers()),
+                                        size_t{0}, static_cast<void*>(&run));
+    Learn(run.came());
+  }
+  if (run.out_of_memory()) throw std::bad_alloc();
+}
 
 // Products, alone or in a chain, over rows or over the windows of images.
 class ChainKernel final : public Kernel {

@@ -10,15 +10,17 @@ namespace nfcompile::ort {
 namespace {
 
 constexpr size_t kInputs = 6;
-constexpr size_t kRequiredInputs = 2;  // of a block-diagonal node
+constexpr size_t kAttentionInputs = 4;  // the last one is optional
+constexpr size_t kRequiredInputs = 2;   // of a block-diagonal node
 constexpr size_t kFirstWeight = 1;
 constexpr size_t kWeightInputs = 4;  // X and weights
 
-// X, bias and residual are of one type; values and the index inputs have several, and so has
-// the list of a chain.
+// X, bias and residual are of one type, and so is all of attention; values and the index inputs
+// have several, and so has the list of a chain.
 int InputType(const OrtCustomOp* op, size_t index) {
   const bool several =
-      !Operator::From(op).family() || (index >= kFirstWeight && index < kWeightInputs);
+      !Operator::From(op).attends() &&
+      (!Operator::From(op).family() || (index >= kFirstWeight && index < kWeightInputs));
   return several ? kUndefined : Operator::From(op).traits().type;
 }
 
@@ -29,6 +31,7 @@ int InputMemoryType(const OrtCustomOp*, size_t index) {
 }
 
 int InputCharacteristic(const OrtCustomOp* op, size_t index) {
+  if (Operator::From(op).attends()) return index + 1 < kAttentionInputs ? kRequired : kOptional;
   const std::optional<Family> family = Operator::From(op).family();
   if (!family) return kVariadic;
   const bool rules = *family == Family::kBlockDiagonal;
@@ -64,6 +67,7 @@ Operator::Operator(const Api& api, const Traits& traits, bool infer_shapes)
   GetExecutionProviderType = [](const OrtCustomOp* op) { return From(op).traits().provider; };
   GetInputType = InputType;
   GetInputTypeCount = [](const OrtCustomOp* op) {
+    if (From(op).attends()) return kAttentionInputs;
     return From(op).family() ? kInputs : size_t{1};
   };
   GetOutputType = [](const OrtCustomOp* op, size_t) { return From(op).traits().type; };
@@ -71,8 +75,7 @@ Operator::Operator(const Api& api, const Traits& traits, bool infer_shapes)
   KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
   GetInputCharacteristic = InputCharacteristic;
   GetOutputCharacteristic = [](const OrtCustomOp* op, size_t) {
-    const Operator& self = From(op);
-    return self.family() || self.convolves() ? kRequired : kVariadic;
+    return From(op).gives_several() ? kVariadic : kRequired;
   };
   GetInputMemoryType = InputMemoryType;
   GetVariadicInputMinArity = [](const OrtCustomOp*) { return 1; };
@@ -87,6 +90,7 @@ Operator::Operator(const Api& api, const Traits& traits, bool infer_shapes)
 }
 
 const char* Operator::name() const {
+  if (attends()) return "MultiHeadAttention";
   if (!family()) return convolves() ? "SparseConvChain" : "SparseChain";
   switch (*family()) {
     case Family::kCsr:

@@ -5,12 +5,16 @@
 //   BlockDiagonalMatMul  (X, values, rows?, cols?,    bias?, residual?) -> Y
 //   SparseChain          (X ..., weights and biases of each layer ...)  -> Y ...
 //   CsrConv, BsrConv, BlockDiagonalConv, SparseConvChain: inputs as of the products
+//   MultiHeadAttention   (Q, K, V, bias?) -> Y
 //
 // X [..., in] and Y [..., out] of a product are float32 of any rank >= 1; X [n, channels, h, w]
 // and Y [n, out, h', w'] of a convolution too, with in = channels * kernel size. Weights must
 // be constant initializers, values float32 or bfloat16; bias [out] and residual (of Y's shape)
 // of a product may change from run to run. Products for CUDA take X, bias, residual and Y of
 // float16 or bfloat16, too.
+//
+// Attention is float32: Q [b, s, heads * d], K [b, t, heads * d], V [b, t, heads * e] and
+// Y [b, s, heads * e]; bias [b, heads, s, t], or 1 for some of it.
 #ifndef NFCOMPILE_ORT_OPERATOR_H_
 #define NFCOMPILE_ORT_OPERATOR_H_
 
@@ -30,8 +34,9 @@ class Operator;
 
 // What one operator is, for one execution provider and type of activations.
 struct Traits {
-  std::optional<Family> family;  // none: a chain
+  std::optional<Family> family;  // none: a chain, or attention
   bool convolves = false;
+  bool attends = false;
   int type = kFloat;
   const char* provider = "CPUExecutionProvider";
   // Throws std::invalid_argument on malformed nodes. `subject` begins messages.
@@ -48,6 +53,8 @@ class Operator : public OrtCustomOp {
   const Api& api() const { return api_; }
   std::optional<Family> family() const { return traits_.family; }
   bool convolves() const { return traits_.convolves; }
+  bool gives_several() const { return !family() && !convolves() && !attends(); }
+  bool attends() const { return traits_.attends; }
   const Traits& traits() const { return traits_; }
   const char* name() const;
 

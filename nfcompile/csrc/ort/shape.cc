@@ -58,6 +58,10 @@ std::vector<int64_t> ChainFeatures(const Api& api, OrtShapeInferContext* context
 // The output features as far as shapes and attributes tell, or -1.
 int64_t OutFeatures(const Operator& op, OrtShapeInferContext* context) {
   const Api& api = op.api();
+  if (op.attends()) {
+    const auto values = InputShape(api, context, 2);
+    return values && values->size() == 3 ? values->back() : -1;
+  }
   if (op.family() == Family::kBlockDiagonal) return Attribute(api, context, "out_features");
   constexpr size_t kValues = 1;
   constexpr size_t kIndptr = 3;
@@ -108,8 +112,9 @@ void InferOutputShape(const Operator& op, OrtShapeInferContext* context) {
   if (!api.Try<ShapeInferContextGetInputTypeShape>(context, size_t{0}, &x) || x == nullptr)
     return;
   std::vector<int64_t> dims = Dimensions(api, x);
-  std::vector<int64_t> features = op.family() ? std::vector<int64_t>{OutFeatures(op, context)}
-                                              : ChainFeatures(api, context);
+  const std::vector<int64_t> features = op.gives_several()
+                                            ? ChainFeatures(api, context)
+                                            : std::vector<int64_t>{OutFeatures(op, context)};
   if (dims.size() < (op.convolves() ? 4 : 1)) return;  // a run checks it all
   if (op.convolves() && !FindPlaces(api, context, dims)) return;
   const size_t axis = op.convolves() ? 1 : dims.size() - 1;  // of the features

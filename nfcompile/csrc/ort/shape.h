@@ -1,5 +1,6 @@
 // Shape inference: Y has X's shape, with the output features in place of the input's, and the
-// places of the window in place of the image's axes.
+// places of the window in place of the image's axes. For attention, Q's with V's last
+// dimension.
 #ifndef NFCOMPILE_ORT_SHAPE_H_
 #define NFCOMPILE_ORT_SHAPE_H_
 

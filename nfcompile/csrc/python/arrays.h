@@ -6,6 +6,7 @@
 #include <nanobind/ndarray.h>
 
 #include <optional>
+#include <vector>
 
 #include "base/index_array.h"
 #include "base/text.h"
@@ -22,6 +23,11 @@ using FourDOutput = nb::ndarray<float, nb::ndim<4>, nb::c_contig, nb::device::cp
 using Output = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Integers = nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Result = nb::ndarray<nb::numpy, float, nb::ndim<2>>;
+
+template <typename Array>
+std::vector<int64_t> Shape(const Array& array) {
+  return std::vector<int64_t>(array.shape_ptr(), array.shape_ptr() + array.ndim());
+}
 
 inline IndexArray ToIndexArray(const Integers& array, const char* name) {
   const auto size = static_cast<int64_t>(array.shape(0));

@@ -13,6 +13,7 @@
 #include "base/isa.h"
 #include "base/text.h"
 #include "python/arrays.h"
+#include "python/attention.h"
 #include "python/chain.h"
 #include "python/cuda.h"
 #include "python/roofline.h"
@@ -162,6 +163,7 @@ void Bind(nb::module_& m) {
 NB_MODULE(_native, m) {
   nfcompile::python::Bind(m);
   nfcompile::python::BindTraining(m);
+  nfcompile::python::BindAttention(m);
   nfcompile::python::BindCuda(m);
   nfcompile::python::BindRoofline(m);
 }

@@ -40,11 +40,6 @@ void Share(const Chain& chain, const ChainOperands& operands, const RunOptions& 
   if (run.out_of_memory()) throw std::bad_alloc();
 }
 
-template <typename Array>
-std::vector<int64_t> Shape(const Array& array) {
-  return std::vector<int64_t>(array.shape_ptr(), array.shape_ptr() + array.ndim());
-}
-
 }  // namespace
 
 void CheckShape(const char* name, const Matrix& matrix, int64_t rows, int64_t columns) {

@@ -18,6 +18,7 @@
 
 namespace nfcompile {
 
+int64_t StressAttention();    // stress_attention.cc
 int64_t StressChain();        // stress_chain.cc
 int64_t StressImages();       // stress_images.cc
 int64_t StressCsrTraining();  // stress_csr_training.cc
@@ -190,7 +191,7 @@ int64_t StressLists(int64_t blocks, int64_t block_rows, int64_t block_columns) {
 }
 
 int64_t Stress() {
-  int64_t failures = StressCsrTraining() + StressChain() + StressImages();
+  int64_t failures = StressAttention() + StressCsrTraining() + StressChain() + StressImages();
   for (const int64_t out : {1, 7, 8, 65, 130}) {
     for (const int64_t in : {1, 9, 16, 1000}) {
       for (const double density : {0.0, 0.03, 0.5}) failures += StressCsr(out, in, density);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/partition.h"
+#include "base/threads.h"
 #include "kernels/chain/chain.h"
 #include "kernels/tile/planes.h"
 
@@ -15,11 +16,6 @@ namespace nfcompile {
 
 // Over rows of x as they lie or over tiles: what is faster, or one of them for tests.
 enum class Form { kAuto, kRows, kTiles };
-
-struct Threads {
-  int64_t most = 1;    // that may come
-  int64_t likely = 1;  // that will, as far as is known
-};
 
 // A layer, or the transpose of an input or of a result. Its items are [tile][part].
 struct ChainStep {

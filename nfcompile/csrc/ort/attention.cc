@@ -1,0 +1,57 @@
+#include "ort/attention.h"
+
+#include <cmath>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "base/text.h"
+#include "kernels/attention/attention_run.h"
+
+namespace nfcompile::ort {
+namespace {
+
+class AttentionNode final : public Kernel {
+ public:
+  AttentionNode(const Api& api, std::string subject, int64_t heads, std::optional<float> scale)
+      : Kernel(api, std::move(subject)),
+        heads_(heads),
+        scale_(scale),
+        kernel_(FindAttentionKernel(SelectIsa())) {}
+
+ private:
+  void Run(OrtKernelContext* context) const override {
+    const Tensor q = RequiredInput(context, 0, "Q");
+    const Tensor k = RequiredInput(context, 1, "K");
+    const Tensor v = RequiredInput(context, 2, "V");
+    const std::optional<Tensor> bias = OptionalTensor(context, 3, "bias");
+    std::optional<std::span<const int64_t>> bias_dims;
+    if (bias) bias_dims = bias->dims;
+    Attention attention = ShapeAttention(heads_, scale_, q.dims, k.dims, v.dims, bias_dims);
+    attention.q = static_cast<const float*>(q.data);
+    attention.k = static_cast<const float*>(k.data);
+    attention.v = static_cast<const float*>(v.data);
+    if (bias) attention.bias.data = static_cast<const float*>(bias->data);
+    attention.y = static_cast<float*>(Output(context, {q.dims[0], q.dims[1], v.dims[2]}));
+    AttentionRun run(attention, kernel_, SessionThreads());
+    Share(context, run);
+  }
+
+  const int64_t heads_;
+  const std::optional<float> scale_;
+  const AttentionKernel& kernel_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> MakeAttentionKernel(const Api& api, const Node& node,
+                                            std::string subject) {
+  const int64_t heads = node.Int("heads");
+  Require(heads >= 1, "attribute heads must be at least 1, got ", heads);
+  const float scale = node.Float("scale", NAN);
+  return std::make_unique<AttentionNode>(
+      api, std::move(subject), heads,
+      std::isnan(scale) ? std::nullopt : std::optional<float>(scale));
+}
+
+}  // namespace nfcompile::ort

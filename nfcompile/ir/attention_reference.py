@@ -1,0 +1,33 @@
+"""What `MultiHeadAttention` means, in numpy."""
+
+import math
+
+import numpy as np
+import scipy.special
+from onnx.reference.op_run import OpRun
+
+from nfcompile.ir.schemas import DOMAIN
+from nfcompile.sparse.encoding import Array
+
+__all__ = ["MultiHeadAttention"]
+
+
+class MultiHeadAttention(OpRun):
+    """See the schema of the same name."""
+
+    op_domain = DOMAIN
+
+    def _run(self, q, k, v, bias=None, heads=1, scale=None):  # type: ignore[no-untyped-def]
+        q, k, v = (_by_head(x, heads) for x in (q, k, v))
+        scores = np.einsum("bhqi,bhki->bhqk", q, k)
+        scores *= 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+        scores = scores if bias is None else scores + bias
+        # Without keys there is no maximum to subtract, and nothing to weigh.
+        weights = scipy.special.softmax(scores, axis=-1) if scores.shape[-1] else scores
+        y = np.einsum("bhqk,bhke->bqhe", weights, v)
+        return (y.reshape(*y.shape[:2], heads * y.shape[3]).astype(np.float32),)
+
+
+def _by_head(x: Array, heads: int) -> Array:
+    """(batch, heads, tokens, size of a head)."""
+    return np.moveaxis(x.reshape(*x.shape[:2], heads, x.shape[2] // heads), 2, 1)

@@ -1,0 +1,41 @@
+"""The operator that is the attention of all heads of a layer.
+
+Y[b, q, h] = sum_k softmax_k(scale * sum_i Q[b, q, h, i] * K[b, k, h, i] + bias[b, h, q, k]) *
+V[b, k, h], with heads side by side in the last dimension
+"""
+
+from onnx.defs import OpSchema
+
+from nfcompile.ir.product_schemas import DOMAIN, FLOAT, VERSION, integer, operand
+
+__all__ = ["ATTENTION"]
+
+ATTENTION = OpSchema(
+    "MultiHeadAttention",
+    DOMAIN,
+    VERSION,
+    "Y = softmax(scale * Q K^T + bias) V for each head, whose columns lie side by side: head h of "
+    "Q is columns h * d to (h + 1) * d. Y is zero where there are no keys.",
+    inputs=[
+        operand("Q", "T", "Queries, shape (batch, queries, heads * d)."),
+        operand("K", "T", "Keys, shape (batch, keys, heads * d)."),
+        operand("V", "T", "Values, shape (batch, keys, heads * e)."),
+        operand(
+            "bias",
+            "T",
+            "Added to the scores, shape (batch, heads, queries, keys), or 1 for some of it.",
+            optional=True,
+        ),
+    ],
+    outputs=[OpSchema.FormalParameter("Y", "T", "Shape (batch, queries, heads * e).")],
+    type_constraints=[FLOAT],
+    attributes=[
+        integer("heads", "Number of heads."),
+        OpSchema.Attribute(
+            "scale",
+            OpSchema.AttrType.FLOAT,
+            "Of the scores; 1 / sqrt(d) if absent.",
+            required=False,
+        ),
+    ],
+)
