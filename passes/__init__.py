@@ -14,6 +14,7 @@ from nfcompile.passes.drop_dead_units import DropDeadUnitsPass
 from nfcompile.passes.encode_weights import EncodeWeightsPass
 from nfcompile.passes.fold_batch_norm import FoldBatchNormPass
 from nfcompile.passes.fold_masks import FoldMasksPass
+from nfcompile.passes.fuse_attention import FuseAttentionPass
 from nfcompile.passes.fuse_chains import FuseChainsPass
 from nfcompile.passes.fuse_epilogue import FuseEpiloguePass
 from nfcompile.passes.identity_elimination import IdentityEliminationPass
@@ -33,6 +34,7 @@ OWN_PASSES: tuple[type[Pass], ...] = (
     EncodeWeightsPass,
     FoldBatchNormPass,
     FoldMasksPass,
+    FuseAttentionPass,
     FuseChainsPass,
     FuseEpiloguePass,
     IdentityEliminationPass,
@@ -64,7 +66,7 @@ _FRONT = (
 )
 _ALGEBRA = ("drop-dead-units", "merge-duplicates", "collapse-products")
 _LEGALIZE = {
-    "ort-cpu": "legalize-ort-cpu,fuse-epilogue,fuse-chains",
+    "ort-cpu": "legalize-ort-cpu,fuse-epilogue,fuse-attention,fuse-chains",
     "ort-cuda": "legalize-ort-cuda,fuse-epilogue",
     "portable": "legalize-portable",
 }

@@ -32,7 +32,7 @@ class AttentionNode final : public Kernel {
     attention.k = static_cast<const float*>(k.data);
     attention.v = static_cast<const float*>(v.data);
     if (bias) attention.bias.data = static_cast<const float*>(bias->data);
-    attention.y = static_cast<float*>(Output(context, {q.dims[0], q.dims[1], v.dims[2]}));
+    attention.y = static_cast<float*>(Output(context, 0, {q.dims[0], q.dims[1], v.dims[2]}));
     AttentionRun run(attention, kernel_, SessionThreads());
     Share(context, run);
   }

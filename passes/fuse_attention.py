@@ -1,0 +1,247 @@
+"""Fuses the attention between our products into one operator.
+
+    Reshape(Transpose(Softmax(scale * Q K^T + bias) V))  ->  MultiHeadAttention(q, k, v, bias)
+
+    Q = Transpose(Reshape(q))  of shape (batch, heads, queries, d), K and V alike
+
+ONNX Runtime runs each of these operators over all heads and writes its result to memory, transposes
+included: at 16 sequences of 128 tokens twice the time of the one operator
+(`python benchmarks/attention.py`). Only attention next to a product of ours is fused, since another
+model should not come to need our library. It runs after epilogues are fused, which leaves
+nothing between products and attention.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import onnx_ir as ir
+
+from nfcompile.ir.linear import constant
+from nfcompile.ir.pass_base import Pass
+from nfcompile.ir.rewrite import replace_node, single_use
+from nfcompile.ir.schemas import ATTENTION, DOMAIN
+
+__all__ = ["FuseAttentionPass"]
+
+_HEADS_FIRST = (0, 2, 1, 3)
+_RANK = 4
+
+
+@dataclass(frozen=True)
+class _Heads:
+    """Rows that are split into heads.
+
+    Attributes:
+        rows: Shape (batch, tokens, heads * size).
+        count: Number of heads.
+        factor: By which all elements are multiplied on the way.
+    """
+
+    rows: ir.Value
+    count: int
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class FuseAttentionPass(Pass):
+    """Fuses what computes the scores, their softmax and the sum of the values."""
+
+    name: ClassVar[str] = "fuse-attention"
+
+    def run(self, model: ir.Model) -> int:
+        """Fuses in the main graph and in every subgraph."""
+        count = 0
+        for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+            if node.domain or node.op_type != "Softmax":
+                continue
+            last = _joined(node)
+            if last is None:
+                continue
+            found = _attention(node, last)
+            if isinstance(found, str):
+                self.remark(model, "missed", str(node.name), f"attention is not fused: {found}")
+                continue
+            if not _next_to_ours([*found.inputs[:3], last.outputs[0]]):
+                continue
+            replace_node(last, found)
+            self.remark(model, "applied", str(node.name), "attention runs as one operator")
+            count += 1
+        return count
+
+
+def _joined(softmax: ir.Node) -> ir.Node | None:
+    """The Reshape that lays the heads side by side; None where this is no attention."""
+    product = _follow(softmax)
+    transpose = None if product is None else _follow(product)
+    last = None if transpose is None else _follow(transpose)
+    if product is None or transpose is None or last is None:
+        return None
+    types = [node.op_type for node in (product, transpose, last)]
+    if types != ["MatMul", "Transpose", "Reshape"] or _perm(transpose) != _HEADS_FIRST:
+        return None
+    return last
+
+
+def _attention(softmax: ir.Node, last: ir.Node) -> ir.Node | str:
+    """The operator, or why there is none."""
+    x = softmax.inputs[0]
+    if x is None or softmax.attributes.get_int("axis", -1) not in (-1, _RANK - 1):
+        return "its softmax is not over the keys"
+    if x.dtype != ir.DataType.FLOAT:
+        return f"it computes in {x.dtype}, not in fp32"
+    scores, bias = _scores(x)
+    if scores is None:
+        return "its scores are not a product of queries and keys"
+    factor, product = scores
+    transpose = last.inputs[0].producer() if last.inputs[0] is not None else None
+    sums = None if transpose is None or transpose.inputs[0] is None else transpose.inputs[0]
+    values = None if sums is None else _operand(sums.producer(), 1)
+    queries, keys = _heads(_operand(product, 0)), _keys(_operand(product, 1))
+    of_values = _heads(values)
+    if queries is None or keys is None or of_values is None:
+        return "its heads are not split off (batch, tokens, features)"
+    if not queries.count == keys.count == of_values.count or of_values.factor != 1:
+        return "queries, keys and values differ in their heads"
+    if not _same(keys.rows, of_values.rows, 2) or not _same(queries.rows, keys.rows, 1):
+        return "queries, keys and values differ in their sizes"
+    if not _same(queries.rows, last.outputs[0], 2):
+        return "its result is not known to be (batch, tokens, features)"
+    if bias is not None and (bias.shape is None or len(bias.shape) != _RANK):
+        return "what is added to its scores has not rank 4"
+    operands = [queries.rows, keys.rows, of_values.rows, *([] if bias is None else [bias])]
+    attributes = {
+        "heads": queries.count,
+        "scale": factor * queries.factor * keys.factor,
+    }
+    return ir.node(ATTENTION.name, operands, attributes, domain=DOMAIN, name=softmax.name)
+
+
+def _scores(
+    x: ir.Value,
+) -> tuple[tuple[float, ir.Node] | None, ir.Value | None]:
+    """Factor and product of the scores, and what is added to them."""
+    node = x.producer()
+    if node is not None and not node.domain and node.op_type == "Add":
+        for value, bias in (node.inputs, reversed(node.inputs)):
+            found = _product(value)
+            if found is not None and single_use(x) is not None:
+                return found, bias
+        return None, None
+    return _product(x), None
+
+
+def _product(value: ir.Value | None) -> tuple[float, ir.Node] | None:
+    factor, inner = _unscaled(value)
+    node = None if inner is None else inner.producer()
+    if node is None or node.domain or node.op_type != "MatMul":
+        return None
+    return factor, node
+
+
+def _keys(value: ir.Value | None) -> _Heads | None:
+    """Of a value of shape (batch, heads, d, keys)."""
+    factor, inner = _unscaled(value)
+    node = None if inner is None else inner.producer()
+    if node is None or node.domain or node.op_type != "Transpose":
+        return None
+    if _perm(node) == (0, 2, 3, 1):
+        return _split(node.inputs[0], factor)
+    return _heads(node.inputs[0], factor) if _perm(node) == (0, 1, 3, 2) else None
+
+
+def _heads(value: ir.Value | None, factor: float = 1.0) -> _Heads | None:
+    """Of a value of shape (batch, heads, tokens, size)."""
+    own, inner = _unscaled(value)
+    node = None if inner is None else inner.producer()
+    if node is None or node.domain or node.op_type != "Transpose" or _perm(node) != _HEADS_FIRST:
+        return None
+    return _split(node.inputs[0], own * factor)
+
+
+def _split(value: ir.Value | None, factor: float) -> _Heads | None:
+    """Of a value of shape (batch, tokens, heads, size)."""
+    own, inner = _unscaled(value)
+    node = None if inner is None else inner.producer()
+    if node is None or node.domain or node.op_type != "Reshape":
+        return None
+    more, rows = _unscaled(node.inputs[0])
+    shape = node.outputs[0].shape
+    if rows is None or rows.shape is None or shape is None or not _same(rows, node.outputs[0], 2):
+        return None
+    features, size = rows.shape[-1], shape[-1]
+    if len(rows.shape) != _RANK - 1 or len(shape) != _RANK:
+        return None
+    if not isinstance(features, int) or not isinstance(size, int) or features % max(size, 1):
+        return None
+    return _Heads(rows, features // max(size, 1), own * more * factor)
+
+
+def _unscaled(value: ir.Value | None) -> tuple[float, ir.Value | None]:
+    """`value` as a factor times another value, looked at through Casts that change nothing."""
+    factor = 1.0
+    while value is not None:
+        node = value.producer()
+        if node is None or node.domain:
+            break
+        if node.op_type == "Cast" and _changes_nothing(node):
+            value = node.inputs[0]
+            continue
+        operands = list(node.inputs) if node.op_type in ("Mul", "Div") else []
+        scalars = [_scalar(operand) for operand in operands]
+        if operands and scalars[1]:
+            factor, value = (
+                factor * (scalars[1] if node.op_type == "Mul" else 1 / scalars[1]),
+                operands[0],
+            )
+        elif operands and scalars[0] and node.op_type == "Mul":
+            factor, value = factor * scalars[0], operands[1]
+        else:
+            break
+    return factor, value
+
+
+def _scalar(value: ir.Value | None) -> float | None:
+    tensor = constant(value)
+    if tensor is None or tensor.size != 1 or len(tensor.shape) > 1:
+        return None
+    number = float(tensor.numpy().item())
+    return number if math.isfinite(number) else None
+
+
+def _follow(node: ir.Node) -> ir.Node | None:
+    """What alone reads the result of `node`, past Casts that change nothing."""
+    reader = single_use(node.outputs[0])
+    if reader is not None and reader.op_type == "Cast" and _changes_nothing(reader):
+        return _follow(reader)
+    return None if reader is None or reader.domain else reader
+
+
+def _changes_nothing(cast: ir.Node) -> bool:
+    x = cast.inputs[0]
+    return x is not None and x.dtype == cast.attributes.get_int("to", 0) == ir.DataType.FLOAT
+
+
+def _perm(node: ir.Node) -> tuple[int, ...]:
+    return tuple(node.attributes.get_ints("perm", ()) or ())
+
+
+def _operand(node: ir.Node | None, index: int) -> ir.Value | None:
+    return None if node is None else node.inputs[index]
+
+
+def _same(first: ir.Value, second: ir.Value, dims: int) -> bool:
+    """Whether the first dimensions of two values are known to be the same."""
+    if first.shape is None or second.shape is None:
+        return False
+    pairs = list(zip(first.shape.dims[:dims], second.shape.dims[:dims], strict=False))
+    unknown = ir.SymbolicDim(None)
+    return len(pairs) == dims and all(a == b and a != unknown for a, b in pairs)
+
+
+def _next_to_ours(values: Sequence[ir.Value | None]) -> bool:
+    """Whether one of our operators gives or reads one of the values."""
+    given = [value for value in values if value is not None]
+    near = [value.producer() for value in given] + [use.node for use in given[-1].uses()]
+    return any(node is not None and node.domain == DOMAIN for node in near)
