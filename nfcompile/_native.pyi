@@ -241,10 +241,12 @@ def attention(
     scale: float | None = None,
     threads: int = 1,
     isa: str = "",
+    precision: str = "float32",
 ) -> None:
     """Writes softmax(scale * q k^T + bias) v of each head, all (batch, tokens, heads * size).
 
-    `bias` has the shape (batch, heads, queries, keys), or 1 for some of it.
+    `bias` has the shape (batch, heads, queries, keys), or 1 for some of it. `precision`: bfloat16
+    rounds what is multiplied, where there are instructions for that, and in the scalar twin.
     """
 
 def arithmetic() -> list[str]: ...

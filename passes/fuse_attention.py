@@ -8,7 +8,8 @@ ONNX Runtime runs each of these operators over all heads and writes its result t
 included: at 16 sequences of 128 tokens twice the time of the one operator
 (`python benchmarks/attention.py`). Only attention next to a product of ours is fused, since another
 model should not come to need our library. It runs after epilogues are fused, which leaves
-nothing between products and attention.
+nothing between products and attention. Where weights of those products are bf16, so are the operands
+of the attention's.
 """
 
 import math
@@ -63,8 +64,16 @@ class FuseAttentionPass(Pass):
             if isinstance(found, str):
                 self.remark(model, "missed", str(node.name), f"attention is not fused: {found}")
                 continue
-            if not _next_to_ours([*found.inputs[:3], last.outputs[0]]):
+            near = _ours([*found.inputs[:3], last.outputs[0]])
+            if not near:
                 continue
+            if any(
+                value.dtype == ir.DataType.BFLOAT16
+                for node in near
+                for value in node.inputs
+                if value is not None
+            ):
+                found.attributes.add(ir.AttrString("precision", "bf16"))
             replace_node(last, found)
             self.remark(model, "applied", str(node.name), "attention runs as one operator")
             count += 1
@@ -240,8 +249,8 @@ def _same(first: ir.Value, second: ir.Value, dims: int) -> bool:
     return len(pairs) == dims and all(a == b and a != unknown for a, b in pairs)
 
 
-def _next_to_ours(values: Sequence[ir.Value | None]) -> bool:
-    """Whether one of our operators gives or reads one of the values."""
+def _ours(values: Sequence[ir.Value | None]) -> list[ir.Node]:
+    """Those of our operators that give one of the values, or read the last."""
     given = [value for value in values if value is not None]
     near = [value.producer() for value in given] + [use.node for use in given[-1].uses()]
-    return any(node is not None and node.domain == DOMAIN for node in near)
+    return [node for node in near if node is not None and node.domain == DOMAIN]

@@ -17,7 +17,7 @@ class MultiHeadAttention(OpRun):
 
     op_domain = DOMAIN
 
-    def _run(self, q, k, v, bias=None, heads=1, scale=None):  # type: ignore[no-untyped-def]
+    def _run(self, q, k, v, bias=None, heads=1, scale=None, precision="fp32"):  # type: ignore[no-untyped-def]
         q, k, v = (_by_head(x, heads) for x in (q, k, v))
         scores = np.einsum("bhqi,bhki->bhqk", q, k)
         scores *= 1 / math.sqrt(q.shape[-1]) if scale is None else scale

@@ -4,6 +4,7 @@ Y[b, q, h] = sum_k softmax_k(scale * sum_i Q[b, q, h, i] * K[b, k, h, i] + bias[
 V[b, k, h], with heads side by side in the last dimension
 """
 
+import onnx.helper
 from onnx.defs import OpSchema
 
 from nfcompile.ir.product_schemas import DOMAIN, FLOAT, VERSION, integer, operand
@@ -36,6 +37,12 @@ ATTENTION = OpSchema(
             OpSchema.AttrType.FLOAT,
             "Of the scores; 1 / sqrt(d) if absent.",
             required=False,
+        ),
+        OpSchema.Attribute(
+            "precision",
+            onnx.helper.make_attribute("precision", "fp32"),
+            "fp32, or bf16: operands of both products may be rounded to it; sums and softmax are "
+            "fp32.",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from itertools import cycle, product
 
+import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -114,6 +115,73 @@ def test_odd_shapes_agree_with_numpy(isa: str, queries: int) -> None:
         shape = Shape(1, 2, queries, keys, size, value_size)
         check(shape, isa)
         check(shape, isa, RNG.standard_normal(shape.scores()).astype(np.float32))
+
+
+BF16 = ["scalar", *(isa for isa in ISAS if isa == "avx512_bf16")]
+
+
+def check_rounded(
+    shape: Shape, isa: str, bias: NDArray[np.float32] | None = None, threads: int = 1
+) -> NDArray[np.float32]:
+    """Runs one case in bf16 into NaN, and compares with operands rounded to it."""
+    q, k, v, y = shape.arrays()
+    more = {"heads": shape.heads, "bias": bias, "threads": threads, "precision": "bfloat16"}
+    _native.attention(q, k, v, y, isa=isa, **more)
+    assert_guards(y)
+    rounded = [x.astype(ml_dtypes.bfloat16).astype(np.float32) for x in (q, k, v)]
+    expected, magnitude = oracle(*rounded, shape.heads, bias)
+    # What is left are the weights, each rounded by at most 2^-8.
+    assert np.all(np.abs(y - expected) <= 4e-3 * magnitude)
+    exact, _ = oracle(q, k, v, shape.heads, bias)
+    assert shape.size < 8 or np.abs(y - exact).max() > 1e-4, "computed in fp32"
+    return y
+
+
+@pytest.mark.parametrize("isa", BF16)
+@pytest.mark.parametrize("queries", [3, 8, 13, 16, 17, 33, 70])
+def test_rounded_operands_agree_with_numpy(isa: str, queries: int) -> None:
+    sizes = cycle(product([1, 7, 8, 16, 17, 40, 64], [1, 8, 15, 16, 17, 33, 64, 80]))
+    for keys in (1, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 70):
+        size, value_size = next(sizes)
+        shape = Shape(1, 2, queries, keys, size, value_size)
+        check_rounded(shape, isa)
+        check_rounded(shape, isa, RNG.standard_normal(shape.scores()).astype(np.float32))
+
+
+@pytest.mark.parametrize("isa", BF16)
+def test_threads_do_not_change_a_bit_of_rounded_operands(isa: str) -> None:
+    q, k, v, alone = (shape := Shape(2, 3, 100, 90, 32, 16)).arrays()
+    for threads in (1, 2, 5):
+        y = np.full_like(alone, np.nan)
+        _native.attention(
+            q, k, v, y, heads=shape.heads, threads=threads, isa=isa, precision="bfloat16"
+        )
+        if threads == 1:
+            alone[...] = y
+        np.testing.assert_array_equal(y, alone)
+
+
+@pytest.mark.parametrize("isa", BF16)
+def test_rounded_keys_that_are_masked_are_as_if_absent(isa: str) -> None:
+    q, k, v, y = Shape(queries=40, keys=41).arrays()
+    kept = np.flatnonzero(RNG.random(41) < 0.5)
+    bias = np.full((1, 1, 1, 41), -np.inf, np.float32)
+    bias[..., kept] = 0
+    _native.attention(q, k, v, y, heads=3, bias=bias, isa=isa, precision="bfloat16")
+    expected, magnitude = oracle(q, k[:, kept], v[:, kept], 3)
+    assert np.all(np.abs(y - expected) <= 4e-2 * magnitude)
+    bias[:] = -np.inf
+    _native.attention(q, k, v, y, heads=3, bias=bias, isa=isa, precision="bfloat16")
+    assert np.isnan(y).all()
+
+
+@pytest.mark.parametrize("isa", [isa for isa in ISAS if isa not in BF16])
+def test_where_nothing_multiplies_bfloat16_the_bits_are_those_of_fp32(isa: str) -> None:
+    q, k, v, y = Shape().arrays()
+    _native.attention(q, k, v, y, heads=3, isa=isa)
+    rounded = np.empty_like(y)
+    _native.attention(q, k, v, rounded, heads=3, isa=isa, precision="bfloat16")
+    np.testing.assert_array_equal(y, rounded)
 
 
 @pytest.mark.parametrize("isa", ISAS)

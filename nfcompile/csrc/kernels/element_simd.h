@@ -51,6 +51,7 @@ NFCOMPILE_INLINE void StoreElements(uint16_t* p, Floats value) { Narrow(p, value
 class AnyNonZero {
  public:
   NFCOMPILE_INLINE void Add(Floats value) { bits_ |= ToBits(value); }
+  NFCOMPILE_INLINE void Add(const AnyNonZero& others) { bits_ |= others.bits_; }
   NFCOMPILE_INLINE bool Found() const {
     int32_t all = 0;
     for (int i = 0; i < kWidth; ++i) all |= bits_[i];

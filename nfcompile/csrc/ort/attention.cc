@@ -13,11 +13,12 @@ namespace {
 
 class AttentionNode final : public Kernel {
  public:
-  AttentionNode(const Api& api, std::string subject, int64_t heads, std::optional<float> scale)
+  AttentionNode(const Api& api, std::string subject, int64_t heads, std::optional<float> scale,
+                Precision precision)
       : Kernel(api, std::move(subject)),
         heads_(heads),
         scale_(scale),
-        kernel_(FindAttentionKernel(SelectIsa())) {}
+        kernel_(FindAttentionKernel(SelectIsa(), precision)) {}
 
  private:
   void Run(OrtKernelContext* context) const override {
@@ -49,9 +50,13 @@ std::unique_ptr<Kernel> MakeAttentionKernel(const Api& api, const Node& node,
   const int64_t heads = node.Int("heads");
   Require(heads >= 1, "attribute heads must be at least 1, got ", heads);
   const float scale = node.Float("scale", NAN);
+  const std::string precision = node.String("precision", "fp32");
+  Require(precision == "fp32" || precision == "bf16",
+          "attribute precision must be fp32 or bf16, got ", precision);
   return std::make_unique<AttentionNode>(
       api, std::move(subject), heads,
-      std::isnan(scale) ? std::nullopt : std::optional<float>(scale));
+      std::isnan(scale) ? std::nullopt : std::optional<float>(scale),
+      precision == "bf16" ? Precision::kBfloat16 : Precision::kFloat32);
 }
 
 }  // namespace nfcompile::ort

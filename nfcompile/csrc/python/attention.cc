@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/attention/attention_run.h"
+#include "python/run.h"
 
 namespace nfcompile::python {
 namespace {
@@ -20,8 +21,9 @@ using TokensOutput = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::c
 
 void RunAttention(const Tokens& q, const Tokens& k, const Tokens& v, const TokensOutput& y,
                   int64_t heads, const std::optional<FourD>& bias, std::optional<float> scale,
-                  int64_t threads, const std::string& isa) {
-  const AttentionKernel& kernel = FindAttentionKernel(IsaFromName(isa));
+                  int64_t threads, const std::string& isa, const std::string& precision) {
+  const AttentionKernel& kernel =
+      FindAttentionKernel(IsaFromName(isa), PrecisionFromName(precision));
   Require(threads >= 1, "threads must be at least 1, got ", threads);
   std::optional<std::vector<int64_t>> bias_dims;
   if (bias) bias_dims = Shape(*bias);
@@ -50,7 +52,8 @@ void RunAttention(const Tokens& q, const Tokens& k, const Tokens& v, const Token
 void BindAttention(nb::module_& m) {
   m.def("attention", &RunAttention, "q"_a.noconvert(), "k"_a.noconvert(), "v"_a.noconvert(),
         "y"_a.noconvert(), nb::kw_only(), "heads"_a, "bias"_a.noconvert().none() = nb::none(),
-        "scale"_a = nb::none(), "threads"_a = 1, "isa"_a = "");
+        "scale"_a = nb::none(), "threads"_a = 1, "isa"_a = "",
+        "precision"_a = "float32");
 }
 
 }  // namespace nfcompile::python

@@ -17,6 +17,7 @@
 #include "python/chain.h"
 #include "python/cuda.h"
 #include "python/roofline.h"
+#include "python/run.h"
 #include "python/training.h"
 #include "python/views.h"
 
@@ -24,12 +25,6 @@ namespace nfcompile::python {
 namespace {
 
 using nanobind::literals::operator""_a;
-
-Precision PrecisionFromName(const std::string& name) {
-  if (name == "float32") return Precision::kFloat32;
-  if (name == "bfloat16") return Precision::kBfloat16;
-  Refuse("precision must be one of float32, bfloat16, got ", name);
-}
 
 // The shape, strides and dilations of a window.
 using Taps = std::optional<std::vector<std::vector<int64_t>>>;

@@ -42,6 +42,12 @@ void Share(const Chain& chain, const ChainOperands& operands, const RunOptions& 
 
 }  // namespace
 
+Precision PrecisionFromName(const std::string& name) {
+  if (name == "float32") return Precision::kFloat32;
+  if (name == "bfloat16") return Precision::kBfloat16;
+  Refuse("precision must be one of float32, bfloat16, got ", name);
+}
+
 void CheckShape(const char* name, const Matrix& matrix, int64_t rows, int64_t columns) {
   CheckSize(name, matrix.shape(0), matrix.shape(1), rows, columns);
 }

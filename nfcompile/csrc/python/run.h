@@ -29,6 +29,9 @@ void RunImages(const Chain& chain, const std::vector<FourD>& inputs, const FourD
 // The number of threads that can be of use.
 int64_t Workers(const Chain& chain, int64_t batch, int64_t threads);
 
+// "float32" or "bfloat16"; throws std::invalid_argument for another name.
+Precision PrecisionFromName(const std::string& name);
+
 void CheckShape(const char* name, const Matrix& matrix, int64_t rows, int64_t columns);
 
 // A new array of this shape, not initialized.

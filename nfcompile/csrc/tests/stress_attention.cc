@@ -41,10 +41,14 @@ int64_t Compare(int64_t queries, int64_t keys, int64_t size, int64_t value_size,
   attention.v = v.data();
   attention.bias.data = bias.data();
   const std::vector<float> expected = Run(attention, attention_f32_scalar, 1);
+  const std::vector<float> rounded = Run(attention, attention_bf16_scalar, 1);
   int64_t failures = 0;
   for (const Isa isa : TestIsas()) {
     for (const int64_t threads : {1, 3}) {
-      failures += Failures(Run(attention, FindAttentionKernel(isa), threads), expected, 1e-4f);
+      const auto& kernel = FindAttentionKernel(isa, Precision::kFloat32);
+      failures += Failures(Run(attention, kernel, threads), expected, 1e-4f);
+      const auto& narrow = FindAttentionKernel(isa, Precision::kBfloat16);
+      failures += Failures(Run(attention, narrow, threads), rounded, 5e-2f);
     }
   }
   return failures;

@@ -15,6 +15,7 @@
 
 #include "base/isa.h"
 #include "base/partition.h"
+#include "kernels/precision.h"
 
 namespace nfcompile {
 
@@ -50,30 +51,51 @@ Attention ShapeAttention(int64_t heads, std::optional<float> scale, std::span<co
                          std::span<const int64_t> k, std::span<const int64_t> v,
                          std::optional<std::span<const int64_t>> bias);
 
+// Where an item's data lie in its workspace, in floats, one after the other: scores of
+// kAttentionQueries rows, then the transposed keys of the head, and for bf16 its values and some
+// rows of it.
+struct AttentionSizes {
+  explicit AttentionSizes(const Attention& attention)
+      : scores_stride(CeilDiv(attention.keys, 16) * 16 + 16),
+        keys(scores_stride * attention.size),
+        values_stride(CeilDiv(attention.value_size, 16) * 16),
+        values(CeilDiv(attention.keys, 2) * values_stride),
+        row(CeilDiv(attention.size, 16) * 8) {}
+
+  int64_t all() const {
+    return kAttentionQueries * scores_stride + keys + values + kAttentionQueries * row;
+  }
+
+  // Whole vectors of any kernel, and a cache line more, lest the rows of long sequences share a
+  // set of the cache.
+  int64_t scores_stride;
+  int64_t keys;
+  int64_t values_stride;
+  int64_t values;
+  int64_t row;  // of pairs
+};
+
 // One entry of the table. Items may run at the same time; each has a workspace of its own, of
-// AttentionWorkspace(attention) floats, 64-byte aligned. How queries are cut into items does
+// AttentionSizes(attention).all() floats, 64-byte aligned. How queries are cut into items does
 // not change a bit.
 struct AttentionKernel {
   const char* name;
   Isa isa;
+  Precision precision;
   // Y of these queries of one head; heads are numbered through the batch.
   void (*run)(const Attention& attention, int64_t head, Range queries, float* workspace);
 };
 
-// The kernel of an instruction set.
-const AttentionKernel& FindAttentionKernel(Isa isa);
-
-// Floats from one row of scores to the next: whole vectors of any kernel, and a cache line
-// more, lest the rows of long sequences share a set of the cache.
-constexpr int64_t ScoresStride(int64_t keys) { return CeilDiv(keys, 16) * 16 + 16; }
-
-// The transposed keys of a head, and the scores.
-int64_t AttentionWorkspace(const Attention& attention);
+// The kernel of an instruction set. bf16: operands of both products are rounded to it, sums and
+// softmax are fp32; where no instruction multiplies them, fp32 is computed with.
+const AttentionKernel& FindAttentionKernel(Isa isa, Precision precision);
 
 extern const AttentionKernel attention_f32_scalar;
 extern const AttentionKernel attention_f32_avx2;
 extern const AttentionKernel attention_f32_avx512;
 extern const AttentionKernel attention_f32_avx512_emulated;
+extern const AttentionKernel attention_bf16_scalar;
+extern const AttentionKernel attention_bf16_avx512_bf16;
 
 }  // namespace nfcompile
 

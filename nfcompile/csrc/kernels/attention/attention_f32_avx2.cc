@@ -9,6 +9,7 @@ namespace nfcompile {
 const AttentionKernel attention_f32_avx2 = {
     .name = "attention_f32_avx2",
     .isa = Isa::kAvx2,
+    .precision = Precision::kFloat32,
     .run = avx2::RunHead,
 };
 

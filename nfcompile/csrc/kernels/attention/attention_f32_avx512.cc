@@ -9,6 +9,7 @@ namespace nfcompile {
 const AttentionKernel attention_f32_avx512 = {
     .name = "attention_f32_avx512",
     .isa = Isa::kAvx512,
+    .precision = Precision::kFloat32,
     .run = avx512::RunHead,
 };
 

@@ -9,6 +9,7 @@ namespace nfcompile {
 const AttentionKernel attention_f32_avx512_emulated = {
     .name = "attention_f32_avx512_emulated",
     .isa = Isa::kAvx512Emulated,
+    .precision = Precision::kFloat32,
     .run = avx512_emulated::RunHead,
 };
 

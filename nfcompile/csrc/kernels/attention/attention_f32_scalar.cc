@@ -1,42 +1,12 @@
-// attention_f32_scalar: the equations of attention.h as they stand.
-#include <cmath>
-
-#include "kernels/attention/attention.h"
+// attention_f32_scalar: the readable twin.
+#include "kernels/attention/attention_scalar.h"
 
 namespace nfcompile {
 namespace {
 
-void RunHead(const Attention& a, int64_t number, Range queries, float* p) {
-  const int64_t batch = number / a.heads;
-  const int64_t head = number % a.heads;
-  const int64_t row = a.heads * a.size;
-  const int64_t value_row = a.heads * a.value_size;
-  const float* keys = a.k + batch * a.keys * row + head * a.size;
-  const float* values = a.v + batch * a.keys * value_row + head * a.value_size;
-  const auto& strides = a.bias.strides;
-  for (int64_t m = queries.begin; m < queries.end; ++m) {
-    const float* q = a.q + (batch * a.queries + m) * row + head * a.size;
-    float* y = a.y + (batch * a.queries + m) * value_row + head * a.value_size;
-    const float* bias = a.bias.data;
-    if (bias != nullptr) bias += batch * strides[0] + head * strides[1] + m * strides[2];
-    float most = -INFINITY;
-    for (int64_t k = 0; k < a.keys; ++k) {
-      float sum = 0;
-      for (int64_t i = 0; i < a.size; ++i) sum += q[i] * keys[k * row + i];
-      p[k] = a.scale * sum + (bias == nullptr ? 0.0f : bias[k * strides[3]]);
-      most = p[k] > most ? p[k] : most;
-    }
-    float total = 0;
-    for (int64_t k = 0; k < a.keys; ++k) {
-      p[k] = std::exp(p[k] - most);
-      total += p[k];
-    }
-    for (int64_t j = 0; j < a.value_size; ++j) {
-      float sum = 0;
-      for (int64_t k = 0; k < a.keys; ++k) sum += p[k] * values[k * value_row + j];
-      y[j] = a.keys == 0 ? 0.0f : sum / total;
-    }
-  }
+void RunHead(const Attention& attention, int64_t number, Range queries, float* workspace) {
+  ScalarHead(attention, number, queries, workspace,
+             [](float value) { return value; });
 }
 
 }  // namespace
@@ -44,6 +14,7 @@ void RunHead(const Attention& a, int64_t number, Range queries, float* p) {
 const AttentionKernel attention_f32_scalar = {
     .name = "attention_f32_scalar",
     .isa = Isa::kScalar,
+    .precision = Precision::kFloat32,
     .run = RunHead,
 };
 

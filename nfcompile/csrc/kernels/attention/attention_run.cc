@@ -47,7 +47,7 @@ void AttentionRun::Work(int64_t share) noexcept {
 }
 
 void AttentionRun::WorkOnShares(int64_t share) {
-  const Workspace own(AttentionWorkspace(attention_) * sizeof(float));  // before it takes one
+  const Workspace own(AttentionSizes(attention_).all() * sizeof(float));  // before it takes one
   bool first = true;
   for (int64_t i = 0; i < workers(); ++i) {
     Share& items = shares_[(share + i) % workers()];

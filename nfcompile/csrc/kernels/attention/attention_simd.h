@@ -33,19 +33,20 @@ void PackKeys(Rows<const float> k, int64_t keys, int64_t size, float* packed) {
   }
 }
 
-// scores[q, k] = scale * sum_i q[q, i] packed[i, k].
-void PackedScores(Rows<const float> q, int64_t queries, const float* packed, const Attention& a,
-                  Rows<float> scores) {
+// scores[q, k] = scale * sum_i q[q, i] packed[i, k] with i < depth.
+template <typename Add>
+void PackedScores(Rows<const float> q, int64_t queries, const float* packed, int64_t depth,
+                  const Attention& a, Rows<float> scores) {
   float scale[kAttentionQueries];
   for (float& value : scale) value = a.scale;
   for (int64_t panel = 0; panel < a.keys; panel += kPanel) {
     const int64_t lanes = PanelLanes(a.keys, panel);
-    Multiply({.a = q,
-              .b = {packed + panel * a.size, lanes},
-              .c = {scores.data + panel, scores.stride},
-              .factor = scale,
-              .depth = a.size},
-             queries, lanes);
+    Multiply<Add>({.a = q,
+                   .b = {packed + panel * depth, lanes},
+                   .c = {scores.data + panel, scores.stride},
+                   .factor = scale,
+                   .depth = depth},
+                  queries, lanes);
   }
 }
 
@@ -124,9 +125,19 @@ NFCOMPILE_INLINE void PrefetchHead(const Attention& a, int64_t number, Range que
   Prefetch(head.v, keys, a.value_size);
 }
 
+// Of these queries; `inverse`: what each row is to be multiplied with.
+NFCOMPILE_INLINE void SoftmaxRows(const Attention& a, const Head& head, Range queries,
+                                  Rows<float> scores, float* inverse) {
+  for (int64_t r = 0; r < queries.size(); ++r) {
+    RowBias bias = head.bias;
+    if (bias.data != nullptr) bias.data += (queries.begin + r) * a.bias.strides[2];
+    inverse[r] = Softmax(scores[r], a.keys, bias);
+  }
+}
+
 void RunHead(const Attention& a, int64_t number, Range queries, float* workspace) {
   const Head head = FindHead(a, number);
-  const Rows<float> scores{workspace, ScoresStride(a.keys)};
+  const Rows<float> scores{workspace, AttentionSizes(a).scores_stride};
   float* packed = scores[kAttentionQueries];
   const bool few = a.queries <= kFewQueries;
   if (!few) PackKeys(head.k, a.keys, a.size, packed);
@@ -138,20 +149,16 @@ void RunHead(const Attention& a, int64_t number, Range queries, float* workspace
       FewScores(q, count, head.k, a, scores);
     } else {
       PrefetchHead(a, number + 1, {m, m + count});
-      PackedScores(q, count, packed, a, scores);
+      PackedScores<AddFloats>(q, count, packed, a.size, a, scores);
     }
     float inverse[kAttentionQueries];
-    for (int64_t r = 0; r < count; ++r) {
-      RowBias bias = head.bias;
-      if (bias.data != nullptr) bias.data += (m + r) * a.bias.strides[2];
-      inverse[r] = Softmax(scores[r], a.keys, bias);
-    }
-    Multiply({.a = {scores.data, scores.stride},
-              .b = head.v,
-              .c = {head.y[m], head.y.stride},
-              .factor = inverse,
-              .depth = a.keys},
-             count, a.value_size);
+    SoftmaxRows(a, head, {m, m + count}, scores, inverse);
+    Multiply<AddFloats>({.a = {scores.data, scores.stride},
+                         .b = head.v,
+                         .c = {head.y[m], head.y.stride},
+                         .factor = inverse,
+                         .depth = a.keys},
+                        count, a.value_size);
   }
 }
 

@@ -1,4 +1,5 @@
 // Small dense products: c[m, n] = factor[m] * sum_i a[m, i] b[i, n], lanes are neighbouring n.
+// What an element is, and how two are multiplied and added, is said by `Add`.
 #ifndef NFCOMPILE_KERNELS_ATTENTION_PRODUCT_SIMD_H_
 #define NFCOMPILE_KERNELS_ATTENTION_PRODUCT_SIMD_H_
 
@@ -18,6 +19,10 @@ struct Rows {
   T* operator[](int64_t row) const { return data + row * stride; }
 };
 
+struct AddFloats {
+  NFCOMPILE_INLINE static Floats Run(Floats sum, Floats a, Floats b) { return sum + a * b; }
+};
+
 struct Product {
   Rows<const float> a;
   Rows<const float> b;
@@ -27,7 +32,7 @@ struct Product {
 };
 
 // Rows m .. m + kRows and columns n .. n + kVectors * kWidth, or n + lanes where kPart.
-template <int kRows, int kVectors, bool kPart>
+template <typename Add, int kRows, int kVectors, bool kPart>
 NFCOMPILE_INLINE void Tile(const Product& p, int64_t m, int64_t n, int lanes) {
   Floats sums[kRows][kVectors] = {};
   const Rows<const float> a{p.a[m], p.a.stride};
@@ -42,7 +47,7 @@ NFCOMPILE_INLINE void Tile(const Product& p, int64_t m, int64_t n, int lanes) {
     for (int r = 0; r < kRows; ++r) {
       const Floats value = Splat(a[r][i]);
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) sums[r][v] += value * row[v];
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = Add::Run(sums[r][v], value, row[v]);
     }
   }
   const Rows<float> c{p.c[m] + n, p.c.stride};
@@ -62,19 +67,24 @@ NFCOMPILE_INLINE void Tile(const Product& p, int64_t m, int64_t n, int lanes) {
 }
 
 // The rows from m on, of which there are `left`.
-template <int kVectors, bool kPart, int kRows = kRowsAtOnce>
+template <typename Add, int kVectors, bool kPart, int kRows = kRowsAtOnce>
 void TileColumn(const Product& p, int64_t m, int64_t left, int64_t n, int lanes) {
-  for (; left >= kRows; m += kRows, left -= kRows) Tile<kRows, kVectors, kPart>(p, m, n, lanes);
+  for (; left >= kRows; m += kRows, left -= kRows) {
+    Tile<Add, kRows, kVectors, kPart>(p, m, n, lanes);
+  }
   if constexpr (kRows > 1) {
-    if (left > 0) TileColumn<kVectors, kPart, kRows - 1>(p, m, left, n, lanes);
+    if (left > 0) TileColumn<Add, kVectors, kPart, kRows - 1>(p, m, left, n, lanes);
   }
 }
 
+template <typename Add>
 void Multiply(const Product& p, int64_t rows, int64_t columns) {
   int64_t n = 0;
-  for (; n + 2 * kWidth <= columns; n += 2 * kWidth) TileColumn<2, false>(p, 0, rows, n, 0);
-  for (; n + kWidth <= columns; n += kWidth) TileColumn<1, false>(p, 0, rows, n, 0);
-  if (n < columns) TileColumn<1, true>(p, 0, rows, n, static_cast<int>(columns - n));
+  for (; n + 2 * kWidth <= columns; n += 2 * kWidth) {
+    TileColumn<Add, 2, false>(p, 0, rows, n, 0);
+  }
+  for (; n + kWidth <= columns; n += kWidth) TileColumn<Add, 1, false>(p, 0, rows, n, 0);
+  if (n < columns) TileColumn<Add, 1, true>(p, 0, rows, n, static_cast<int>(columns - n));
 }
 
 }  // namespace

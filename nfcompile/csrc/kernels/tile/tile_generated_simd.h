@@ -123,14 +123,16 @@ class GeneratedRun {
   template <typename Activate>
   NFCOMPILE_INLINE void Finish(int64_t first, int64_t rows, float* y, Activate activate) {
     const TileShape& to = operands_.y_shape;
+    AnyNonZero any;
     for (int v = 0; v < vectors_; ++v) {
       const float* sums = Sums(first, v);
       for (int64_t r = 0; r < rows; ++r) {
         const Floats value = activate(Load(sums + r * kWidth));
-        any_.Add(value);
+        any.Add(value);
         Store(y + r * to.row + v * to.vector, value);
       }
     }
+    any_.Add(any);
   }
 
   const TileWeights& weights_;
