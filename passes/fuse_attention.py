@@ -12,7 +12,6 @@ nothing between products and attention. Where weights of those products are bf16
 of the attention's.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -28,6 +27,8 @@ __all__ = ["FuseAttentionPass"]
 
 _HEADS_FIRST = (0, 2, 1, 3)
 _RANK = 4
+_AXIS_IS_LAST = 13  # the operator set since which a Softmax that does not say its axis is over it
+_USUAL = (1e-6, 1e6)  # factors, whose product is a number of the operator's type
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,13 @@ class _Heads:
     Attributes:
         rows: Shape (batch, tokens, heads * size).
         count: Number of heads.
+        features: heads * size.
         factor: By which all elements are multiplied on the way.
     """
 
     rows: ir.Value
     count: int
+    features: int
     factor: float = 1.0
 
 
@@ -54,34 +57,25 @@ class FuseAttentionPass(Pass):
     def run(self, model: ir.Model) -> int:
         """Fuses in the main graph and in every subgraph."""
         count = 0
+        axis = -1 if model.opset_imports.get("", 0) >= _AXIS_IS_LAST else 1
         for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
             if node.domain or node.op_type != "Softmax":
                 continue
-            last = _joined(node)
-            if last is None:
+            read = _readers(node)
+            if read is None:
                 continue
-            found = _attention(node, last)
+            found = _attention(node, *read, axis=axis)
             if isinstance(found, str):
-                self.remark(model, "missed", str(node.name), f"attention is not fused: {found}")
-                continue
-            near = _ours([*found.inputs[:3], last.outputs[0]])
-            if not near:
-                continue
-            if any(
-                value.dtype == ir.DataType.BFLOAT16
-                for node in near
-                for value in node.inputs
-                if value is not None
-            ):
-                found.attributes.add(ir.AttrString("precision", "bf16"))
-            replace_node(last, found)
-            self.remark(model, "applied", str(node.name), "attention runs as one operator")
-            count += 1
+                self.remark(model, "missed", node.name, f"attention is not fused: {found}")
+            elif found is not None:
+                replace_node(read[1], found)
+                self.remark(model, "applied", node.name, "attention runs as one operator")
+                count += 1
         return count
 
 
-def _joined(softmax: ir.Node) -> ir.Node | None:
-    """The Reshape that lays the heads side by side; None where this is no attention."""
+def _readers(softmax: ir.Node) -> tuple[ir.Node, ir.Node] | None:
+    """The product with the values, and the Reshape that lays heads side by side, if they follow."""
     product = _follow(softmax)
     transpose = None if product is None else _follow(product)
     last = None if transpose is None else _follow(transpose)
@@ -90,54 +84,68 @@ def _joined(softmax: ir.Node) -> ir.Node | None:
     types = [node.op_type for node in (product, transpose, last)]
     if types != ["MatMul", "Transpose", "Reshape"] or _perm(transpose) != _HEADS_FIRST:
         return None
-    return last
+    return product, last
 
 
-def _attention(softmax: ir.Node, last: ir.Node) -> ir.Node | str:
-    """The operator, or why there is none."""
+def _attention(softmax: ir.Node, sums: ir.Node, last: ir.Node, axis: int) -> ir.Node | str | None:
+    """The operator, or why there is none; None where nothing of ours is near.
+
+    Args:
+        softmax: Its Softmax.
+        sums: The product with the values.
+        last: What gives its result.
+        axis: Of a Softmax that does not say it.
+    """
     x = softmax.inputs[0]
-    if x is None or softmax.attributes.get_int("axis", -1) not in (-1, _RANK - 1):
+    if x is None or softmax.attributes.get_int("axis", axis) not in (-1, _RANK - 1):
         return "its softmax is not over the keys"
     if x.dtype != ir.DataType.FLOAT:
         return f"it computes in {x.dtype}, not in fp32"
     scores, bias = _scores(x)
     if scores is None:
         return "its scores are not a product of queries and keys"
+    if single_use(x) is None:
+        return "its scores are read by something else"
     factor, product = scores
-    transpose = last.inputs[0].producer() if last.inputs[0] is not None else None
-    sums = None if transpose is None or transpose.inputs[0] is None else transpose.inputs[0]
-    values = None if sums is None else _operand(sums.producer(), 1)
-    queries, keys = _heads(_operand(product, 0)), _keys(_operand(product, 1))
-    of_values = _heads(values)
-    if queries is None or keys is None or of_values is None:
+    queries, keys = _heads(product.inputs[0]), _keys(product.inputs[1])
+    values = _heads(sums.inputs[1])
+    if queries is None or keys is None or values is None:
         return "its heads are not split off (batch, tokens, features)"
-    if not queries.count == keys.count == of_values.count or of_values.factor != 1:
+    if not queries.count == keys.count == values.count:
         return "queries, keys and values differ in their heads"
-    if not _same(keys.rows, of_values.rows, 2) or not _same(queries.rows, keys.rows, 1):
+    if values.factor != 1:
+        return "its values are scaled"
+    if not _same(keys.rows, values.rows, 2) or not _same(queries.rows, keys.rows, 1):
         return "queries, keys and values differ in their sizes"
-    if not _same(queries.rows, last.outputs[0], 2):
+    y = last.outputs[0]
+    # All three dimensions: a bias with more heads, sequences or queries than the scores has as
+    # many results.
+    if not _same(queries.rows, y, 2) or list(y.shape or ())[2:] != [values.features]:
         return "its result is not known to be (batch, tokens, features)"
     if bias is not None and (bias.shape is None or len(bias.shape) != _RANK):
         return "what is added to its scores has not rank 4"
-    operands = [queries.rows, keys.rows, of_values.rows, *([] if bias is None else [bias])]
-    attributes = {
+    operands = [queries.rows, keys.rows, values.rows, *([] if bias is None else [bias])]
+    near = _ours([*operands[:3], y])
+    if not near:
+        return None
+    attributes: dict[str, int | float | str] = {
         "heads": queries.count,
         "scale": factor * queries.factor * keys.factor,
     }
+    given = [value for node in near for value in node.inputs if value is not None]
+    if any(value.dtype == ir.DataType.BFLOAT16 for value in given):
+        attributes["precision"] = "bf16"
     return ir.node(ATTENTION.name, operands, attributes, domain=DOMAIN, name=softmax.name)
 
 
-def _scores(
-    x: ir.Value,
-) -> tuple[tuple[float, ir.Node] | None, ir.Value | None]:
+def _scores(x: ir.Value) -> tuple[tuple[float, ir.Node] | None, ir.Value | None]:
     """Factor and product of the scores, and what is added to them."""
-    node = x.producer()
+    inner = _uncast(x)
+    node = None if inner is None else inner.producer()
     if node is not None and not node.domain and node.op_type == "Add":
         for value, bias in (node.inputs, reversed(node.inputs)):
-            found = _product(value)
-            if found is not None and single_use(x) is not None:
+            if found := _product(value):
                 return found, bias
-        return None, None
     return _product(x), None
 
 
@@ -182,33 +190,25 @@ def _split(value: ir.Value | None, factor: float) -> _Heads | None:
     features, size = rows.shape[-1], shape[-1]
     if len(rows.shape) != _RANK - 1 or len(shape) != _RANK:
         return None
-    if not isinstance(features, int) or not isinstance(size, int) or features % max(size, 1):
+    if not isinstance(features, int) or not isinstance(size, int) or not features or not size:
         return None
-    return _Heads(rows, features // max(size, 1), own * more * factor)
+    return _Heads(rows, features // size, features, own * more * factor)
 
 
 def _unscaled(value: ir.Value | None) -> tuple[float, ir.Value | None]:
-    """`value` as a factor times another value, looked at through Casts that change nothing."""
-    factor = 1.0
-    while value is not None:
-        node = value.producer()
-        if node is None or node.domain:
-            break
-        if node.op_type == "Cast" and _changes_nothing(node):
-            value = node.inputs[0]
-            continue
-        operands = list(node.inputs) if node.op_type in ("Mul", "Div") else []
-        scalars = [_scalar(operand) for operand in operands]
-        if operands and scalars[1]:
-            factor, value = (
-                factor * (scalars[1] if node.op_type == "Mul" else 1 / scalars[1]),
-                operands[0],
-            )
-        elif operands and scalars[0] and node.op_type == "Mul":
-            factor, value = factor * scalars[0], operands[1]
-        else:
-            break
-    return factor, value
+    """`value` as a factor times another value, past Casts that change nothing."""
+    value = _uncast(value)
+    node = None if value is None else value.producer()
+    if node is None or node.domain or node.op_type not in ("Mul", "Div"):
+        return 1.0, value
+    first, second = (_scalar(operand) for operand in node.inputs)
+    if second is not None:
+        factor, inner = _unscaled(node.inputs[0])
+        return (factor * second if node.op_type == "Mul" else factor / second), inner
+    if first is not None and node.op_type == "Mul":
+        factor, inner = _unscaled(node.inputs[1])
+        return factor * first, inner
+    return 1.0, value
 
 
 def _scalar(value: ir.Value | None) -> float | None:
@@ -216,7 +216,7 @@ def _scalar(value: ir.Value | None) -> float | None:
     if tensor is None or tensor.size != 1 or len(tensor.shape) > 1:
         return None
     number = float(tensor.numpy().item())
-    return number if math.isfinite(number) else None
+    return number if _USUAL[0] < abs(number) < _USUAL[1] else None
 
 
 def _follow(node: ir.Node) -> ir.Node | None:
@@ -227,6 +227,14 @@ def _follow(node: ir.Node) -> ir.Node | None:
     return None if reader is None or reader.domain else reader
 
 
+def _uncast(value: ir.Value | None) -> ir.Value | None:
+    """What `value` is before Casts that change nothing."""
+    node = None if value is None else value.producer()
+    if node is None or node.domain or node.op_type != "Cast" or not _changes_nothing(node):
+        return value
+    return _uncast(node.inputs[0])
+
+
 def _changes_nothing(cast: ir.Node) -> bool:
     x = cast.inputs[0]
     return x is not None and x.dtype == cast.attributes.get_int("to", 0) == ir.DataType.FLOAT
@@ -234,10 +242,6 @@ def _changes_nothing(cast: ir.Node) -> bool:
 
 def _perm(node: ir.Node) -> tuple[int, ...]:
     return tuple(node.attributes.get_ints("perm", ()) or ())
-
-
-def _operand(node: ir.Node | None, index: int) -> ir.Value | None:
-    return None if node is None else node.inputs[index]
 
 
 def _same(first: ir.Value, second: ir.Value, dims: int) -> bool:

@@ -1,6 +1,7 @@
-// Chains with branches and residuals, in both precisions and forms, against the scalar twin.
+// Chains with branches, residuals, norms and several results, in both precisions and forms, against the scalar twin.
 #include <cmath>
 #include <cstdio>
+#include <memory>
 #include <vector>
 
 #include "base/isa.h"
@@ -23,20 +24,41 @@ Chain Make(const std::vector<Weight>& weights, Isa isa, Precision precision) {
   layers[4].source = 4;
   layers[4].residual = 4;
   layers[4].epilogue.residual_after_activation = true;
-  return Chain({weights[0].in}, std::move(layers));
+  // f = norm(e), g = W f + e, h = norm(f): what products read, what they add, and both.
+  const auto norm = [&](int source, bool centered) {
+    ChainLayer layer;
+    layer.norm = std::make_shared<const Norm>(
+        Norm{std::vector<float>(weights[0].in, 0.5f), 0.01f, centered});
+    layer.bias = std::vector<float>(weights[0].in, 0.25f);
+    layer.source = source;
+    return layer;
+  };
+  const int e = 5;
+  layers.push_back(norm(e, /*centered=*/true));
+  layers.push_back(layers[4]);
+  layers.back().source = e + 1;
+  layers.back().residual = e;
+  layers.push_back(norm(e + 1, /*centered=*/false));
+  return Chain({weights[0].in}, std::move(layers), {e + 2, e, e + 3});
 }
 
+// All results, one after the other.
 std::vector<float> Run(const Chain& chain, const std::vector<float>& x, int64_t batch,
                        Form form, int64_t threads) {
-  std::vector<float> y(batch * chain.out_features(), std::nanf(""));
+  std::vector<std::vector<float>> results;
   ChainOperands operands;
+  for (const int slot : chain.outputs()) {
+    results.emplace_back(batch * chain.features(slot), std::nanf(""));
+    operands.outputs.push_back(results.back().data());
+  }
   operands.inputs.push_back(x.data());
-  operands.outputs.push_back(y.data());
   operands.batch = batch;
   operands.form = form;
   ChainRun run(chain, operands, {threads, threads});
   WorkOnAll(run);
-  return y;
+  std::vector<float> all;
+  for (const std::vector<float>& y : results) all.insert(all.end(), y.begin(), y.end());
+  return all;
 }
 
 }  // namespace
