@@ -8,8 +8,8 @@ ONNX Runtime runs each of these operators over all heads and writes its result t
 included: at 16 sequences of 128 tokens twice the time of the one operator
 (`python benchmarks/attention.py`). Only attention next to a product of ours is fused, since another
 model should not come to need our library. It runs after epilogues are fused, which leaves
-nothing between products and attention. Where weights of those products are bf16, so are the operands
-of the attention's.
+nothing between products and attention. Where weights of those products are bf16, so are the
+operands of the attention's.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from nfcompile.ir.linear import constant
+from nfcompile.ir.linear import scalar
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import replace_node, single_use
 from nfcompile.ir.schemas import ATTENTION, DOMAIN
@@ -27,8 +27,8 @@ __all__ = ["FuseAttentionPass"]
 
 _HEADS_FIRST = (0, 2, 1, 3)
 _RANK = 4
-_AXIS_IS_LAST = 13  # the operator set since which a Softmax that does not say its axis is over it
-_USUAL = (1e-6, 1e6)  # factors, whose product is a number of the operator's type
+_AXIS_IS_LAST = 13  # the operator set since which that is the axis of a Softmax that says none
+_USUAL = (1e-6, 1e6)  # factors whose product is within the range of fp32
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,9 @@ def _attention(softmax: ir.Node, sums: ir.Node, last: ir.Node, axis: int) -> ir.
     if values.factor != 1:
         return "its values are scaled"
     if not _same(keys.rows, values.rows, 2) or not _same(queries.rows, keys.rows, 1):
-        return "queries, keys and values differ in their sizes"
+        return "queries, keys and values are not known to agree in their sizes"
     y = last.outputs[0]
-    # All three dimensions: a bias with more heads, sequences or queries than the scores has as
-    # many results.
+    # All dimensions, since a bias may have more sequences, heads or queries than the scores.
     if not _same(queries.rows, y, 2) or list(y.shape or ())[2:] != [values.features]:
         return "its result is not known to be (batch, tokens, features)"
     if bias is not None and (bias.shape is None or len(bias.shape) != _RANK):
@@ -190,7 +189,7 @@ def _split(value: ir.Value | None, factor: float) -> _Heads | None:
     features, size = rows.shape[-1], shape[-1]
     if len(rows.shape) != _RANK - 1 or len(shape) != _RANK:
         return None
-    if not isinstance(features, int) or not isinstance(size, int) or not features or not size:
+    if not isinstance(features, int) or not isinstance(size, int) or not 0 < size <= features:
         return None
     return _Heads(rows, features // size, features, own * more * factor)
 
@@ -212,11 +211,8 @@ def _unscaled(value: ir.Value | None) -> tuple[float, ir.Value | None]:
 
 
 def _scalar(value: ir.Value | None) -> float | None:
-    tensor = constant(value)
-    if tensor is None or tensor.size != 1 or len(tensor.shape) > 1:
-        return None
-    number = float(tensor.numpy().item())
-    return number if _USUAL[0] < abs(number) < _USUAL[1] else None
+    number = scalar(value)
+    return number if number and _USUAL[0] < abs(number) < _USUAL[1] else None
 
 
 def _follow(node: ir.Node) -> ir.Node | None:

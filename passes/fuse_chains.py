@@ -10,9 +10,10 @@
 A chain of products runs a few rows of the batch at a time through all its layers, so that
 activations stay in the cache, and transposes none of them in between: each product alone brings its
 input into the kernels' order and its output back. What others read of its inner values are further
-results. It runs after epilogues are fused, which leaves nothing between the products of a chain. Of
-convolutions, a few images at a time go through all layers; so a chain of them ends where the images
-become larger than any of its results, since fewer of them would fit the cache.
+results, but for convolutions, whose chains give one. It runs after epilogues are fused, which
+leaves nothing between the products of a chain. Of convolutions, a few images at a time go through
+all layers; so a chain of them ends where the images become larger than any of its results, since
+fewer of them would fit the cache.
 """
 
 import math
@@ -31,7 +32,7 @@ from nfcompile.ir.chain_layers import (
 )
 from nfcompile.ir.linear import constant
 from nfcompile.ir.pass_base import Pass
-from nfcompile.ir.region import GraphOrder
+from nfcompile.ir.region import Dependencies, Region
 
 __all__ = ["FuseChainsPass"]
 
@@ -53,7 +54,9 @@ class FuseChainsPass(Pass):
 
     def _fuse(self, model: ir.Model, graph: ir.Graph) -> int:
         layers = list(find_layers(list(graph)))
-        search = _Search(layers, GraphOrder(graph), self.max_layers)
+        if not layers:
+            return 0
+        search = _Search(layers, graph, self.max_layers)
         count = 0
         for last in reversed(layers):
             if not isinstance(last, ProductLayer) or last in search.taken:
@@ -69,75 +72,86 @@ class FuseChainsPass(Pass):
             self.remark(model, "applied", str(last.node.name), f"runs as one operator with {names}")
             search.replace(chain)
             count += 1
+        if count:
+            graph.sort()
         return count
 
 
 class _Search:
     """The layers of one graph, and which of them can run together."""
 
-    def __init__(self, layers: Iterable[ChainLayer], order: GraphOrder, most: int) -> None:
+    def __init__(self, layers: list[ChainLayer], graph: ir.Graph, most: int) -> None:
         self.taken: set[ChainLayer] = set()
         self._owners = {node: layer for layer in layers for node in layer.nodes}
-        self._order = order
+        self._dependencies = Dependencies(graph)
         self._most = most
 
     def members(self, last: ProductLayer) -> set[ChainLayer]:
-        """`last` and what can run with it."""
-        members: dict[ChainLayer, None] = {last: None}  # in the order in which they are found
-        grown = True
-        while grown:
+        """`last` and what can run with it.
+
+        What does not join may do so once there are other members.
+        """
+        members: dict[ChainLayer, None] = {}
+        region = Region()
+        waiting: dict[ChainLayer, None] = {last: None}
+        while waiting:
+            apart: dict[ChainLayer, None] = {}
             grown = False
-            for layer in list(self._neighbours(members)):
-                if len(members) >= self._most:
-                    return set(members)
-                if layer not in members and self._joins(layer, members, last):
-                    members[layer] = None
-                    grown = True
+            while waiting and len(members) < self._most:
+                layer = next(iter(waiting))
+                del waiting[layer]
+                both = region | self._dependencies.region(layer.nodes)
+                if layer is not last and not self._joins(layer, members, last, both):
+                    apart[layer] = None
+                    continue
+                members[layer] = None
+                region, grown = both, True
+                waiting |= dict.fromkeys(
+                    near for near in self._neighbours(layer) if near not in members
+                )
+            waiting = apart if grown and len(members) < self._most else {}
         return set(members)
 
     def replace(self, chain: list[ChainLayer]) -> None:
-        """Makes them one operator."""
-        nodes = {node for layer in chain for node in layer.nodes}
+        """Makes them one operator; what nothing reads is a result, too, as the last layer is."""
+        nodes = [node for layer in chain for node in layer.nodes]
+        inside = set(nodes)
         results = [layer.nodes[0].outputs[0] for layer in chain]
         outputs = [
             value
             for value in results
-            if value.is_graph_output() or any(use.node not in nodes for use in value.uses())
+            if value.is_graph_output()
+            or not value.uses()
+            or any(use.node not in inside for use in value.uses())
         ]
-        self._order = self._order.replace(nodes, chain_node(chain, outputs), outputs)
+        self._dependencies.replace(nodes, chain_node(chain, outputs), outputs)
         self.taken.update(chain)
 
-    def _neighbours(self, members: Iterable[ChainLayer]) -> Iterator[ChainLayer]:
-        """Layers whose result members read, or that read what members read or give."""
-        for member in members:
-            near = [value.producer() for value in _reads(member)]
-            for value in (member.source, member.nodes[0].outputs[0]):
-                near += [use.node for use in value.uses()]
-            for node in near:
-                layer = None if node is None else self._owners.get(node)
-                if layer is not None and layer not in self.taken:
-                    yield layer
+    def _neighbours(self, member: ChainLayer) -> Iterator[ChainLayer]:
+        """Layers whose result a layer reads, or that read what it reads or gives."""
+        near = [value.producer() for value in _reads(member)]
+        for value in (member.source, member.nodes[0].outputs[0]):
+            near += [use.node for use in value.uses()]
+        for node in near:
+            layer = None if node is None else self._owners.get(node)
+            if layer is not None and layer not in self.taken:
+                yield layer
 
     def _joins(
-        self, layer: ChainLayer, members: Collection[ChainLayer], last: ProductLayer
+        self, layer: ChainLayer, members: Collection[ChainLayer], last: ProductLayer, both: Region
     ) -> bool:
-        """Whether a layer can be part of the chain of `members`."""
+        """Whether a layer can be part of the chain of `members`; with it they are `both`."""
         if isinstance(layer, NormLayer):
-            return not last.convolves and self._is_region([*members, layer])
+            return not last.convolves and both.is_closed()
         if _apart(layer) or layer.precision != last.precision or layer.convolves != last.convolves:
             return False
         if not layer.convolves:
-            return self._is_region([*members, layer])
+            return both.is_closed()
         value = layer.node.outputs[0]
         inside = bool(value.uses()) and all(
             self._owners.get(use.node) in members for use in value.uses()
         )
         return inside and not value.is_graph_output() and _fits(layer, members, last)
-
-    def _is_region(self, layers: Iterable[ChainLayer]) -> bool:
-        """Whether nothing outside stands between layers: reads one, and is read by another."""
-        nodes = [node for layer in layers for node in layer.nodes]
-        return self._order.later_readers(nodes) is not None
 
 
 def _reads(layer: ChainLayer) -> list[ir.Value]:

@@ -97,7 +97,8 @@ CHAIN = _chain(
     "add another; Y are those that outputs names. Every other list has one entry per layer. A norm "
     "is a layer, too: layer-norm gives (x - mean) / sqrt(variance + epsilon) * scale + bias over "
     "the features of x, rms-norm x / sqrt(mean of squares + epsilon) * scale + bias; its scale "
-    "stands where a product has weights.",
+    "stands where a product has weights. Beside values in bfloat16, what a product reads may be "
+    "rounded to it, also where it is given as a result.",
     "Shape (..., out).",
     (*_LAYER_LISTS, _OUTPUTS),
     several=True,

@@ -21,6 +21,7 @@ __all__ = [
     "find_linears",
     "is_row",
     "match_linear",
+    "scalar",
 ]
 
 
@@ -81,6 +82,14 @@ def constant(value: ir.Value | None) -> ir.TensorProtocol | None:
     if value is None or not value.is_initializer() or value.is_graph_input():
         return None
     return value.const_value
+
+
+def scalar(value: ir.Value | None) -> float | None:
+    """The number that a constant of at most one axis holds; None if it is something else."""
+    tensor = constant(value)
+    if tensor is None or tensor.size != 1 or len(tensor.shape) > 1:
+        return None
+    return float(tensor.numpy().item())
 
 
 def is_row(shape: ir.ShapeProtocol | None, out_features: int | ir.SymbolicDim) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from nfcompile.ir.linear import constant
+from nfcompile.ir.linear import constant, scalar
 
 __all__ = ["Norm", "match_norm"]
 
@@ -55,6 +55,8 @@ def match_norm(last: ir.Node) -> Norm | None:
     if found is None or not _fits(found):
         return None
     inner = set(found.nodes)
+    if any(node.graph is not last.graph for node in inner):
+        return None
     for node in found.nodes[1:]:
         for value in node.outputs:
             if value.is_graph_output() or any(use.node not in inner for use in value.uses()):
@@ -97,8 +99,11 @@ def _scaled(value: ir.Value, bias: ir.Value | None, nodes: tuple[ir.Node, ...]) 
 
 
 def _quotients(value: ir.Value) -> Iterator[tuple[tuple[ir.Node, int], list[ir.Node]]]:
-    """Ways to read `value` as numerator / denominator: who reads the numerator; the nodes from
-    the quotient down to the Sqrt."""
+    """Ways to read `value` as a quotient.
+
+    Yields:
+        Who reads the numerator and as which input; the nodes from the quotient down to the Sqrt.
+    """
     node = value.producer()
     if node is None or node.domain:
         return
@@ -111,7 +116,7 @@ def _quotients(value: ir.Value) -> Iterator[tuple[tuple[ir.Node, int], list[ir.N
                 continue
             if inverse[0].op_type == "Reciprocal":
                 yield (node, index), [node, inverse[0], *_nodes(inverse[0].inputs[0])]
-            elif inverse[0].op_type == "Div" and _scalar(inverse[0].inputs[0]) == 1:
+            elif inverse[0].op_type == "Div" and scalar(inverse[0].inputs[0]) == 1:
                 yield (node, index), [node, inverse[0], *_nodes(inverse[0].inputs[1])]
 
 
@@ -126,7 +131,7 @@ def _quotient(
         add, mean = _producer(root.inputs[0]), variance.producer()
         square = None if mean is None else _mean_of(mean)
         reader = None if square is None else _squared(square)
-        size = _scalar(epsilon)
+        size = scalar(epsilon)
         if add is None or mean is None or reader is None or size is None:
             continue
         nodes = [*down, add, mean, reader[0]]
@@ -172,7 +177,7 @@ def _squared(value: ir.Value) -> tuple[ir.Node, int] | None:
     node = _producer(value)
     if node is None:
         return None
-    if node.op_type == "Pow" and _scalar(node.inputs[1]) == 2:
+    if node.op_type == "Pow" and scalar(node.inputs[1]) == 2:
         return node, 0
     return (node, 0) if node.op_type == "Mul" and node.inputs[0] is node.inputs[1] else None
 
@@ -198,20 +203,19 @@ def _producer(value: ir.Value | None) -> ir.Node | None:
     return None if node is None or node.domain else node
 
 
-def _scalar(value: ir.Value | None) -> float | None:
-    tensor = constant(value)
-    return float(tensor.numpy().item()) if tensor is not None and tensor.size == 1 else None
-
-
 def _fits(norm: Norm) -> bool:
-    """Whether scale and bias are float32 rows of all features of x."""
+    """Whether x is float32, and scale and bias are rows of all its features."""
     shape = norm.x.shape
     features = None if shape is None or not len(shape) else shape[-1]
     rows = [norm.scale] if norm.bias is None else [norm.scale, norm.bias]
     tensors = [constant(row) for row in rows]
-    return isinstance(features, int) and all(
-        tensor is not None
-        and tensor.dtype == ir.DataType.FLOAT
-        and np.array_equal(tensor.shape.numpy(), [features])
-        for tensor in tensors
+    return (
+        norm.x.dtype == ir.DataType.FLOAT
+        and isinstance(features, int)
+        and all(
+            tensor is not None
+            and tensor.dtype == ir.DataType.FLOAT
+            and np.array_equal(tensor.shape.numpy(), [features])
+            for tensor in tensors
+        )
     )

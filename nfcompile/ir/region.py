@@ -1,80 +1,100 @@
 """Several nodes of a graph that become one.
 
-That is possible where no path leaves them and comes back. What reads one of their results may then
-stand between them in the list of nodes, and has to come after the new one.
+That is possible where no path leaves them and comes back. Sets of nodes are integers with a bit for
+each node, so that a question about paths takes a few operations, however large the graph is.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
-__all__ = ["GraphOrder"]
+from nfcompile.ir.bodies import captured
+
+__all__ = ["Dependencies", "Region"]
 
 
-class GraphOrder:
-    """Where each node of a graph stands; to be made anew where nodes were moved or replaced.
+@dataclass(frozen=True)
+class Region:
+    """Nodes, what they depend on, and what depends on them, as sets.
 
-    Nodes of bodies count as the node that has the body.
+    Attributes:
+        nodes: The nodes.
+        before: What comes before one of them.
+        after: What comes after one of them.
     """
 
-    def __init__(self, graph: ir.Graph) -> None:
-        """Looks at all nodes, those of bodies included."""
-        self._graph = graph
-        self._index = {node: index for index, node in enumerate(graph)}
-        self._holder = {node: node for node in self._index}
-        for node in self._index:
-            for attribute in node.attributes.values():
-                bodies: Sequence[ir.Graph] = ()
-                if attribute.type == ir.AttributeType.GRAPH:
-                    bodies = [attribute.as_graph()]
-                elif attribute.type == ir.AttributeType.GRAPHS:
-                    bodies = list(attribute.as_graphs())
-                for body in bodies:
-                    for inner in ir.traversal.RecursiveGraphIterator(body):
-                        self._holder[inner] = node
+    nodes: int = 0
+    before: int = 0
+    after: int = 0
 
-    def later_readers(self, nodes: Collection[ir.Node]) -> set[ir.Node] | None:
-        """What stands between `nodes` and depends on one of them; None if one depends on that."""
-        inside = set(nodes)
-        last = max(self._index[node] for node in inside)
-        found: set[ir.Node] = set()
-        waiting = list(inside)
-        while waiting:
-            for value in waiting.pop().outputs:
-                for use in value.uses():
-                    reader = self._holder[use.node]
-                    if reader in inside and use.node is reader:
-                        if value.producer() not in inside:
-                            return None
-                    elif self._index[reader] < last and reader not in found:
-                        found.add(reader)
-                        waiting.append(reader)
+    def __or__(self, other: "Region") -> "Region":
+        """Both together."""
+        return Region(
+            self.nodes | other.nodes, self.before | other.before, self.after | other.after
+        )
+
+    def is_closed(self) -> bool:
+        """Whether no path leaves the nodes and comes back."""
+        return not self.before & self.after & ~self.nodes
+
+
+class Dependencies:
+    """Which nodes of a graph depend on which, what bodies read from around them included."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        """Looks at all nodes, which must be in topological order."""
+        self._graph = graph
+        self._bits = {node: 1 << index for index, node in enumerate(graph)}
+        self._before: dict[ir.Node, int] = {}
+        self._after = dict.fromkeys(self._bits, 0)
+        nodes = list(self._bits)
+        made_from: list[list[ir.Node]] = []
+        for node in nodes:
+            values = [value for value in (*node.inputs, *captured(node)) if value is not None]
+            read = [value.producer() for value in values]
+            made_from.append([of for of in read if of is not None and of in self._bits])
+            self._before[node] = 0
+            for of in made_from[-1]:
+                self._before[node] |= self._before[of] | self._bits[of]
+        for node, read_nodes in zip(reversed(nodes), reversed(made_from), strict=True):
+            for of in read_nodes:
+                self._after[of] |= self._after[node] | self._bits[node]
+
+    def region(self, nodes: Iterable[ir.Node]) -> Region:
+        """The region of some nodes of the graph."""
+        found = Region()
+        for node in nodes:
+            found |= Region(self._bits[node], self._before[node], self._after[node])
         return found
 
-    def replace(
-        self, nodes: Collection[ir.Node], new: ir.Node, outputs: Sequence[ir.Value]
-    ) -> "GraphOrder":
+    def replace(self, nodes: Sequence[ir.Node], new: ir.Node, outputs: Sequence[ir.Value]) -> None:
         """Puts `new` in the place of `nodes`, whose results `outputs` it gives.
 
-        Its outputs take over names, types, shapes and all uses; what reads them comes after it.
-
-        Returns:
-            The order as it then is.
+        Its outputs take over names, types, shapes and all uses. The graph is to be sorted when all
+        is replaced: what reads a result may stand before the new node.
 
         Raises:
-            AssertionError: If `later_readers` has none to give.
+            AssertionError: If a path leaves the nodes and comes back.
         """
-        later = self.later_readers(nodes)
-        assert later is not None, "a path leaves the nodes and comes back"
-        ordered = sorted(nodes, key=self._index.__getitem__)
-        self._graph.insert_before(ordered[-1], new)
+        region = self.region(nodes)
+        assert region.is_closed(), "a path leaves the nodes and comes back"
+        self._graph.insert_before(max(nodes, key=self._bits.__getitem__), new)
         for old, output in zip(outputs, new.outputs, strict=True):
             output.type, output.shape = old.type, old.shape
             name, old.name = old.name, None
             output.name = name
             old.replace_all_uses_with(output, replace_graph_outputs=True)
-        self._graph.remove(list(reversed(ordered)), safe=True)
-        behind = sorted(later, key=self._index.__getitem__)
-        self._graph.remove(behind)
-        self._graph.insert_after(new, behind)
-        return GraphOrder(self._graph)
+        self._graph.remove(list(nodes), safe=True)
+        self._merge(region, nodes, new)
+
+    def _merge(self, region: Region, nodes: Iterable[ir.Node], new: ir.Node) -> None:
+        before, after = region.before & ~region.nodes, region.after & ~region.nodes
+        for node in nodes:
+            del self._bits[node], self._before[node], self._after[node]
+        for node, bits in self._bits.items():
+            if bits & before:
+                self._after[node] |= after | region.nodes
+            elif bits & after:
+                self._before[node] |= before | region.nodes
+        self._bits[new], self._before[new], self._after[new] = region.nodes, before, after

@@ -15,6 +15,7 @@ from support import (
     unstructured,
 )
 
+from nfcompile.ir.region import Region
 from nfcompile.ir.summary import summarize
 
 RNG = np.random.default_rng(0)
@@ -175,7 +176,10 @@ NORMS = {
     "without bias": (LAYER_NORM.replace(", bias", ""), "layer-norm"),
     "spelled": (SPELLED, "layer-norm"),
     "spelled with two differences": (TWICE, "layer-norm"),
-    "spelled without bias": (SPELLED.split("\n n = ")[0].replace("g = ", "n = "), "layer-norm"),
+    "spelled without bias": (
+        SPELLED.split("\n n = ", maxsplit=1)[0].replace("g = ", "n = "),
+        "layer-norm",
+    ),
     "root mean square": (RMS, "rms-norm"),
     "root mean square by division": (
         RMS.replace("r = Reciprocal(sd)\n q = Mul(a, r)", "q = Div(a, sd)"),
@@ -219,7 +223,8 @@ def test_a_norm_between_products_is_a_layer(name: str) -> None:
 
 
 def test_a_norm_in_front_of_products_is_part_of_their_chain() -> None:
-    body = f"{LAYER_NORM.replace('(a,', '(x,')}\n b = MatMul(n, w0)\n c = MatMul(n, w1)\n y = Mul(b, c)"
+    norm = LAYER_NORM.replace("(a,", "(x,")
+    body = f"{norm}\n b = MatMul(n, w0)\n c = MatMul(n, w1)\n y = Mul(b, c)"
     source = check(normed(body), ["SparseChain", "Mul"])
     assert source.graph[0].attributes["encodings"].as_string() == "layer-norm,csr,csr"
 
@@ -258,6 +263,63 @@ def test_what_is_no_layer_norm_is_not_taken_for_one(was: str, now: str) -> None:
     chains = [node for node in source.graph if node.op_type == "SparseChain"]
     assert not any("layer-norm" in node.attributes["encodings"].as_string() for node in chains)
     np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_norm_whose_epsilon_adds_axes_is_left_alone() -> None:
+    source = model(
+        f"agraph (float[b,{N}] x) => (float[1,1,b,{N}] y) {{ a = MatMul(x, w0)\n {SPELLED}\n"
+        " y = MatMul(n, w1) }",
+        **{name: WEIGHTS[name] for name in ("w0", "w1")},
+        scale=SCALE, bias=BIAS, axes=np.array([-1]), two=np.float32(2),
+        eps=np.full((1, 1, 1, 1), 0.02, np.float32),
+    )  # fmt: skip
+    run_passes(source, LOWER.format(force="csr", precision="fp32"))
+    expected = evaluate(source, x=X)[0]
+    run_passes(source, "fuse-chains,remove-unused")
+    assert "Sqrt" in op_types(source)
+    assert evaluate(source, x=X)[0].shape == expected.shape == (1, 1, len(X), N)
+
+
+def test_a_norm_that_begins_around_a_body_is_left_alone() -> None:
+    outer, inner = SPELLED.split("\n q = ")
+    body = (
+        f"a = MatMul(x, w0)\n {outer}\n c0 = ReduceSum<keepdims=0>(x)\n k = Cast<to=9>(c0)\n"
+        f" y = If(k) <then_branch = g1 () => (float[b,{N}] p)"
+        f" {{ q = {inner}\n p = MatMul(n, w1) }},"
+        f" else_branch = g2 () => (float[b,{N}] s) {{ s = Identity(a) }}>"
+    )
+    source = normed(body)
+    expected = evaluate(source, x=X)[0]
+    run_passes(source, "fuse-chains")
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_nothing_reads_is_a_result_all_the_same() -> None:
+    body = "a = MatMul(x, w0)\n y = Softmax(a)\n b = MatMul(a, w1)\n c = MatMul(b, w2)"
+    source = lowered(body, outputs=f", float[b,{N}] c")
+    source.graph.outputs.pop()
+    run_passes(source, "fuse-chains")
+    assert outputs(source.graph[0]) == [1, 3]
+    evaluate(source, x=X)
+
+
+def test_a_loop_takes_no_more_questions_than_pairs_of_layers() -> None:
+    """Steps that read one context, joined by what cannot be part of a chain."""
+    steps = 100
+    lines = [
+        f"a{i} = MatMul(x, w0)\n b{i} = Softmax(h{i})\n c{i} = MatMul(b{i}, w1)\n"
+        f" h{i + 1} = Add(a{i}, c{i})"
+        for i in range(steps)
+    ]
+    body = "h0 = Softmax(x)\n " + "\n ".join(lines) + f"\n y = Softmax(h{steps})"
+    source = lowered(body)
+    asked = []
+    closed = Region.is_closed
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Region, "is_closed", lambda self: asked.append(self) or closed(self))
+        run_passes(source, "fuse-chains")
+    assert len(asked) < 2 * steps**2
+    assert 0 < op_types(source).count("SparseChain") <= steps
 
 
 def test_a_norm_over_another_axis_is_left_alone() -> None:

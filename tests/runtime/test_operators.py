@@ -166,13 +166,20 @@ def test_a_chain_is_the_same_in_the_library(
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
+        ("outputs", [7, 4, 3], "outputs must name 2 slots, one per output, got 3"),
+        ("outputs", [7], "outputs must name 2 slots, one per output, got 1"),
+        (
+            "activations",
+            "relu,none,gelu,relu,none,none",
+            "layer 3 is a norm, which has no activation",
+        ),
         ("outputs", [1, 7], r"an output of a chain must lie in 2 \.\. 7, got 1"),
         ("epsilons", [0.1], "epsilons must have 6 entries, got 1"),
         ("in_features", [128, 128, 96, 64, 128, 128], "must normalize 64 features, got a scale"),
     ],
 )
 def test_a_chain_with_malformed_norms_or_outputs_is_refused(
-    name: str, value: list[float], words: str, tmp_path: Path
+    name: str, value: list[float] | str, words: str, tmp_path: Path
 ) -> None:
     model = chain_model("fp32")
     node = model.graph.node[0]

@@ -131,6 +131,7 @@ using KernelInfoGetAttributeArrayInt64 =
 using KernelContextGetGpuComputeStream =
     Slot<193, OrtStatus*(const OrtKernelContext*, void** out)>;
 using KernelInfoGetInputCount = Slot<230, OrtStatus*(const OrtKernelInfo*, size_t* out)>;
+using KernelInfoGetOutputCount = Slot<231, OrtStatus*(const OrtKernelInfo*, size_t* out)>;
 using KernelInfoGetInputName =
     Slot<232, OrtStatus*(const OrtKernelInfo*, size_t index, char* out, size_t* size)>;
 using KernelInfoGetNodeName =

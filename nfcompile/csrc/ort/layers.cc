@@ -1,5 +1,6 @@
 #include "ort/layers.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -88,8 +89,10 @@ Layers ReadLayers(const Node& node, const std::vector<Window>* windows) {
   const auto after = node.Ints("residual_after_activation", count);
   const auto alphas = node.Floats("activation_alphas", count);
   const auto betas = node.Floats("activation_betas", count);
+  const bool norms =
+      windows == nullptr && std::any_of(encodings.begin(), encodings.end(), IsNorm);
   const std::vector<float> epsilons =
-      windows == nullptr ? node.Floats("epsilons", count) : std::vector<float>();
+      norms ? node.Floats("epsilons", count) : std::vector<float>();
   const auto activations = node.Words("activations");
   Require(activations.size() == count, "attribute activations must have ", count,
           " entries, one per layer, got ", activations.size());
@@ -108,6 +111,8 @@ Layers ReadLayers(const Node& node, const std::vector<Window>* windows) {
       layer.bias.assign(data, data + bias.elements());
     };
     if (windows == nullptr && IsNorm(encodings[l])) {
+      Require(activations[l] == "none", "layer ", l,
+              " is a norm, which has no activation, got ", activations[l]);
       layer.norm = ReadNorm(node, input++, encodings[l], epsilons[l]);
       Require(in_features[l] == layer.norm->features() && out_features[l] == in_features[l],
               "layer ", l, " must normalize ", in_features[l], " features, got a scale of ",
@@ -159,6 +164,9 @@ Layers ReadLayers(const Node& node, const std::vector<Window>* windows) {
 std::unique_ptr<Chain> ReadChain(const Node& node) {
   Layers read = ReadLayers(node, nullptr);
   const std::vector<int64_t> slots = node.Ints("outputs");
+  const size_t outputs = node.OutputCount();
+  Require(outputs == std::max<size_t>(slots.size(), 1), "attribute outputs must name ", outputs,
+          " slots, one per output, got ", slots.size());
   return std::make_unique<Chain>(std::move(read.features), std::move(read.layers),
                                  std::vector<int>(slots.begin(), slots.end()));
 }

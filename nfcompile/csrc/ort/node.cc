@@ -41,6 +41,12 @@ size_t Node::InputCount() const {
   return count;
 }
 
+size_t Node::OutputCount() const {
+  size_t count = 0;
+  api_.Call<KernelInfoGetOutputCount>(info_, &count);
+  return count;
+}
+
 std::string Node::InputName(size_t index) const {
   return ReadText([&](char* out, size_t* size) {
     return api_.Try<KernelInfoGetInputName>(info_, index, out, size);

@@ -16,6 +16,7 @@ class Node {
 
   std::string Name() const;
   size_t InputCount() const;
+  size_t OutputCount() const;
   std::string InputName(size_t index) const;  // "" where an optional input is absent
 
   int64_t Int(const char* name) const;  // throws std::invalid_argument where absent

@@ -1,5 +1,6 @@
 #include "ort/shape.h"
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -45,7 +46,7 @@ std::vector<int64_t> List(const Api& api, OrtShapeInferContext* context, const c
 // Of each result of a chain.
 std::vector<int64_t> ChainFeatures(const Api& api, OrtShapeInferContext* context) {
   const std::vector<int64_t> features = List(api, context, "out_features");
-  const int64_t inputs = Attribute(api, context, "inputs");
+  const int64_t inputs = std::max<int64_t>(Attribute(api, context, "inputs"), 1);
   std::vector<int64_t> found;
   for (const int64_t slot : List(api, context, "outputs")) {
     const int64_t layer = slot - inputs;

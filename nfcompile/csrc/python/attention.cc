@@ -52,8 +52,7 @@ void RunAttention(const Tokens& q, const Tokens& k, const Tokens& v, const Token
 void BindAttention(nb::module_& m) {
   m.def("attention", &RunAttention, "q"_a.noconvert(), "k"_a.noconvert(), "v"_a.noconvert(),
         "y"_a.noconvert(), nb::kw_only(), "heads"_a, "bias"_a.noconvert().none() = nb::none(),
-        "scale"_a = nb::none(), "threads"_a = 1, "isa"_a = "",
-        "precision"_a = "float32");
+        "scale"_a = nb::none(), "threads"_a = 1, "isa"_a = "", "precision"_a = "float32");
 }
 
 }  // namespace nfcompile::python

@@ -1,4 +1,5 @@
-// Chains with branches, residuals, norms and several results, in both precisions and forms, against the scalar twin.
+// Chains with branches, residuals, norms and several results, in both precisions and forms,
+// against the scalar twin.
 #include <cmath>
 #include <cstdio>
 #include <memory>

@@ -52,8 +52,8 @@ Attention ShapeAttention(int64_t heads, std::optional<float> scale, std::span<co
                          std::optional<std::span<const int64_t>> bias);
 
 // Where an item's data lie in its workspace, in floats, one after the other: scores of
-// kAttentionQueries rows, then the transposed keys of the head, and for bf16 its values and some
-// rows of it.
+// kAttentionQueries rows, then the transposed keys of the head, and for bf16 its values and
+// some rows of it.
 struct AttentionSizes {
   explicit AttentionSizes(const Attention& attention)
       : scores_stride(CeilDiv(attention.keys, 16) * 16 + 16),

@@ -1,8 +1,8 @@
 // attention_bf16_avx512_bf16: products of bf16 pairs, sums and softmax in fp32.
 //
-// A word of 32 bits is a pair: two neighbours along the axis that is summed over. So queries and
-// weights are pairs as soon as their rows are rounded, keys are transposed word by word, and
-// values of two keys are put together lane by lane.
+// A word of 32 bits is a pair: two neighbours along the axis that is summed over. So queries
+// and weights are pairs as soon as their rows are rounded, keys are transposed word by word,
+// and values of two keys are put together lane by lane.
 #define NFCOMPILE_ISA avx512_bf16
 #define NFCOMPILE_WIDTH 16
 #define NFCOMPILE_ATTENTION_ROWS 8
@@ -28,7 +28,8 @@ NFCOMPILE_INLINE __m256i Round(Floats v) {
 void RoundRow(const float* from, int64_t count, float* to) {
   for (int64_t i = 0; i < count; i += kWidth) {
     const int64_t left = count - i;
-    const Floats v = left < kWidth ? LoadPart(from + i, static_cast<int>(left)) : Load(from + i);
+    const Floats v =
+        left < kWidth ? LoadPart(from + i, static_cast<int>(left)) : Load(from + i);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i / 2), Round(v));
   }
 }

@@ -5,8 +5,7 @@ namespace nfcompile {
 namespace {
 
 void RunHead(const Attention& attention, int64_t number, Range queries, float* workspace) {
-  ScalarHead(attention, number, queries, workspace,
-             [](float value) { return value; });
+  ScalarHead(attention, number, queries, workspace, [](float value) { return value; });
 }
 
 }  // namespace

@@ -24,40 +24,22 @@ AttentionRun::AttentionRun(const Attention& attention, const AttentionKernel& ke
       heads * attention.queries * attention.keys * (attention.size + attention.value_size);
   const int64_t worth = std::max<int64_t>(macs / kMinMacsPerThread, 1);
   const int64_t likely = std::min(worth, threads.likely);
-  if (heads == 0 || blocks == 0) {
-    shares_ = std::vector<Share>(1);
-    return;
+  if (likely > 1 && heads > 0) {
+    parts_ = std::clamp<int64_t>(CeilDiv(likely * kItemsPerThread, heads), 1,
+                                 std::max<int64_t>(blocks, 1));
   }
-  if (likely > 1) parts_ = std::min(CeilDiv(likely * kItemsPerThread, heads), blocks);
-  const int64_t items = heads * parts_;
-  shares_ = std::vector<Share>(std::min({worth, threads.most, items}));
-  for (int64_t i = 0; i < workers(); ++i) {
-    const Range range = EvenRange(items, i, workers());
-    shares_[i].next = range.begin;
-    shares_[i].end = range.end;
-  }
+  const int64_t items = blocks == 0 ? 0 : heads * parts_;
+  items_.emplace(items, std::clamp<int64_t>(items, 1, std::min(worth, threads.most)));
 }
 
 void AttentionRun::Work(int64_t share) noexcept {
   try {
-    WorkOnShares(share);
+    const Workspace own(AttentionSizes(attention_).all() *
+                        sizeof(float));  // before it takes one
+    items_->Take(share,
+                 [&](int64_t item) { RunItem(item, reinterpret_cast<float*>(own.data())); });
   } catch (const std::bad_alloc&) {
     out_of_memory_ = true;
-  }
-}
-
-void AttentionRun::WorkOnShares(int64_t share) {
-  const Workspace own(AttentionSizes(attention_).all() * sizeof(float));  // before it takes one
-  bool first = true;
-  for (int64_t i = 0; i < workers(); ++i) {
-    Share& items = shares_[(share + i) % workers()];
-    while (true) {
-      const int64_t item = items.next.fetch_add(1, std::memory_order_relaxed);
-      if (item >= items.end) break;
-      if (first) came_.fetch_add(1, std::memory_order_relaxed);
-      first = false;
-      RunItem(item, reinterpret_cast<float*>(own.data()));
-    }
   }
 }
 

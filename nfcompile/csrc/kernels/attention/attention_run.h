@@ -7,8 +7,9 @@
 
 #include <atomic>
 #include <cstdint>
-#include <vector>
+#include <optional>
 
+#include "base/shares.h"
 #include "base/threads.h"
 #include "kernels/attention/attention.h"
 
@@ -20,33 +21,25 @@ class AttentionRun {
   AttentionRun(const Attention& attention, const AttentionKernel& kernel, Threads threads);
 
   // How many threads can be of use; 1 where the work is too small to share.
-  int64_t workers() const { return static_cast<int64_t>(shares_.size()); }
+  int64_t workers() const { return items_->workers(); }
 
   // Takes part until there is nothing left to take; never throws. `share`: a number of its own
   // for each thread.
   void Work(int64_t share) noexcept;
 
   // How many have found something to do.
-  int64_t came() const { return came_; }
+  int64_t came() const { return items_->came(); }
 
   // Whether a worker ran out of memory: the result is not complete then.
   bool out_of_memory() const { return out_of_memory_; }
 
  private:
-  // Items that are still to be taken.
-  struct alignas(64) Share {
-    std::atomic<int64_t> next = 0;
-    int64_t end = 0;
-  };
-
-  void WorkOnShares(int64_t share);
   void RunItem(int64_t item, float* workspace) const;
 
   const Attention attention_;
   const AttentionKernel& kernel_;
   int64_t parts_ = 1;  // items of a head
-  std::vector<Share> shares_;
-  std::atomic<int64_t> came_ = 0;
+  std::optional<Shares> items_;
   std::atomic<bool> out_of_memory_ = false;
 };
 

@@ -36,7 +36,8 @@ void ScalarHead(const Attention& a, int64_t number, Range queries, float* p, Rou
     }
     for (int64_t j = 0; j < a.value_size; ++j) {
       float sum = 0;
-      for (int64_t k = 0; k < a.keys; ++k) sum += round(p[k]) * round(values[k * value_row + j]);
+      for (int64_t k = 0; k < a.keys; ++k)
+        sum += round(p[k]) * round(values[k * value_row + j]);
       y[j] = a.keys == 0 ? 0.0f : sum / total;
     }
   }

@@ -9,8 +9,8 @@
 namespace nfcompile {
 namespace {
 
-// A norm gives its bias where it reads zeros.
 bool KeepsZero(const ChainLayer& layer) {
+  if (layer.norm != nullptr) return false;  // it does not look
   for (int64_t o = 0; o < layer.out_features(); ++o) {
     const float bias = layer.bias.empty() ? 0.0f : layer.bias[o];
     if (Activate(layer.epilogue, bias) != 0.0f) return false;
@@ -24,7 +24,6 @@ Chain::Chain(std::vector<int64_t> inputs, std::vector<ChainLayer> layers,
              std::vector<int> outputs)
     : inputs_(static_cast<int64_t>(inputs.size())),
       layers_(std::move(layers)),
-      outputs_(std::move(outputs)),
       features_(std::move(inputs)) {
   Require(!layers_.empty(), "a chain must have at least one layer");
   max_row_batch_ = std::numeric_limits<int64_t>::max();
@@ -42,18 +41,41 @@ Chain::Chain(std::vector<int64_t> inputs, std::vector<ChainLayer> layers,
     Require(matmul.tile_kernel == tile_kernel_,
             "all layers of a chain must have one precision");
     if (matmul.half_kernel == nullptr) half_kernel_ = nullptr;
-    max_row_batch_ = std::min(max_row_batch_, matmul.rows->max_batch(layers_.size() == 1));
   }
   Require(tile_kernel_ != nullptr, "a chain must have at least one product");
+  const bool alone = ProductsAlone();
+  for (const ChainLayer& layer : layers_) {
+    if (layer.matmul == nullptr) continue;
+    max_row_batch_ = std::min(max_row_batch_, layer.matmul->rows->max_batch(alone));
+  }
+  SetOutputs(std::move(outputs));
+  AssignSlots();
+}
+
+void Chain::SetOutputs(std::vector<int> outputs) {
+  outputs_ = std::move(outputs);
   if (outputs_.empty()) outputs_.push_back(slots() - 1);
-  for (const int slot : outputs_) {
+  output_of_.assign(slots(), -1);
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const int slot = outputs_[i];
     Require(slot >= inputs_ && slot < slots(), "an output of a chain must lie in ", inputs_,
             " .. ", slots() - 1, ", got ", slot);
-    Require(std::count(outputs_.begin(), outputs_.end(), slot) == 1,
-            "outputs of a chain must differ, got ", slot, " twice");
+    Require(output_of_[slot] < 0, "outputs of a chain must differ, got ", slot, " twice");
+    output_of_[slot] = static_cast<int>(i);
   }
-  Require(OutputOf(slots() - 1) >= 0, "the last layer of a chain must be an output");
-  AssignSlots();
+  Require(output_of_.back() >= 0, "the last layer of a chain must be an output");
+}
+
+// Whether no product reads what another one has given, be it through norms: each then needs its
+// transposes as if it were alone.
+bool Chain::ProductsAlone() const {
+  std::vector<bool> given(inputs_, false);
+  for (const ChainLayer& layer : layers_) {
+    const bool is_product = layer.matmul != nullptr;
+    if (is_product && given[layer.source]) return false;
+    given.push_back(is_product || given[layer.source]);
+  }
+  return true;
 }
 
 void Chain::CheckLayer(size_t l) const {
@@ -72,11 +94,6 @@ void Chain::CheckLayer(size_t l) const {
   Require(layer.bias.empty() || static_cast<int64_t>(layer.bias.size()) == layer.out_features(),
           "the bias of layer ", l, " must have ", layer.out_features(), " entries, got ",
           layer.bias.size());
-}
-
-int Chain::OutputOf(int slot) const {
-  const auto found = std::find(outputs_.begin(), outputs_.end(), slot);
-  return found == outputs_.end() ? -1 : static_cast<int>(found - outputs_.begin());
 }
 
 bool Chain::empty() const {

@@ -42,8 +42,8 @@ class Chain {
   int64_t out_features() const { return layers_.back().out_features(); }
   const std::vector<ChainLayer>& layers() const { return layers_; }
   const std::vector<int>& outputs() const { return outputs_; }
-  int OutputOf(int slot) const;  // which result a slot is, or -1
-  bool empty() const;            // whether no result has features
+  int OutputOf(int slot) const { return output_of_[slot]; }  // which result it is, or -1
+  bool empty() const;                                        // whether no result has features
   int64_t features(int slot) const { return features_[slot]; }
   int slots() const { return static_cast<int>(features_.size()); }
 
@@ -70,12 +70,15 @@ class Chain {
 
  private:
   void CheckLayer(size_t l) const;
+  void SetOutputs(std::vector<int> outputs);
+  bool ProductsAlone() const;
   void AssignSlots();
   int64_t TileBytes(int slot) const;
 
   int64_t inputs_;
   std::vector<ChainLayer> layers_;
   std::vector<int> outputs_;
+  std::vector<int> output_of_;
   std::vector<int64_t> features_;
   std::vector<bool> only_added_;
   std::vector<bool> multiplied_;

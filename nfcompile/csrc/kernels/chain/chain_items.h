@@ -1,5 +1,5 @@
-// What the items of a run compute: a chain's inputs brought into a tile, a layer of it, the
-// result taken out; or a part of a layer over rows as they lie.
+// What the items of a run compute: a chain's inputs brought into a tile, a layer of it, its
+// results taken out; or a part of a layer over rows as they lie.
 #ifndef NFCOMPILE_KERNELS_CHAIN_CHAIN_ITEMS_H_
 #define NFCOMPILE_KERNELS_CHAIN_CHAIN_ITEMS_H_
 

@@ -14,12 +14,7 @@ ChainRun::ChainRun(const Chain& chain, const ChainOperands& operands, Threads th
     shared_ = std::make_unique<Workspace>(plan_.tile_bytes * plan_.tiles);
     return;
   }
-  shares_ = std::vector<Share>(plan_.workers);
-  for (int64_t i = 0; i < plan_.workers; ++i) {
-    const Range tiles = EvenRange(plan_.tiles, i, plan_.workers);
-    shares_[i].next = tiles.begin;
-    shares_[i].end = tiles.end;
-  }
+  tiles_.emplace(plan_.tiles, plan_.workers);
 }
 
 void ChainRun::Work(int64_t share) noexcept {
@@ -36,18 +31,10 @@ void ChainRun::Work(int64_t share) noexcept {
 
 void ChainRun::WorkOnTiles(int64_t share) {
   const Workspace own(plan_.tile_bytes);  // before a tile is taken, since it may fail
-  bool first = true;
-  for (int64_t i = 0; i < plan_.workers; ++i) {
-    Share& tiles = shares_[(share + i) % plan_.workers];
-    while (true) {
-      const int64_t tile = tiles.next.fetch_add(1, std::memory_order_relaxed);
-      if (tile >= tiles.end) break;
-      if (first) came_.fetch_add(1, std::memory_order_relaxed);
-      first = false;
-      for (size_t s = 0; s < plan_.steps.size(); ++s) items_.Run(s, tile, 0, own.data());
-      completed_.fetch_add(1, std::memory_order_release);
-    }
-  }
+  tiles_->Take(share, [&](int64_t tile) {
+    for (size_t s = 0; s < plan_.steps.size(); ++s) items_.Run(s, tile, 0, own.data());
+    completed_.fetch_add(1, std::memory_order_release);
+  });
 }
 
 void ChainRun::WorkInOrder() {

@@ -12,8 +12,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <vector>
+#include <optional>
 
+#include "base/shares.h"
 #include "base/workspace.h"
 #include "kernels/chain/chain.h"
 #include "kernels/chain/chain_items.h"
@@ -37,18 +38,12 @@ class ChainRun {
   void WaitUntilDone() const { WaitFor(plan_.items); }
 
   // How many have found something to do.
-  int64_t came() const { return came_; }
+  int64_t came() const { return tiles_ ? tiles_->came() : came_.load(); }
 
   // Whether a worker ran out of memory: the result is not complete then.
   bool out_of_memory() const { return out_of_memory_; }
 
  private:
-  // Tiles that are still to be taken.
-  struct alignas(64) Share {
-    std::atomic<int64_t> next = 0;
-    int64_t end = 0;
-  };
-
   void WorkOnTiles(int64_t share);
   void WorkInOrder();
   void WaitFor(int64_t items) const;
@@ -56,7 +51,7 @@ class ChainRun {
   const ChainPlan plan_;
   ChainItems items_;
   std::unique_ptr<Workspace> shared_;
-  std::vector<Share> shares_;
+  std::optional<Shares> tiles_;
   std::atomic<int64_t> next_ = 0;
   std::atomic<int64_t> completed_ = 0;
   std::atomic<int64_t> came_ = 0;
