@@ -119,7 +119,7 @@ def _attention(softmax: ir.Node, sums: ir.Node, last: ir.Node, axis: int) -> ir.
         return "queries, keys and values are not known to agree in their sizes"
     y = last.outputs[0]
     # All dimensions, since a bias may have more sequences, heads or queries than the scores.
-    if not _same(queries.rows, y, 2) or list(y.shape or ())[2:] != [values.features]:
+    if not _same(queries.rows, y, 2) or _features(y) != values.features:
         return "its result is not known to be (batch, tokens, features)"
     if bias is not None and (bias.shape is None or len(bias.shape) != _RANK):
         return "what is added to its scores has not rank 4"
@@ -247,6 +247,16 @@ def _same(first: ir.Value, second: ir.Value, dims: int) -> bool:
     pairs = list(zip(first.shape.dims[:dims], second.shape.dims[:dims], strict=False))
     unknown = ir.SymbolicDim(None)
     return len(pairs) == dims and all(a == b and a != unknown for a, b in pairs)
+
+
+def _features(y: ir.Value) -> int | None:
+    """The last of three dimensions, as shapes or a product that reads it tell; None if unknown."""
+    if y.shape is None or len(y.shape) != _RANK - 1:
+        return None
+    size = y.shape[-1]
+    read = [use.node for use in y.uses() if use.node.domain == DOMAIN and use.idx == 0]
+    known = [node.attributes.get_int("in_features", 0) for node in read]
+    return size if isinstance(size, int) else next(filter(None, known), None)
 
 
 def _ours(values: Sequence[ir.Value | None]) -> list[ir.Node]:

@@ -294,6 +294,18 @@ def test_an_output_of_the_graph_keeps_its_name() -> None:
     assert fused(lowered(f"{body}\n y = Reshape(o, join)")).outputs[0].name == "y"
 
 
+def test_a_product_that_reads_the_result_tells_its_features() -> None:
+    source = lowered(spelled())
+    joined = next(node for node in source.graph if node.outputs[0].name == "j").outputs[0]
+    joined.shape = ir.Shape(["b", "s", None])
+    fused(source)
+    # Without one, heads of the bias may have multiplied them.
+    source = lowered(spelled(y="Exp(j)"))
+    joined = next(node for node in source.graph if node.outputs[0].name == "j").outputs[0]
+    joined.shape = ir.Shape(["b", "s", None])
+    assert_left_alone(source, RESULT)
+
+
 SPLIT_OFF = "its heads are not split off (batch, tokens, features)"
 SCORES = "its scores are not a product of queries and keys"
 READ = "its scores are read by something else"
