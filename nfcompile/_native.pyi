@@ -242,6 +242,7 @@ def attention(
     threads: int = 1,
     isa: str = "",
     precision: str = "float32",
+    nan_is_zero: bool = False,
 ) -> None:
     """Writes softmax(scale * q k^T + bias) v of each head, all (batch, tokens, heads * size).
 

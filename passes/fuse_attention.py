@@ -4,6 +4,8 @@
 
     Q = Transpose(Reshape(q))  of shape (batch, heads, queries, d), K and V alike
 
+The weights may pass a guard that makes NaN zero, as torch's exporter puts one behind each Softmax.
+
 ONNX Runtime runs each of these operators over all heads and writes its result to memory, transposes
 included: at 16 sequences of 128 tokens twice the time of the one operator
 (`python benchmarks/attention.py`). Only attention next to a product of ours is fused, since another
@@ -12,6 +14,7 @@ nothing between products and attention. Where weights of those products are bf16
 operands of the attention's.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -76,7 +79,7 @@ class FuseAttentionPass(Pass):
 
 def _readers(softmax: ir.Node) -> tuple[ir.Node, ir.Node] | None:
     """The product with the values, and the Reshape that lays heads side by side, if they follow."""
-    product = _follow(softmax)
+    product = _follow(_guard(softmax) or softmax)
     transpose = None if product is None else _follow(product)
     last = None if transpose is None else _follow(transpose)
     if product is None or transpose is None or last is None:
@@ -130,6 +133,7 @@ def _attention(softmax: ir.Node, sums: ir.Node, last: ir.Node, axis: int) -> ir.
     attributes: dict[str, int | float | str] = {
         "heads": queries.count,
         "scale": factor * queries.factor * keys.factor,
+        "nan_is_zero": int(_guard(softmax) is not None),
     }
     given = [value for node in near for value in node.inputs if value is not None]
     if any(value.dtype == ir.DataType.BFLOAT16 for value in given):
@@ -159,12 +163,30 @@ def _product(value: ir.Value | None) -> tuple[float, ir.Node] | None:
 def _keys(value: ir.Value | None) -> _Heads | None:
     """Of a value of shape (batch, heads, d, keys)."""
     factor, inner = _unscaled(value)
+    if (rows := _turned(inner)) is not None:
+        return _heads(rows, factor)
     node = None if inner is None else inner.producer()
     if node is None or node.domain or node.op_type != "Transpose":
         return None
     if _perm(node) == (0, 2, 3, 1):
         return _split(node.inputs[0], factor)
     return _heads(node.inputs[0], factor) if _perm(node) == (0, 1, 3, 2) else None
+
+
+def _turned(value: ir.Value | None) -> ir.Value | None:
+    """What has its last two axes exchanged in `value`, with those before them as one meanwhile."""
+    split = None if value is None else value.producer()
+    turn = None if split is None or split.inputs[0] is None else split.inputs[0].producer()
+    merge = None if turn is None or turn.inputs[0] is None else turn.inputs[0].producer()
+    if split is None or turn is None or merge is None:
+        return None
+    if [node.op_type for node in (split, turn, merge)] != ["Reshape", "Transpose", "Reshape"]:
+        return None
+    x = merge.inputs[0]
+    before, merged, after = (_dims(of) for of in (x, merge.outputs[0], value))
+    if _perm(turn) != (0, 2, 1) or len(before) != _RANK or merged[1:] != before[2:]:
+        return None
+    return x if after == [*before[:2], before[3], before[2]] else None
 
 
 def _heads(value: ir.Value | None, factor: float = 1.0) -> _Heads | None:
@@ -211,29 +233,62 @@ def _unscaled(value: ir.Value | None) -> tuple[float, ir.Value | None]:
 
 
 def _scalar(value: ir.Value | None) -> float | None:
-    number = scalar(value)
+    node = None if value is None else value.producer()
+    if node is not None and node.op_type == "Sqrt" and not node.domain:
+        squared = scalar(node.inputs[0])
+        number = None if squared is None or squared < 0 else math.sqrt(squared)
+    else:
+        number = scalar(value)
     return number if number and _USUAL[0] < abs(number) < _USUAL[1] else None
 
 
+def _guard(softmax: ir.Node) -> ir.Node | None:
+    """The Where that puts 0 in the place of weights that are NaN, if nothing else reads them."""
+    weights = softmax.outputs[0]
+    tests = {use.node for use in weights.uses() if use.node.op_type == "IsNaN"}
+    chosen = {use.node for use in weights.uses()} - tests
+    if len(tests) != 1 or len(chosen) != 1 or weights.is_graph_output():
+        return None
+    (test,), (where,) = tests, chosen
+    if where.domain or where.op_type != "Where" or single_use(test.outputs[0]) is not where:
+        return None
+    condition, zero, kept = where.inputs
+    if condition is not test.outputs[0] or scalar(zero) != 0 or kept is not weights:
+        return None
+    return where
+
+
 def _follow(node: ir.Node) -> ir.Node | None:
-    """What alone reads the result of `node`, past Casts that change nothing."""
+    """What alone reads the result of `node`, past nodes that change nothing."""
     reader = single_use(node.outputs[0])
-    if reader is not None and reader.op_type == "Cast" and _changes_nothing(reader):
+    if reader is not None and _changes_nothing(reader):
         return _follow(reader)
     return None if reader is None or reader.domain else reader
 
 
 def _uncast(value: ir.Value | None) -> ir.Value | None:
-    """What `value` is before Casts that change nothing."""
+    """What `value` is before nodes that change nothing."""
     node = None if value is None else value.producer()
-    if node is None or node.domain or node.op_type != "Cast" or not _changes_nothing(node):
+    if node is None or not _changes_nothing(node):
         return value
     return _uncast(node.inputs[0])
 
 
-def _changes_nothing(cast: ir.Node) -> bool:
-    x = cast.inputs[0]
-    return x is not None and x.dtype == cast.attributes.get_int("to", 0) == ir.DataType.FLOAT
+def _changes_nothing(node: ir.Node) -> bool:
+    """Whether it is a Cast to the same type, or a Reshape to the same shape."""
+    x = node.inputs[0] if node.inputs else None
+    if x is None or node.domain:
+        return False
+    if node.op_type == "Reshape":
+        return bool(_dims(x)) and _dims(x) == _dims(node.outputs[0])
+    to = node.attributes.get_int("to", 0)
+    return node.op_type == "Cast" and x.dtype == to == ir.DataType.FLOAT
+
+
+def _dims(value: ir.Value | None) -> list[int | ir.SymbolicDim]:
+    """The dimensions of a value; none where one is not known."""
+    dims = [] if value is None or value.shape is None else list(value.shape)
+    return [] if ir.SymbolicDim(None) in dims else dims
 
 
 def _perm(node: ir.Node) -> tuple[int, ...]:

@@ -17,13 +17,14 @@ class MultiHeadAttention(OpRun):
 
     op_domain = DOMAIN
 
-    def _run(self, q, k, v, bias=None, heads=1, scale=None, precision="fp32"):  # type: ignore[no-untyped-def]
+    def _run(self, q, k, v, bias=None, heads=1, scale=None, precision="fp32", nan_is_zero=0):  # type: ignore[no-untyped-def]
         q, k, v = (_by_head(x, heads) for x in (q, k, v))
         scores = np.einsum("bhqi,bhki->bhqk", q, k)
         scores *= 1 / math.sqrt(q.shape[-1]) if scale is None else scale
         scores = scores if bias is None else scores + bias
         # Without keys there is no maximum to subtract, and nothing to weigh.
         weights = scipy.special.softmax(scores, axis=-1) if scores.shape[-1] else scores
+        weights = np.where(np.isnan(weights), 0, weights) if nan_is_zero else weights
         y = np.einsum("bhqk,bhke->bqhe", weights, v)
         return (y.reshape(*y.shape[:2], heads * y.shape[3]).astype(np.float32),)
 

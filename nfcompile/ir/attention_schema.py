@@ -32,6 +32,11 @@ ATTENTION = OpSchema(
     type_constraints=[FLOAT],
     attributes=[
         integer("heads", "Number of heads."),
+        integer(
+            "nan_is_zero",
+            "1 if weights that are NaN count as 0, so that a query that sees no key gives zero.",
+            0,
+        ),
         OpSchema.Attribute(
             "scale",
             OpSchema.AttrType.FLOAT,

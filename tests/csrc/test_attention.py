@@ -234,6 +234,27 @@ def test_a_query_whose_bias_is_all_minus_infinity_gives_nan_as_softmax_does(isa:
     assert np.isnan(y[:, 4]).all() and np.isfinite(np.delete(y, 4, axis=1)).all()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("queries", [2, 9])
+def test_a_query_that_sees_no_key_gives_zero_where_nan_is(
+    queries: int, isa: str, precision: str
+) -> None:
+    q, k, v, y = Shape(queries=queries).arrays()
+    bias = np.zeros((1, 1, queries, 21), np.float32)
+    bias[:, :, 1] = -np.inf
+    q[1, 0, :12] = np.nan  # of the first head
+    options = {"heads": 3, "bias": bias, "isa": isa, "precision": precision}
+    _native.attention(q, k, v, y, nan_is_zero=True, **options)
+    assert (y[:, 1] == 0).all() and (y[1, 0, :20] == 0).all()
+    as_it_is = np.empty_like(y)
+    _native.attention(q, k, v, as_it_is, **options)
+    assert np.isnan(as_it_is[:, 1]).all() and np.isnan(as_it_is[1, 0, :20]).all()
+    finite = np.isfinite(as_it_is)
+    np.testing.assert_array_equal(y[finite], as_it_is[finite])
+    assert finite[0, 0].all()
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_weights_are_exponentials(isa: str) -> None:
     x = np.linspace(-120, 0, 3001, dtype=np.float32)

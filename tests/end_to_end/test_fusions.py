@@ -29,6 +29,23 @@ def fused(path: Path, folder: Path) -> Counter[str]:
     return count
 
 
+@pytest.mark.parametrize("route", ["torch.export", "dynamo"])
+@pytest.mark.parametrize("name", ["bert", "vit"])
+def test_attention_of_torch_itself_becomes_one_operator(
+    name: str, route: str, tmp_path: Path
+) -> None:
+    """`scaled_dot_product_attention`, which transformers run by default."""
+    network = NETWORKS[name]()
+    network.module.model.set_attn_implementation("sdpa")
+    prune(network, "90 %")
+    source, examples, shapes = ROUTES[route](network, tmp_path)
+    given = {} if route == "dynamo" else {"dynamic_shapes": shapes}
+    nfcompile.compile(source, examples, **given).save(tmp_path / "compiled.onnx")
+    after = fused(tmp_path / "compiled.onnx", tmp_path)
+    assert after["MultiHeadAttention"] == LAYERS
+    assert not after["Softmax"] and not after["IsNaN"]
+
+
 @pytest.mark.parametrize("route", ["dynamo", "torchscript"])
 @pytest.mark.parametrize("name", ["bert", "llama", "vit"])
 def test_fusions_of_onnx_runtime_still_fire_or_are_ours(

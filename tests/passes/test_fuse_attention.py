@@ -306,6 +306,68 @@ def test_a_product_that_reads_the_result_tells_its_features() -> None:
     assert_left_alone(source, RESULT)
 
 
+# As torch's exporter writes scaled_dot_product_attention.
+GUARD = f"a = {SOFTMAX}(s); n = IsNaN(a); Where(n, zero, a)"
+MERGED = (
+    "kh = Transpose<perm=[0, 2, 1, 3]>(k4); k3 = Reshape(kh, merge);"
+    " kz = Transpose<perm=[0, 2, 1]>(k3); k6 = Reshape(kz, apart); root = Sqrt(c);"
+    " Mul(k6, root)"
+)
+TORCH = {
+    "q4": "Reshape(q, split)",
+    "qh": f"a0 = {HEADS_FIRST}(q4); root0 = Sqrt(c); Mul(a0, root0)",
+    "kt": MERGED,
+    "s": "Add(qk, m)",
+    "p": GUARD,
+    "o": f"same = Reshape(o4, full); {HEADS_FIRST}(same)",
+}
+FIXED = {
+    "x": "2,5,32",
+    "y": "2,5,32",
+    "inputs": ", float[2,1,5,5] m",
+    "merge": np.array([-1, TOKENS, SIZE]),
+    "apart": np.array([BATCH, HEADS, SIZE, TOKENS]),
+    "full": np.array([BATCH, HEADS, TOKENS, SIZE]),
+}
+
+
+def test_attention_as_torch_writes_it_is_fused_with_its_guard() -> None:
+    source = lowered(spelled(**TORCH), **FIXED)
+    mask = numbers(BATCH, 1, TOKENS, TOKENS)
+    mask[0, :, 3] = -np.inf  # a query that sees nothing
+    node = fused(source, m=mask)
+    assert node.attributes["nan_is_zero"].as_int() == 1
+    assert node.attributes["scale"].as_float() == pytest.approx(C)
+    assert np.isfinite(evaluate(source, x=X, m=mask)[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ("Where(n, zero, a)", "Where(n, c, a)"),
+        ("Where(n, zero, a)", "Where(n, a, zero)"),
+        ("n = IsNaN(a)", "n = IsInf(a)"),
+        ("n = IsNaN(a)", "n = IsNaN(s)"),
+    ],
+)
+def test_what_is_no_guard_of_the_weights_is_left_alone(was: str, now: str) -> None:
+    assert was in GUARD
+    source = lowered(spelled(p=GUARD.replace(was, now)))
+    with np.errstate(all="ignore"):
+        expected = evaluate(source, x=X)
+    run_passes(source, "fuse-attention")
+    assert "MultiHeadAttention" not in op_types(source)
+    np.testing.assert_array_equal(evaluate(source, x=X)[0], expected[0])
+
+
+@pytest.mark.parametrize("perm", ["0, 1, 2", "0, 2, 1"])
+def test_keys_that_are_not_turned_within_their_heads_are_left_alone(perm: str) -> None:
+    keys = MERGED.replace("perm=[0, 2, 1]>(k3)", f"perm=[{perm}]>(k3)")
+    body = spelled(**{**TORCH, "kt": keys, "s": "Mul(qk, c)"})
+    mixed = {**FIXED, "inputs": "", "merge": np.array([-1, SIZE, TOKENS])}
+    assert_left_alone(lowered(body, **mixed), SPLIT_OFF)
+
+
 SPLIT_OFF = "its heads are not split off (batch, tokens, features)"
 SCORES = "its scores are not a product of queries and keys"
 READ = "its scores are read by something else"

@@ -94,6 +94,18 @@ def test_a_bias_is_broadcast(bias: tuple[int, ...], tmp_path: Path) -> None:
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_query_that_sees_no_key_gives_zero_where_nan_is(precision: str, tmp_path: Path) -> None:
+    model = attention_model(nan_is_zero=1, precision=precision)
+    onnx.save(model, tmp_path / "m.onnx")
+    given = feeds(2, 9, 21, (2, 1, 9, 21))
+    given["bias"][1, :, 4] = -np.inf
+    expected = ReferenceEvaluator(model, new_ops=list(REFERENCE_OPS)).run(None, given)[0]
+    got = OrtEngine().load(tmp_path / "m.onnx", threads=1).run(given)["Y"]
+    assert (got[1, 4] == 0).all()
+    np.testing.assert_allclose(got, expected, atol=1e-5 if precision == "fp32" else 2e-2)
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_library_infers_the_shape_of_the_output(masked: bool, tmp_path: Path) -> None:
     shapes = SYMBOLIC if masked else {name: SYMBOLIC[name] for name in NAMES[:3]}
@@ -111,6 +123,7 @@ def test_the_library_infers_the_shape_of_the_output(masked: bool, tmp_path: Path
     [
         ({"heads": 0}, "attribute heads must be at least 1, got 0"),
         ({"heads": None}, "attribute heads must be given"),
+        ({"precision": "fp64"}, "attribute precision must be fp32 or bf16, got fp64"),
     ],
 )
 def test_a_malformed_node_is_refused_by_name(

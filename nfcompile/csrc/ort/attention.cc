@@ -14,10 +14,11 @@ namespace {
 class AttentionNode final : public Kernel {
  public:
   AttentionNode(const Api& api, std::string subject, int64_t heads, std::optional<float> scale,
-                Precision precision)
+                Precision precision, bool nan_is_zero)
       : Kernel(api, std::move(subject)),
         heads_(heads),
         scale_(scale),
+        nan_is_zero_(nan_is_zero),
         kernel_(FindAttentionKernel(SelectIsa(), precision)) {}
 
  private:
@@ -29,6 +30,7 @@ class AttentionNode final : public Kernel {
     std::optional<std::span<const int64_t>> bias_dims;
     if (bias) bias_dims = bias->dims;
     Attention attention = ShapeAttention(heads_, scale_, q.dims, k.dims, v.dims, bias_dims);
+    attention.nan_is_zero = nan_is_zero_;
     attention.q = static_cast<const float*>(q.data);
     attention.k = static_cast<const float*>(k.data);
     attention.v = static_cast<const float*>(v.data);
@@ -40,6 +42,7 @@ class AttentionNode final : public Kernel {
 
   const int64_t heads_;
   const std::optional<float> scale_;
+  const bool nan_is_zero_;
   const AttentionKernel& kernel_;
 };
 
@@ -56,7 +59,8 @@ std::unique_ptr<Kernel> MakeAttentionKernel(const Api& api, const Node& node,
   return std::make_unique<AttentionNode>(
       api, std::move(subject), heads,
       std::isnan(scale) ? std::nullopt : std::optional<float>(scale),
-      precision == "bf16" ? Precision::kBfloat16 : Precision::kFloat32);
+      precision == "bf16" ? Precision::kBfloat16 : Precision::kFloat32,
+      node.Int("nan_is_zero", 0) != 0);
 }
 
 }  // namespace nfcompile::ort

@@ -21,7 +21,8 @@ using TokensOutput = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::c
 
 void RunAttention(const Tokens& q, const Tokens& k, const Tokens& v, const TokensOutput& y,
                   int64_t heads, const std::optional<FourD>& bias, std::optional<float> scale,
-                  int64_t threads, const std::string& isa, const std::string& precision) {
+                  int64_t threads, const std::string& isa, const std::string& precision,
+                  bool nan_is_zero) {
   const AttentionKernel& kernel =
       FindAttentionKernel(IsaFromName(isa), PrecisionFromName(precision));
   Require(threads >= 1, "threads must be at least 1, got ", threads);
@@ -32,6 +33,7 @@ void RunAttention(const Tokens& q, const Tokens& k, const Tokens& v, const Token
                                     heads * attention.value_size};
   Require(Shape(y) == wanted, "y must have shape (", wanted[0], ", ", wanted[1], ", ",
           wanted[2], ")");
+  attention.nan_is_zero = nan_is_zero;
   attention.q = q.data();
   attention.k = k.data();
   attention.v = v.data();
@@ -52,7 +54,8 @@ void RunAttention(const Tokens& q, const Tokens& k, const Tokens& v, const Token
 void BindAttention(nb::module_& m) {
   m.def("attention", &RunAttention, "q"_a.noconvert(), "k"_a.noconvert(), "v"_a.noconvert(),
         "y"_a.noconvert(), nb::kw_only(), "heads"_a, "bias"_a.noconvert().none() = nb::none(),
-        "scale"_a = nb::none(), "threads"_a = 1, "isa"_a = "", "precision"_a = "float32");
+        "scale"_a = nb::none(), "threads"_a = 1, "isa"_a = "", "precision"_a = "float32",
+        "nan_is_zero"_a = false);
 }
 
 }  // namespace nfcompile::python

@@ -43,6 +43,7 @@ struct Attention {
   int64_t size = 0;
   int64_t value_size = 0;
   float scale = 1.0f;
+  bool nan_is_zero = false;  // of p: a query that sees no key gives zero
 };
 
 // All but the pointers, from the dimensions of inputs. `scale`: where it is absent,

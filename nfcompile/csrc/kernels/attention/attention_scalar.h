@@ -34,6 +34,10 @@ void ScalarHead(const Attention& a, int64_t number, Range queries, float* p, Rou
       p[k] = std::exp(p[k] - most);
       total += p[k];
     }
+    if (a.nan_is_zero && std::isnan(total)) {
+      for (int64_t k = 0; k < a.keys; ++k) p[k] = 0;
+      total = 1;
+    }
     for (int64_t j = 0; j < a.value_size; ++j) {
       float sum = 0;
       for (int64_t k = 0; k < a.keys; ++k)

@@ -132,6 +132,10 @@ NFCOMPILE_INLINE void SoftmaxRows(const Attention& a, const Head& head, Range qu
     RowBias bias = head.bias;
     if (bias.data != nullptr) bias.data += (queries.begin + r) * a.bias.strides[2];
     inverse[r] = Softmax(scores[r], a.keys, bias);
+    if (a.nan_is_zero && inverse[r] != inverse[r]) {
+      for (int64_t k = 0; k < a.keys; k += kWidth) Store(scores[r] + k, Splat(0.0f));
+      inverse[r] = 0.0f;
+    }
   }
 }
 
