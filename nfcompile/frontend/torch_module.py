@@ -3,10 +3,12 @@
 import nfcompile.frontend.require_torch  # noqa: F401  isort: skip
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nfcompile.errors import InputError, UnsupportedModelError
 from nfcompile.frontend.exported_program import program_source
@@ -58,7 +60,8 @@ def from_module(
     call = arguments(example_inputs)
     with evaluating(module):
         traced, original = _runnable(module, call, name)
-        program, dimensions, notes = _export(traced, call, name, dynamic_shapes)
+        with _plain_attention():
+            program, dimensions, notes = _export(traced, call, name, dynamic_shapes)
     if original is not module:
         notes += (f"torch cannot run {name} with its sparse parameters: compared without them",)
 
@@ -66,7 +69,18 @@ def from_module(
         with evaluating(original):
             return original(*args, **kwargs)
 
-    return program_source(program, name, call, reference, notes, dimensions=dimensions)
+    with _plain_attention():
+        return program_source(program, name, call, reference, notes, dimensions=dimensions)
+
+
+def _plain_attention() -> AbstractContextManager[None]:
+    """Traces attention by plain products, as what it is translated into lies in memory.
+
+    Other kernels of torch give a result that lies otherwise, and views of it that were traced, as
+    in T5 and Swin, would not fit.
+    """
+    context: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+    return context
 
 
 def _runnable(

@@ -471,3 +471,31 @@ def test_a_module_in_bfloat16_is_refused_in_one_line_that_helps(wrap):
     assert "no Gemm for BFLOAT16 on the CPU" in str(caught.value)
     assert "precision bf16" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+class Attention(nn.Module):
+    """As in T5: a view of what torch's attention gives."""
+
+    def __init__(self, biased):
+        super().__init__()
+        self.biased = biased
+        self.project = nn.Linear(32, 96)
+
+    def forward(self, x):
+        q, k, v = (
+            part.view(*x.shape[:2], 4, 8).transpose(1, 2) for part in self.project(x).chunk(3, -1)
+        )
+        bias = (q @ k.transpose(2, 3)).tanh() if self.biased else None
+        y = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return y.transpose(1, 2).contiguous().view(*x.shape)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_view_of_attention_is_exported(biased):
+    module, x = Attention(biased).eval(), torch.randn(2, 5, 32)
+    source = from_module(module, (x,))
+    with torch.no_grad():
+        expected = module(x).numpy()
+    session = ort.InferenceSession(ir.to_proto(source.model).SerializeToString())
+    got = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
