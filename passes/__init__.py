@@ -24,6 +24,7 @@ from nfcompile.passes.legalize_ort_cpu import LegalizeOrtCpuPass
 from nfcompile.passes.legalize_ort_cuda import LegalizeOrtCudaPass
 from nfcompile.passes.legalize_portable import LegalizePortablePass
 from nfcompile.passes.merge_duplicates import MergeDuplicatesPass
+from nfcompile.passes.unflatten_products import UnflattenProductsPass
 
 __all__ = ["OWN_PASSES", "PASSES", "default_pipeline"]
 
@@ -44,6 +45,7 @@ OWN_PASSES: tuple[type[Pass], ...] = (
     LegalizeOrtCudaPass,
     LegalizePortablePass,
     MergeDuplicatesPass,
+    UnflattenProductsPass,
 )
 """The passes of this project."""
 
@@ -66,8 +68,8 @@ _FRONT = (
 )
 _ALGEBRA = ("drop-dead-units", "merge-duplicates", "collapse-products")
 _LEGALIZE = {
-    "ort-cpu": "legalize-ort-cpu,fuse-epilogue,fuse-attention,fuse-chains",
-    "ort-cuda": "legalize-ort-cuda,fuse-epilogue",
+    "ort-cpu": "legalize-ort-cpu,unflatten-products,fuse-epilogue,fuse-attention,fuse-chains",
+    "ort-cuda": "legalize-ort-cuda,unflatten-products,fuse-epilogue",
     "portable": "legalize-portable",
 }
 _BACK = "canonicalize{restore=true},fold-masks,identity-elimination,remove-unused"

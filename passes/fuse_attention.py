@@ -25,6 +25,7 @@ from nfcompile.ir.linear import scalar
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import replace_node, single_use
 from nfcompile.ir.schemas import ATTENTION, DOMAIN
+from nfcompile.ir.shape_inference import known_dims
 
 __all__ = ["FuseAttentionPass"]
 
@@ -183,7 +184,7 @@ def _turned(value: ir.Value | None) -> ir.Value | None:
     if [node.op_type for node in (split, turn, merge)] != ["Reshape", "Transpose", "Reshape"]:
         return None
     x = merge.inputs[0]
-    before, merged, after = (_dims(of) for of in (x, merge.outputs[0], value))
+    before, merged, after = (known_dims(of) for of in (x, merge.outputs[0], value))
     if _perm(turn) != (0, 2, 1) or len(before) != _RANK or merged[1:] != before[2:]:
         return None
     return x if after == [*before[:2], before[3], before[2]] else None
@@ -280,15 +281,9 @@ def _changes_nothing(node: ir.Node) -> bool:
     if x is None or node.domain:
         return False
     if node.op_type == "Reshape":
-        return bool(_dims(x)) and _dims(x) == _dims(node.outputs[0])
+        return bool(known_dims(x)) and known_dims(x) == known_dims(node.outputs[0])
     to = node.attributes.get_int("to", 0)
     return node.op_type == "Cast" and x.dtype == to == ir.DataType.FLOAT
-
-
-def _dims(value: ir.Value | None) -> list[int | ir.SymbolicDim]:
-    """The dimensions of a value; none where one is not known."""
-    dims = [] if value is None or value.shape is None else list(value.shape)
-    return [] if ir.SymbolicDim(None) in dims else dims
 
 
 def _perm(node: ir.Node) -> tuple[int, ...]:

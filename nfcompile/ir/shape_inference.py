@@ -13,7 +13,7 @@ from nfcompile.ir.bodies import bodies
 from nfcompile.ir.foreign_types import known_type
 from nfcompile.ir.light import light_proto
 
-__all__ = ["infer_shapes"]
+__all__ = ["infer_shapes", "known_dims"]
 
 
 def infer_shapes(model: ir.Model) -> int:
@@ -34,6 +34,12 @@ def infer_shapes(model: ir.Model) -> int:
     if inferred is None:
         return 0
     return sum(_take_over(graph, found) for graph, found in _pairs(model.graph, inferred.graph))
+
+
+def known_dims(value: ir.Value | None) -> list[int | ir.SymbolicDim]:
+    """The dimensions of a value; none where one is not known."""
+    dims = [] if value is None or value.shape is None else list(value.shape)
+    return [] if ir.SymbolicDim(None) in dims else dims
 
 
 def _pairs(graph: ir.Graph, proto: onnx.GraphProto) -> Iterator[tuple[ir.Graph, onnx.GraphProto]]:

@@ -115,7 +115,7 @@ def test_on_the_cpu_half_types_are_left_alone(name: str) -> None:
 
 def test_the_pipeline_fuses_epilogues_and_makes_no_chains() -> None:
     text = default_pipeline("ort-cuda", 1)
-    assert "legalize-ort-cuda,fuse-epilogue," in text
+    assert "legalize-ort-cuda,unflatten-products,fuse-epilogue," in text
     assert "fuse-chains" not in text
     wide = blocky(RNG, (2048, 2048), 64, 0.05)
     source = model(
