@@ -14,42 +14,31 @@ nothing between products and attention. Where weights of those products are bf16
 operands of the attention's.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import onnx_ir as ir
 
+from nfcompile.ir.heads import (
+    HEADS_FIRST,
+    RANK,
+    changes_nothing,
+    heads_of,
+    keys_of,
+    permutation,
+    same_dims,
+    unchanged,
+    unscaled,
+)
 from nfcompile.ir.linear import scalar
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import replace_node, single_use
 from nfcompile.ir.schemas import ATTENTION, DOMAIN
-from nfcompile.ir.shape_inference import known_dims
 
 __all__ = ["FuseAttentionPass"]
 
-_HEADS_FIRST = (0, 2, 1, 3)
-_RANK = 4
 _AXIS_IS_LAST = 13  # the operator set since which that is the axis of a Softmax that says none
-_USUAL = (1e-6, 1e6)  # factors whose product is within the range of fp32
-
-
-@dataclass(frozen=True)
-class _Heads:
-    """Rows that are split into heads.
-
-    Attributes:
-        rows: Shape (batch, tokens, heads * size).
-        count: Number of heads.
-        features: heads * size.
-        factor: By which all elements are multiplied on the way.
-    """
-
-    rows: ir.Value
-    count: int
-    features: int
-    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +75,7 @@ def _readers(softmax: ir.Node) -> tuple[ir.Node, ir.Node] | None:
     if product is None or transpose is None or last is None:
         return None
     types = [node.op_type for node in (product, transpose, last)]
-    if types != ["MatMul", "Transpose", "Reshape"] or _perm(transpose) != _HEADS_FIRST:
+    if types != ["MatMul", "Transpose", "Reshape"] or permutation(transpose) != HEADS_FIRST:
         return None
     return product, last
 
@@ -101,7 +90,7 @@ def _attention(softmax: ir.Node, sums: ir.Node, last: ir.Node, axis: int) -> ir.
         axis: Of a Softmax that does not say it.
     """
     x = softmax.inputs[0]
-    if x is None or softmax.attributes.get_int("axis", axis) not in (-1, _RANK - 1):
+    if x is None or softmax.attributes.get_int("axis", axis) not in (-1, RANK - 1):
         return "its softmax is not over the keys"
     if x.dtype != ir.DataType.FLOAT:
         return f"it computes in {x.dtype}, not in fp32"
@@ -111,21 +100,21 @@ def _attention(softmax: ir.Node, sums: ir.Node, last: ir.Node, axis: int) -> ir.
     if single_use(x) is None:
         return "its scores are read by something else"
     factor, product = scores
-    queries, keys = _heads(product.inputs[0]), _keys(product.inputs[1])
-    values = _heads(sums.inputs[1])
+    queries, keys = heads_of(product.inputs[0]), keys_of(product.inputs[1])
+    values = heads_of(sums.inputs[1])
     if queries is None or keys is None or values is None:
         return "its heads are not split off (batch, tokens, features)"
     if not queries.count == keys.count == values.count:
         return "queries, keys and values differ in their heads"
     if values.factor != 1:
         return "its values are scaled"
-    if not _same(keys.rows, values.rows, 2) or not _same(queries.rows, keys.rows, 1):
+    if not same_dims(keys.rows, values.rows, 2) or not same_dims(queries.rows, keys.rows, 1):
         return "queries, keys and values are not known to agree in their sizes"
     y = last.outputs[0]
     # All dimensions, since a bias may have more sequences, heads or queries than the scores.
-    if not _same(queries.rows, y, 2) or _features(y) != values.features:
+    if not same_dims(queries.rows, y, 2) or _features(y) != values.features:
         return "its result is not known to be (batch, tokens, features)"
-    if bias is not None and (bias.shape is None or len(bias.shape) != _RANK):
+    if bias is not None and (bias.shape is None or len(bias.shape) != RANK):
         return "what is added to its scores has not rank 4"
     operands = [queries.rows, keys.rows, values.rows, *([] if bias is None else [bias])]
     near = _ours([*operands[:3], y])
@@ -144,7 +133,7 @@ def _attention(softmax: ir.Node, sums: ir.Node, last: ir.Node, axis: int) -> ir.
 
 def _scores(x: ir.Value) -> tuple[tuple[float, ir.Node] | None, ir.Value | None]:
     """Factor and product of the scores, and what is added to them."""
-    inner = _uncast(x)
+    inner = unchanged(x)
     node = None if inner is None else inner.producer()
     if node is not None and not node.domain and node.op_type == "Add":
         for value, bias in (node.inputs, reversed(node.inputs)):
@@ -154,93 +143,11 @@ def _scores(x: ir.Value) -> tuple[tuple[float, ir.Node] | None, ir.Value | None]
 
 
 def _product(value: ir.Value | None) -> tuple[float, ir.Node] | None:
-    factor, inner = _unscaled(value)
+    factor, inner = unscaled(value)
     node = None if inner is None else inner.producer()
     if node is None or node.domain or node.op_type != "MatMul":
         return None
     return factor, node
-
-
-def _keys(value: ir.Value | None) -> _Heads | None:
-    """Of a value of shape (batch, heads, d, keys)."""
-    factor, inner = _unscaled(value)
-    if (rows := _turned(inner)) is not None:
-        return _heads(rows, factor)
-    node = None if inner is None else inner.producer()
-    if node is None or node.domain or node.op_type != "Transpose":
-        return None
-    if _perm(node) == (0, 2, 3, 1):
-        return _split(node.inputs[0], factor)
-    return _heads(node.inputs[0], factor) if _perm(node) == (0, 1, 3, 2) else None
-
-
-def _turned(value: ir.Value | None) -> ir.Value | None:
-    """What has its last two axes exchanged in `value`, with those before them as one meanwhile."""
-    split = None if value is None else value.producer()
-    turn = None if split is None or split.inputs[0] is None else split.inputs[0].producer()
-    merge = None if turn is None or turn.inputs[0] is None else turn.inputs[0].producer()
-    if split is None or turn is None or merge is None:
-        return None
-    if [node.op_type for node in (split, turn, merge)] != ["Reshape", "Transpose", "Reshape"]:
-        return None
-    x = merge.inputs[0]
-    before, merged, after = (known_dims(of) for of in (x, merge.outputs[0], value))
-    if _perm(turn) != (0, 2, 1) or len(before) != _RANK or merged[1:] != before[2:]:
-        return None
-    return x if after == [*before[:2], before[3], before[2]] else None
-
-
-def _heads(value: ir.Value | None, factor: float = 1.0) -> _Heads | None:
-    """Of a value of shape (batch, heads, tokens, size)."""
-    own, inner = _unscaled(value)
-    node = None if inner is None else inner.producer()
-    if node is None or node.domain or node.op_type != "Transpose" or _perm(node) != _HEADS_FIRST:
-        return None
-    return _split(node.inputs[0], own * factor)
-
-
-def _split(value: ir.Value | None, factor: float) -> _Heads | None:
-    """Of a value of shape (batch, tokens, heads, size)."""
-    own, inner = _unscaled(value)
-    node = None if inner is None else inner.producer()
-    if node is None or node.domain or node.op_type != "Reshape":
-        return None
-    more, rows = _unscaled(node.inputs[0])
-    shape = node.outputs[0].shape
-    if rows is None or rows.shape is None or shape is None or not _same(rows, node.outputs[0], 2):
-        return None
-    features, size = rows.shape[-1], shape[-1]
-    if len(rows.shape) != _RANK - 1 or len(shape) != _RANK:
-        return None
-    if not isinstance(features, int) or not isinstance(size, int) or not 0 < size <= features:
-        return None
-    return _Heads(rows, features // size, features, own * more * factor)
-
-
-def _unscaled(value: ir.Value | None) -> tuple[float, ir.Value | None]:
-    """`value` as a factor times another value, past Casts that change nothing."""
-    value = _uncast(value)
-    node = None if value is None else value.producer()
-    if node is None or node.domain or node.op_type not in ("Mul", "Div"):
-        return 1.0, value
-    first, second = (_scalar(operand) for operand in node.inputs)
-    if second is not None:
-        factor, inner = _unscaled(node.inputs[0])
-        return (factor * second if node.op_type == "Mul" else factor / second), inner
-    if first is not None and node.op_type == "Mul":
-        factor, inner = _unscaled(node.inputs[1])
-        return factor * first, inner
-    return 1.0, value
-
-
-def _scalar(value: ir.Value | None) -> float | None:
-    node = None if value is None else value.producer()
-    if node is not None and node.op_type == "Sqrt" and not node.domain:
-        squared = scalar(node.inputs[0])
-        number = None if squared is None or squared < 0 else math.sqrt(squared)
-    else:
-        number = scalar(value)
-    return number if number and _USUAL[0] < abs(number) < _USUAL[1] else None
 
 
 def _guard(softmax: ir.Node) -> ir.Node | None:
@@ -262,46 +169,14 @@ def _guard(softmax: ir.Node) -> ir.Node | None:
 def _follow(node: ir.Node) -> ir.Node | None:
     """What alone reads the result of `node`, past nodes that change nothing."""
     reader = single_use(node.outputs[0])
-    if reader is not None and _changes_nothing(reader):
+    if reader is not None and changes_nothing(reader):
         return _follow(reader)
     return None if reader is None or reader.domain else reader
 
 
-def _uncast(value: ir.Value | None) -> ir.Value | None:
-    """What `value` is before nodes that change nothing."""
-    node = None if value is None else value.producer()
-    if node is None or not _changes_nothing(node):
-        return value
-    return _uncast(node.inputs[0])
-
-
-def _changes_nothing(node: ir.Node) -> bool:
-    """Whether it is a Cast to the same type, or a Reshape to the same shape."""
-    x = node.inputs[0] if node.inputs else None
-    if x is None or node.domain:
-        return False
-    if node.op_type == "Reshape":
-        return bool(known_dims(x)) and known_dims(x) == known_dims(node.outputs[0])
-    to = node.attributes.get_int("to", 0)
-    return node.op_type == "Cast" and x.dtype == to == ir.DataType.FLOAT
-
-
-def _perm(node: ir.Node) -> tuple[int, ...]:
-    return tuple(node.attributes.get_ints("perm", ()) or ())
-
-
-def _same(first: ir.Value, second: ir.Value, dims: int) -> bool:
-    """Whether the first dimensions of two values are known to be the same."""
-    if first.shape is None or second.shape is None:
-        return False
-    pairs = list(zip(first.shape.dims[:dims], second.shape.dims[:dims], strict=False))
-    unknown = ir.SymbolicDim(None)
-    return len(pairs) == dims and all(a == b and a != unknown for a, b in pairs)
-
-
 def _features(y: ir.Value) -> int | None:
     """The last of three dimensions, as shapes or a product that reads it tell; None if unknown."""
-    if y.shape is None or len(y.shape) != _RANK - 1:
+    if y.shape is None or len(y.shape) != RANK - 1:
         return None
     size = y.shape[-1]
     read = [use.node for use in y.uses() if use.node.domain == DOMAIN and use.idx == 0]

@@ -28,7 +28,7 @@ from nfcompile.ir.chain_layers import (
     NormLayer,
     ProductLayer,
     chain_node,
-    find_layers,
+    find_chain_layers,
 )
 from nfcompile.ir.linear import constant
 from nfcompile.ir.pass_base import Pass
@@ -53,7 +53,7 @@ class FuseChainsPass(Pass):
         return sum(self._fuse(model, graph) for graph in (model.graph, *model.graph.subgraphs()))
 
     def _fuse(self, model: ir.Model, graph: ir.Graph) -> int:
-        layers = list(find_layers(list(graph)))
+        layers = list(find_chain_layers(list(graph)))
         if not layers:
             return 0
         search = _Search(layers, graph, self.max_layers)

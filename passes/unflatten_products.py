@@ -19,6 +19,7 @@ from nfcompile.ir.shape_inference import known_dims
 __all__ = ["UnflattenProductsPass"]
 
 _PRODUCTS = {schema.name for schema in MATMULS.values()}
+_RESIDUAL = [item.name for item in MATMULS["csr"].inputs].index("residual")  # as of all of them
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def _around(node: ir.Node) -> tuple[ir.Value, list[ir.Node]] | None:
     readers = {use.node for use in y.uses()}
     if flatten is None or flatten.domain or flatten.op_type != "Reshape" or y.is_graph_output():
         return None
+    if any(value is not None for value in node.inputs[_RESIDUAL : _RESIDUAL + 1]):
+        return None  # which has the shape of the flat result
     if not readers or any(of.op_type != "Reshape" or of.domain for of in readers):
         return None
     if any(use.idx != 0 or use.node.graph is not node.graph for use in y.uses()):

@@ -10,7 +10,7 @@ from nfcompile.ir.linear import constant
 from nfcompile.ir.norms import Norm, match_norm
 from nfcompile.ir.schemas import CHAIN, CONV_CHAIN, CONVS, DOMAIN, MATMULS
 
-__all__ = ["ChainLayer", "NormLayer", "ProductLayer", "chain_node", "find_layers"]
+__all__ = ["ChainLayer", "NormLayer", "ProductLayer", "chain_node", "find_chain_layers"]
 
 _CONVOLUTIONS = {schema.name for schema in CONVS.values()}
 _KINDS = {schema.name: kind for of in (MATMULS, CONVS) for kind, schema in of.items()}
@@ -180,7 +180,7 @@ class NormLayer:
 ChainLayer = ProductLayer | NormLayer
 
 
-def find_layers(nodes: Collection[ir.Node]) -> Iterator[ChainLayer]:
+def find_chain_layers(nodes: Collection[ir.Node]) -> Iterator[ChainLayer]:
     """What can be part of chains, in the order of the nodes."""
     for node in nodes:
         if node.domain == DOMAIN:

@@ -89,6 +89,25 @@ def test_what_needs_its_reshapes_keeps_them(body: str, y: str, outputs: str) -> 
     assert op_types(source) == types
 
 
+def test_a_product_that_adds_something_flat_is_left_alone() -> None:
+    body = f"{BODY.replace('y = Reshape(p, full)', 's = Add(p, f)')}\n y = Reshape(s, full)"
+    body = f"e = Exp(x)\n g = Reshape(e, flat)\n f = Slice(g, start, stop, axis)\n {body}"
+    source = model(
+        f"agraph (float[2,5,{N}] x) => (float[2,5,{OUT}] y) {{ {body} }}",
+        start=np.array([0]),
+        stop=np.array([OUT]),
+        axis=np.array([1]),
+        **{name: CONSTANTS[name] for name in ("w", "flat", "full")},
+    )
+    encode = "encode-weights{threads=1,force=csr}"
+    run_passes(source, f"infer-shapes,{encode},legalize-ort-cpu,fuse-epilogue,remove-unused")
+    (product,) = (node for node in source.graph if node.op_type == "CsrMatMul")
+    assert product.inputs[-1] is not None and product.inputs[-1].name == "f"
+    expected = evaluate(source, x=X)[0]
+    assert run_passes(source, "unflatten-products") == 0
+    np.testing.assert_array_equal(evaluate(source, x=X)[0], expected)
+
+
 def test_unknown_rows_are_left_alone() -> None:
     source = lowered(BODY)
     source.graph[-1].outputs[0].shape = ir.Shape([None, None, OUT])

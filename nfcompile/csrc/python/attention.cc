@@ -3,9 +3,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
-#include <new>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "kernels/attention/attention_run.h"
@@ -41,12 +39,7 @@ void RunAttention(const Tokens& q, const Tokens& k, const Tokens& v, const Token
   attention.y = y.data();
   const nb::gil_scoped_release release;
   AttentionRun run(attention, kernel, {threads, threads});
-  {
-    std::vector<std::jthread> helpers;
-    for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&, i] { run.Work(i); });
-    run.Work(0);
-  }
-  if (run.out_of_memory()) throw std::bad_alloc();
+  WorkOnAll(run);
 }
 
 }  // namespace

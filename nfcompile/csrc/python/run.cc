@@ -1,8 +1,6 @@
 #include "python/run.h"
 
 #include <algorithm>
-#include <new>
-#include <thread>
 
 namespace nfcompile::python {
 namespace {
@@ -32,12 +30,7 @@ void Share(const Chain& chain, const ChainOperands& operands, const RunOptions& 
   if (operands.batch == 0 || chain.empty()) return;
   const nb::gil_scoped_release release;
   ChainRun run(chain, operands, {options.threads, options.threads});
-  {
-    std::vector<std::jthread> helpers;
-    for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&, i] { run.Work(i); });
-    run.Work(0);
-  }
-  if (run.out_of_memory()) throw std::bad_alloc();
+  WorkOnAll(run);
 }
 
 }  // namespace

@@ -2,7 +2,9 @@
 #ifndef NFCOMPILE_PYTHON_RUN_H_
 #define NFCOMPILE_PYTHON_RUN_H_
 
+#include <new>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "kernels/chain/chain_run.h"
@@ -28,6 +30,17 @@ void RunImages(const Chain& chain, const std::vector<FourD>& inputs, const FourD
 
 // The number of threads that can be of use.
 int64_t Workers(const Chain& chain, int64_t batch, int64_t threads);
+
+// Calls run.Work on as many threads as can be of use. Throws std::bad_alloc.
+template <typename Run>
+void WorkOnAll(Run& run) {
+  {
+    std::vector<std::jthread> helpers;
+    for (int64_t i = 1; i < run.workers(); ++i) helpers.emplace_back([&, i] { run.Work(i); });
+    run.Work(0);
+  }
+  if (run.out_of_memory()) throw std::bad_alloc();
+}
 
 // "float32" or "bfloat16"; throws std::invalid_argument for another name.
 Precision PrecisionFromName(const std::string& name);
