@@ -70,7 +70,7 @@ std::vector<std::string> Names(const std::vector<Isa>& isas) {
 
 nb::list Kernels() {
   constexpr std::pair<const char*, const char*> kFamilies[] = {
-      {"csr", "one row of x: output rows in the lanes"},
+      {"csr", "a few rows of x: output rows in the lanes"},
       {"bsr", "rows of x: rows of a block in the lanes"},
       {"block_diagonal", "rows of x: rows or neighbouring blocks in the lanes"},
       {"tile", "tiles of any encoding: rows of x in the lanes"},

@@ -1,0 +1,89 @@
+// csr_bf16_avx512_bf16: two entries a lane through the dot product of bf16 pairs, products
+// exact and sums in fp32. The rows of x are rounded to bf16 first.
+#define NFCOMPILE_ISA avx512_bf16
+#define NFCOMPILE_WIDTH 16
+#include "kernels/csr/csr_picks_simd.h"
+
+namespace nfcompile {
+namespace avx512_bf16 {
+namespace {
+
+constexpr int64_t kColumns = 2 * kWidth;
+// Rows of x at a time: at 2,048 columns they fill the first-level cache.
+constexpr int kMaxRows = 8;
+
+class PickTwo {
+ public:
+  using Element = uint16_t;
+
+  NFCOMPILE_INLINE PickTwo(const CsrPicks& weights, int64_t step) {
+    const uint8_t* place = weights.place.data() + step * kColumns;
+    const __m256i bytes = _mm256_load_si256(reinterpret_cast<const __m256i*>(place));
+    busy_ = ~_mm256_movepi8_mask(bytes);
+    place_ = _mm512_cvtepu8_epi16(bytes);
+    value_ = _mm512_load_si512(weights.values.Data(uint16_t()) + step * kColumns);
+  }
+
+  NFCOMPILE_INLINE Floats Add(Floats sum, const uint16_t* x) const {
+    const __m512i picked = _mm512_maskz_permutex2var_epi16(busy_, _mm512_load_si512(x), place_,
+                                                           _mm512_load_si512(x + kColumns));
+    return reinterpret_cast<Floats>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum),
+                                                     reinterpret_cast<__m512bh>(picked),
+                                                     reinterpret_cast<__m512bh>(value_)));
+  }
+
+ private:
+  __m512i value_;
+  __m512i place_;
+  __mmask32 busy_;
+};
+
+size_t WorkspaceFloats(const CsrPicks& weights) {
+  return kMaxRows * weights.x_stride * sizeof(uint16_t) / sizeof(float);
+}
+
+// One row, lengthened by zeros.
+void RoundRow(const float* x, int64_t size, int64_t stride, uint16_t* rounded) {
+  for (int64_t i = 0; i < stride; i += kColumns) {
+    Floats half[2];
+    for (int h = 0; h < 2; ++h) {
+      const int64_t left = size - i - h * kWidth;
+      if (left >= kWidth) {
+        half[h] = Load(x + i + h * kWidth);
+      } else {
+        half[h] = left > 0 ? LoadPart(x + i + h * kWidth, static_cast<int>(left)) : Splat(0.0f);
+      }
+    }
+    const __m512bh both = _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(half[1]),
+                                              reinterpret_cast<__m512>(half[0]));
+    _mm512_store_si512(rounded + i, reinterpret_cast<__m512i>(both));
+  }
+}
+
+void CsrPairsTimesRows(const CsrPicks& weights, const Operands& operands, Range rows,
+                       float* workspace) {
+  auto* rounded = reinterpret_cast<uint16_t*>(workspace);
+  ForEachTile<kMaxRows>({0, operands.batch}, [&](int64_t m, auto count) {
+    constexpr int kRows = decltype(count)::kValue;
+    for (int r = 0; r < kRows; ++r) {
+      RoundRow(operands.x + (m + r) * weights.in_features, weights.in_features,
+               weights.x_stride, rounded + r * weights.x_stride);
+    }
+    RunPicks<PickTwo, kRows>(weights, operands, m, rounded, rows);
+  });
+}
+
+}  // namespace
+}  // namespace avx512_bf16
+
+const CsrPickKernel csr_picks_avx512_bf16 = {
+    .name = "csr_picks_bf16_avx512_bf16",
+    .isa = Isa::kAvx512Bf16,
+    .entries = 2,
+    .most_stored = 4,
+    .max_batch = 8,
+    .workspace_floats = avx512_bf16::WorkspaceFloats,
+    .run = avx512_bf16::CsrPairsTimesRows,
+};
+
+}  // namespace nfcompile
