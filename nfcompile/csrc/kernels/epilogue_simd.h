@@ -3,6 +3,7 @@
 #define NFCOMPILE_KERNELS_EPILOGUE_SIMD_H_
 
 #include "kernels/epilogue.h"
+#include "kernels/gelu_simd.h"
 #include "kernels/math_simd.h"
 #include "kernels/simd.h"
 
@@ -21,9 +22,9 @@ NFCOMPILE_INLINE Floats ActivateAs(const Epilogue& epilogue, Floats t) {
   } else if constexpr (kActivation == Activation::kClip) {
     return AtMost(AtLeast(t, Splat(epilogue.alpha)), Splat(epilogue.beta));
   } else if constexpr (kActivation == Activation::kGelu) {
-    return half * t * (one + Erf(t * Splat(0.70710678f)));
+    return Gelu(t);
   } else if constexpr (kActivation == Activation::kGeluTanh) {
-    return half * t * (one + Tanh(Splat(0.79788456f) * (t + Splat(0.044715f) * t * t * t)));
+    return GeluTanh(t);
   } else if constexpr (kActivation == Activation::kSilu) {
     return t * Sigmoid(t);
   } else if constexpr (kActivation == Activation::kSigmoid) {
