@@ -37,7 +37,8 @@ _EPILOGUES: tuple[dict[str, Any], ...] = (
     {},
     {"bias": True, "activation": "relu"},
     {"bias": True, "residual": True, "activation": "gelu"},
-    {"residual": True, "activation": "silu", "residual_after_activation": True},
+    {"residual": True, "activation": "silu", "residual_mode": 1},
+    {"residual": True, "activation": "silu", "residual_mode": 2},
     {"bias": True, "activation": "clip", "alpha": -0.5, "beta": 0.75},
     {"activation": "leaky_relu", "alpha": 0.2},
     {"activation": "elu", "alpha": 0.7},
@@ -98,7 +99,7 @@ def exact(
         types: Of activations and of stored values.
         bias: (out,), or None.
         residual: (batch, out), or None.
-        **epilogue: Activation, its parameters, and where the residual is added.
+        **epilogue: Activation, its parameters, and what becomes of the residual.
     """  # fmt: skip
     x_type, value_type = types
     rounded = round_to(round_to(x, x_type), value_type)
@@ -106,13 +107,15 @@ def exact(
     scale = np.abs(rounded) @ np.abs(weight).T
     for item in (bias, residual):
         scale = scale + (0 if item is None else np.abs(item))
-    after = bool(epilogue.pop("residual_after_activation", False))
+    mode = epilogue.pop("residual_mode", 0)
     total = sums if bias is None else sums + round_to(bias, x_type)
-    if residual is not None and not after:
+    if residual is not None and mode == 0:
         total = total + round_to(residual, x_type)
     y = _activate(total, **epilogue)
-    if residual is not None and after:
+    if residual is not None and mode == 1:
         y = y + round_to(residual, x_type)
+    elif residual is not None and mode == 2:
+        y, scale = y * round_to(residual, x_type), scale * (1 + np.abs(residual))
     allowed = _EPSILONS[x_type] * np.abs(y) + _SUMS * scale
     return y, allowed + (_ACTIVATED * scale if epilogue.get("activation") else 0) + _TINY
 

@@ -43,7 +43,7 @@ class Product:
         activation: str = "none",
         activation_alpha: float = 0.0,
         activation_beta: float = 0.0,
-        residual_after_activation: bool = False,
+        residual_mode: int = 0,
         threads: int = 1,
         form: str = "auto",
     ) -> None: ...
@@ -56,7 +56,7 @@ class Product:
         activation: str = "none",
         activation_alpha: float = 0.0,
         activation_beta: float = 0.0,
-        residual_after_activation: bool = False,
+        residual_mode: int = 0,
         threads: int = 1,
         form: str = "auto",
     ) -> _Floats: ...
@@ -78,7 +78,7 @@ class Chain:
         activations: list[str],
         alphas: list[float],
         betas: list[float],
-        after: list[bool],
+        residual_modes: list[int],
         outputs: list[int] = ...,
     ) -> None: ...
     @property
@@ -170,7 +170,7 @@ def csr_matmul(
     activation: str = "none",
     activation_alpha: float = 0.0,
     activation_beta: float = 0.0,
-    residual_after_activation: bool = False,
+    residual_mode: int = 0,
     threads: int = 1,
 ) -> _Floats: ...
 def bsr_matmul(
@@ -186,7 +186,7 @@ def bsr_matmul(
     activation: str = "none",
     activation_alpha: float = 0.0,
     activation_beta: float = 0.0,
-    residual_after_activation: bool = False,
+    residual_mode: int = 0,
     threads: int = 1,
 ) -> _Floats: ...
 def block_diagonal_matmul(
@@ -205,7 +205,7 @@ def block_diagonal_matmul(
     activation: str = "none",
     activation_alpha: float = 0.0,
     activation_beta: float = 0.0,
-    residual_after_activation: bool = False,
+    residual_mode: int = 0,
     threads: int = 1,
 ) -> _Floats: ...
 def csr_forward(
@@ -271,7 +271,7 @@ class _CudaProduct:
         activation: str = "none",
         alpha: float = 0.0,
         beta: float = 0.0,
-        residual_after_activation: bool = False,
+        residual_mode: int = 0,
     ) -> _Floats:
         """Copies to the device in the product's type, runs, and copies back."""
     def launch(

@@ -4,7 +4,8 @@
     Add(M(X), R)               ->  M(X; residual=R)                      R: shape of the product
     Add(M(X; residual=N(Z)), R)  ->  M(X; residual=N(Z; residual=R))     N: a product without one
     Relu(M(X))                 ->  M(X; activation=relu)                 and Gelu, SiLU, Clip, ...
-    Add(Relu(M(X)), R)         ->  M(X; activation=relu, residual=R, residual_after_activation=1)
+    Add(Relu(M(X)), R)         ->  M(X; activation=relu, residual=R, residual_mode=1)
+    Mul(SiLU(M(X)), R)         ->  M(X; activation=silu, residual=R, residual_mode=2)
 
 Each saves reading and writing the whole output once, which is most of the time of a sparse layer.
 It runs after legalization, since only our operators have an epilogue.
@@ -43,10 +44,13 @@ class FuseEpiloguePass(Pass):
 
     def run(self, model: ir.Model) -> int:
         """Fuses into every product of our domain."""
+        products = [
+            node
+            for node in ir.traversal.RecursiveGraphIterator(model.graph)
+            if node.domain == DOMAIN and node.op_type in _SLOTS
+        ]
         count = 0
-        for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
-            if node.domain != DOMAIN or node.op_type not in _SLOTS:
-                continue
+        for node in products:
             fused: list[str] = []
             while len(fused) < self.max_length:
                 step = _next_step(node, model.graph.opset_imports)
@@ -59,6 +63,13 @@ class FuseEpiloguePass(Pass):
             if fused:
                 self.remark(model, "applied", node.name, f"fused {', '.join(fused)}")
             count += len(fused)
+        # Of two products that are multiplied the one with an activation takes the other: it has
+        # to look at its sums once more anyway.
+        for node in sorted(products, key=_has_activation, reverse=True):
+            if gate := _gate(node):
+                gate.apply()
+                self.remark(model, "applied", node.name, f"fused {gate.label}")
+                count += 1
         return count
 
 
@@ -109,8 +120,8 @@ class _Step:
 def _next_step(product: ir.Node, opset_imports: dict[str, int]) -> _Step | str:
     """What can be fused next, or the reason why not (empty if nothing elementwise follows)."""
     value = product.outputs[0]
-    has_activation = product.attributes.get_string("activation", "none") != "none"
-    after = product.attributes.get_int("residual_after_activation", 0)
+    has_activation = _has_activation(product)
+    after = product.attributes.get_int("residual_mode", 0)
     if not (has_activation or after) and (found := match_activation(value, opset_imports)):
         attributes = {
             "activation": found.name,
@@ -133,7 +144,7 @@ def _next_step(product: ir.Node, opset_imports: dict[str, int]) -> _Step | str:
         return reason
     residual = _input(product, "residual")
     if residual is None:
-        attributes = {"residual_after_activation": int(has_activation)}
+        attributes = {"residual_mode": int(has_activation)}
         return _Step(product, "residual", (follower,), {"residual": other}, attributes)
     inner = _without_residual(residual)
     if has_activation or inner is None:
@@ -148,14 +159,38 @@ def _without_residual(value: ir.Value) -> ir.Node | None:
         return None
     if single_use(value) is None or _input(node, "residual") is not None:
         return None
-    activated = node.attributes.get_string("activation", "none") != "none"
-    return None if activated else node
+    return None if _has_activation(node) else node
+
+
+def _has_activation(product: ir.Node) -> bool:
+    return product.attributes.get_string("activation", "none") != "none"
+
+
+def _gate(product: ir.Node) -> _Step | None:
+    """The multiplication of its output with an input or another product, as in SwiGLU.
+
+    What others compute might need a product that this one would else run together with.
+    """
+    value = product.outputs[0]
+    follower = single_use(value)
+    if _input(product, "residual") is not None or follower is None:
+        return None
+    if follower.op_type != "Mul" or follower.domain != "":
+        return None
+    other = follower.inputs[1] if follower.inputs[0] is value else follower.inputs[0]
+    if other is None or other is value or _not_same_shape(value, other):
+        return None
+    given_by = other.producer()
+    if given_by is not None and (given_by.domain != DOMAIN or given_by.op_type not in _SLOTS):
+        return None
+    inputs, attributes = {"residual": other}, {"residual_mode": 2}
+    return _Step(product, f"multiplication by {other.name}", (follower,), inputs, attributes)
 
 
 def _as_bias(product: ir.Node, value: ir.Value, other: ir.Value) -> ir.Value | None:
     """`other` as a bias of shape (out,), if it is one and the epilogue still has room for it."""
     taken = any(_input(product, name) is not None for name in ("bias", "residual"))
-    if taken or product.attributes.get_string("activation", "none") != "none":
+    if taken or _has_activation(product):
         return None
     if value.shape is None or other.shape is None or len(other.shape) > len(value.shape):
         return None

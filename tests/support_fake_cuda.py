@@ -30,14 +30,14 @@ class FakeProduct:
     def run(
         self, x: np.ndarray, bias: np.ndarray | None = None, residual: np.ndarray | None = None,
         activation: str = "none", alpha: float = 0.0, beta: float = 0.0,
-        residual_after_activation: bool = False,
+        residual_mode: int = 0,
     ) -> np.ndarray:  # fmt: skip
         t = self._round(self._round(x, self.x_type), self.precision) @ self.weight.T
         t = t if bias is None else t + self._round(bias, self.x_type)
-        added = 0 if residual is None else self._round(residual, self.x_type)
-        t = t if residual_after_activation else t + added
+        other = 0 if residual is None else self._round(residual, self.x_type)
+        t = t if residual_mode else t + other
         t = activate(t, activation, alpha, beta)
-        return self._round(t + added if residual_after_activation else t, self.x_type)
+        return self._round([t, t + other, t * other][residual_mode], self.x_type)
 
     def launch(self, x: int, y: int, batch: int, stream: int = 0, **epilogue: Any) -> None:
         bias = epilogue.pop("bias", 0)

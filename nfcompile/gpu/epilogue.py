@@ -1,6 +1,7 @@
 """What happens to a sum before it is stored, the same for every kernel.
 
-t = sum + bias; t = t + residual (mode 1); t = activation(t); y = t + residual (mode 2)
+t = sum + bias; t = t + residual (mode 1); t = activation(t); y = t + residual (mode 2) or
+t * residual (mode 3)
 
 As csrc/kernels/epilogue.h has it, NaN and infinities included. Activations are numbered by
 their place in `nfcompile.ir.product_schemas.ACTIVATIONS`.
@@ -123,13 +124,15 @@ def finish(
         alpha: The same.
         beta: The same.
         has_bias: 0 or 1.
-        residual_mode: 0 none, 1 before the activation, 2 after it.
+        residual_mode: 0 none, 1 added before the activation, 2 added after it, 3 multiplied
+            with what it gives.
     """
     if has_bias != 0:
         t += tl.load(bias + outputs, mask=known, other=0.0).to(tl.float32)
     if residual_mode == 1:
         t += tl.load(residual + places, mask=inside, other=0.0).to(tl.float32)
     t = activate(t, activation, alpha, beta)
-    if residual_mode == 2:
-        t += tl.load(residual + places, mask=inside, other=0.0).to(tl.float32)
+    if residual_mode >= 2:
+        r = tl.load(residual + places, mask=inside, other=0.0).to(tl.float32)
+        t = tl.where(residual_mode == 2, t + r, t * r)
     tl.store(y + places, t.to(y.dtype.element_ty), mask=inside)

@@ -24,7 +24,7 @@ _WINDOW = {"kernel_shape": "kernel_shapes", "strides": "strides", "dilations": "
 _NO_EPILOGUE = {
     "row_strides": 0,
     "col_strides": 0,
-    "residual_after_activation": 0,
+    "residual_modes": 0,
     "activation_alphas": 0.0,
     "activation_betas": 0.0,
 }
@@ -54,7 +54,7 @@ class ProductLayer:
 
     @property
     def residual(self) -> ir.Value | None:
-        """What it adds."""
+        """What it adds, or multiplies with."""
         return self.input("residual")
 
     @property
@@ -102,7 +102,7 @@ class ProductLayer:
             "out_features": self._out_features(),
             "row_strides": attributes.get_int("row_stride", 0),
             "col_strides": attributes.get_int("col_stride", 0),
-            "residual_after_activation": attributes.get_int("residual_after_activation", 0),
+            "residual_modes": attributes.get_int("residual_mode", 0),
             "activation_alphas": attributes.get_float("activation_alpha", 0.0),
             "activation_betas": attributes.get_float("activation_beta", 0.0),
             **({} if self.convolves else {"epsilons": 0.0}),

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 from onnx.defs import OpSchema
 
-from nfcompile.ir.product_schemas import DOMAIN, FLOAT, MATMULS, VERSION, integer
+from nfcompile.ir.product_schemas import (
+    DOMAIN,
+    FLOAT,
+    MATMULS,
+    RESIDUAL_MODE,
+    VERSION,
+    integer,
+)
 
 __all__ = ["CHAIN", "CONV_CHAIN", "NORMS"]
 
@@ -15,8 +22,8 @@ _LAYER_LISTS = (
     ("col_strides", "As col_stride of BlockDiagonalMatMul; 0 if cols are given or do not apply."),
     ("has_bias", "1 if a bias follows the weights of the layer."),
     ("sources", "Slot that the layer reads."),
-    ("residuals", "Slot that the layer adds, or -1."),
-    ("residual_after_activation", "Where the residual is added: 1 after, 0 before."),
+    ("residuals", "Slot that the layer adds or multiplies with, or -1."),
+    ("residual_modes", RESIDUAL_MODE),
 )
 
 NORMS = ("layer-norm", "rms-norm")

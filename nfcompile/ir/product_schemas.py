@@ -74,8 +74,12 @@ _X = operand(
 )
 _EPILOGUE_INPUTS = [
     operand("bias", "T", "Added to every output row, shape (out,).", optional=True),
-    operand("residual", "T", "Added elementwise, shape of Y.", optional=True),
+    operand("residual", "T", "Added or multiplied elementwise, shape of Y.", optional=True),
 ]
+RESIDUAL_MODE = (
+    "What becomes of the residual: 0 added before the activation, 1 added after it, 2 multiplied "
+    "with what it gives."
+)
 EPILOGUE_ATTRIBUTES = [
     OpSchema.Attribute(
         "activation",
@@ -92,7 +96,7 @@ EPILOGUE_ATTRIBUTES = [
         onnx.helper.make_attribute("activation_beta", 0.0),
         "Second parameter of the activation.",
     ),
-    integer("residual_after_activation", "Where the residual is added: 1 after, 0 before.", 0),
+    integer("residual_mode", RESIDUAL_MODE, 0),
 ]
 _EPILOGUE_NAMES = {item.name for item in EPILOGUE_ATTRIBUTES}
 

@@ -60,14 +60,16 @@ def activate(t: Array, activation: str, alpha: float = 0.0, beta: float = 0.0) -
 
 def _finish(t: Array, bias: Array | None, residual: Array | None, epilogue: dict[str, Any]) -> Any:
     epilogue = {**_DEFAULTS, **epilogue}
-    after = epilogue["residual_after_activation"]
+    mode = epilogue["residual_mode"]
     bias, residual = (None if item is None else widen(item) for item in (bias, residual))
     t = t if bias is None else t + bias
-    t = t if residual is None or after else t + residual
+    t = t if residual is None or mode else t + residual
     name = epilogue["activation"]
     name = name.decode() if isinstance(name, bytes) else name
     t = activate(t, name, epilogue["activation_alpha"], epilogue["activation_beta"])
-    return t if residual is None or not after else t + residual
+    if residual is None or mode == 0:
+        return t
+    return t + residual if mode == 1 else t * residual
 
 
 class CsrMatMul(OpRun):
@@ -203,7 +205,7 @@ class SparseChain(OpRun):
                 "activation": activation,
                 "activation_alpha": at["activation_alphas"],
                 "activation_beta": at["activation_betas"],
-                "residual_after_activation": at["residual_after_activation"],
+                "residual_mode": at["residual_modes"],
             }
             bias = next(rest) if at["has_bias"] else None
             slots.append(_finish(x @ weight.T, bias, residual, epilogue).astype(np.float32))

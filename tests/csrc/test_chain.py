@@ -28,7 +28,7 @@ class Network:
     residuals: list[int] = field(default_factory=list)
     biases: list[Floats | None] = field(default_factory=list)
     activations: list[str] = field(default_factory=list)
-    after: list[bool] = field(default_factory=list)
+    modes: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
 
     def norm(self, source: int, centered: bool = True, bias: bool = True) -> int:
@@ -79,7 +79,7 @@ class Network:
         residual: int = -1,
         activation: str = "none",
         bias: bool = True,
-        after: bool = False,
+        mode: int = 0,
     ) -> int:
         rng = np.random.default_rng(200 + len(self.dense))
         self.dense.append(dense)
@@ -88,14 +88,14 @@ class Network:
         self.residuals.append(residual)
         self.biases.append(rng.standard_normal(out).astype(np.float32) if bias else None)
         self.activations.append(activation)
-        self.after.append(after)
+        self.modes.append(mode)
         return len(self.inputs) + len(self.dense) - 1
 
     def chain(self) -> _native.Chain:
         zeros = [0.0] * len(self.dense)
         return _native.Chain(
             self.inputs, self.layers, self.sources, self.residuals, self.biases,
-            self.activations, zeros, zeros, self.after, self.outputs,
+            self.activations, zeros, zeros, self.modes, self.outputs,
         )  # fmt: skip
 
     def expected(self, inputs: list[Floats]) -> NDArray[np.float64]:
@@ -109,10 +109,10 @@ class Network:
             t = normalized(x, *weight) if isinstance(weight, tuple) else x @ weight.T
             bias, residual = self.biases[layer], self.residuals[layer]
             t = t if bias is None else t + bias
-            added = 0 if residual < 0 else slots[residual]
-            t = t if self.after[layer] else t + added
+            mode, other = self.modes[layer], 0 if residual < 0 else slots[residual]
+            t = t + other if mode == 0 else t
             t = np.maximum(t, 0) if self.activations[layer] == "relu" else t
-            slots.append(t + added if self.after[layer] else t)
+            slots.append([t, t + other, t * other][mode])
         return slots
 
 
@@ -139,7 +139,7 @@ def branches(isa: str, precision: str = "float32") -> Network:
     first = network.butterfly(64, 4, 16, first, residual=0)
     second = network.butterfly(64, 8, 8, 0)
     both = network.butterfly(64, 8, 1, second, residual=first, activation="relu")
-    network.csr(64, 64, both, residual=both, activation="relu", after=True)
+    network.csr(64, 64, both, residual=both, activation="relu", mode=1)
     return network
 
 
@@ -171,7 +171,17 @@ def one_from_another(isa: str, precision: str = "float32") -> Network:
     return network
 
 
+def gated(isa: str, precision: str = "float32") -> Network:
+    """As in SwiGLU: one layer multiplies with what another has given."""
+    network = Network(isa, [40], precision)
+    up = network.csr(70, 40, 0, bias=False)
+    gate = network.csr(70, 40, 0, residual=up, activation="relu", mode=2)
+    network.csr(40, 70, network.butterfly(70, 2, 1, gate, residual=up, mode=2), residual=0)
+    return network
+
+
 NETWORKS = {
+    "gated": gated,
     "straight": straight,
     "branches": branches,
     "two inputs": two_inputs,
@@ -285,6 +295,19 @@ def test_zeros_do_not_stop_a_layer_with_a_bias_or_a_residual(isa: str) -> None:
         np.testing.assert_allclose(
             run(chain, inputs, form="tiles"), network.expected(inputs), rtol=1e-4, atol=1e-4
         )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_factor_that_is_zero_gives_zero(isa: str, precision: str) -> None:
+    network = Network(isa, [50, 50], precision)
+    network.csr(50, 50, 0, residual=1, activation="relu", mode=2)
+    x, factor = sample(network, 70)
+    factor[:40] = 0
+    for form in ("rows", "tiles"):
+        y = run(network.chain(), [x, factor], form=form)
+        np.testing.assert_array_equal(y[:40], 0)
+        assert np.abs(y[40:]).max() > 0.1
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -79,8 +79,8 @@ def products(isa: str) -> dict[str, tuple[_native.Product, Doubles]]:
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("after", [False, True])
-def test_bias_and_residual_take_their_places(isa: str, after: bool) -> None:
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_bias_and_residual_take_their_places(isa: str, mode: int) -> None:
     rng = np.random.default_rng(1)
     bias = rng.standard_normal(32).astype(np.float32)
     for name, (product, dense) in products(isa).items():
@@ -88,13 +88,14 @@ def test_bias_and_residual_take_their_places(isa: str, after: bool) -> None:
             x = rng.standard_normal((batch, 32)).astype(np.float32)
             residual = rng.standard_normal((batch, 32)).astype(np.float32)
             t = x.astype(np.float64) @ dense.T + bias
-            expected = np.maximum(t, 0) + residual if after else np.maximum(t + residual, 0)
+            expected = np.maximum(t + residual * (mode == 0), 0)
+            expected = [expected, expected + residual, expected * residual][mode]
             y = product(
                 x,
                 bias=bias,
                 residual=residual,
                 activation="relu",
-                residual_after_activation=after,
+                residual_mode=mode,
             )
             np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5, err_msg=name)
 

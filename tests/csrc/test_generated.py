@@ -64,8 +64,8 @@ def test_large_layers_have_code_beside_the_table(batch: int, threads: int) -> No
 
 @needs_avx512
 @pytest.mark.parametrize("activation", ["none", "relu", "gelu", "clip"])
-@pytest.mark.parametrize("after", [False, True])
-def test_every_end_of_the_code_agrees_with_the_table(activation: str, after: bool) -> None:
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_every_end_of_the_code_agrees_with_the_table(activation: str, mode: int) -> None:
     weight = weight_of(61, 700)
     rng = np.random.default_rng(1)
     x = rng.standard_normal((70, 700)).astype(np.float32)
@@ -74,7 +74,7 @@ def test_every_end_of_the_code_agrees_with_the_table(activation: str, after: boo
     ends = {"activation": activation, "activation_alpha": -0.5, "activation_beta": 0.5}
     for given in product_of((None, bias), (None, residual)):
         options = {**ends, "bias": given[0], "residual": given[1], "form": "tiles"}
-        options["residual_after_activation"] = after
+        options["residual_mode"] = mode
         generated, table = (packed(weight, generate)(x, **options) for generate in (True, False))
         np.testing.assert_allclose(generated, table, rtol=1e-4, atol=1e-4)
 

@@ -153,8 +153,8 @@ def test_shapes_are_inferred(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("after", [0, 1])
-def test_bias_and_residual_may_change_from_run_to_run(name: str, after: int) -> None:
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_bias_and_residual_may_change_from_run_to_run(name: str, mode: int) -> None:
     dense, op, weights, attributes = CASES[name]
     rng = np.random.default_rng(4)
     out, in_ = dense.shape
@@ -167,7 +167,7 @@ def test_bias_and_residual_may_change_from_run_to_run(name: str, after: int) -> 
             ["batch", in_],
             run_time=("bias", "residual"),
             activation="relu",
-            residual_after_activation=after,
+            residual_mode=mode,
             **attributes,
         )
     )
@@ -176,9 +176,8 @@ def test_bias_and_residual_may_change_from_run_to_run(name: str, after: int) -> 
         feeds = {"X": x, "bias": bias * scale, "residual": residual * scale}
         (y,) = run.run(None, feeds)
         t = x @ dense.T + scale * bias
-        expected = (
-            np.maximum(t, 0) + scale * residual if after else np.maximum(t + scale * residual, 0)
-        )
+        expected = np.maximum(t + scale * residual * (mode == 0), 0)
+        expected = [expected, expected + scale * residual, expected * scale * residual][mode]
         np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -136,17 +136,18 @@ def test_no_kernel_for_these_types() -> None:
         product(ENCODINGS["csr"], "bf16", "f16")
 
 
-@pytest.mark.parametrize("after", [False, True])
-def test_bias_residual_and_activation(after: bool) -> None:
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_bias_residual_and_activation(mode: int) -> None:
     encoding = ENCODINGS["csr"]
     x = RNG.standard_normal((3, 50)).astype(np.float32)
     bias = RNG.standard_normal(37).astype(np.float32)
     residual = RNG.standard_normal((3, 37)).astype(np.float32)
     got = product(encoding, "f32", "f32").run(
-        x, bias, residual, "clip", alpha=-0.5, beta=0.75, residual_after_activation=after
+        x, bias, residual, "clip", alpha=-0.5, beta=0.75, residual_mode=mode
     )
-    t = x.astype(np.float64) @ encoding.numpy().T + bias + (0 if after else residual)
-    t = np.clip(t, -0.5, 0.75) + (residual if after else 0)
+    t = x.astype(np.float64) @ encoding.numpy().T + bias + residual * (mode == 0)
+    t = np.clip(t, -0.5, 0.75)
+    t = [t, t + residual, t * residual][mode]
     np.testing.assert_allclose(got, t, atol=1e-5)
 
 

@@ -38,11 +38,12 @@ def run(encoding: Encoding, **attributes: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize("encoding", encodings(), ids=lambda item: item.kind)
-@pytest.mark.parametrize("after", [0, 1])
-def test_a_product_with_epilogue_is_what_the_schema_says(encoding: Encoding, after: int) -> None:
-    got = run(encoding, activation="relu", residual_after_activation=after)
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_a_product_with_epilogue_is_what_the_schema_says(encoding: Encoding, mode: int) -> None:
+    got = run(encoding, activation="relu", residual_mode=mode)
     plain = X @ encoding.numpy().T + BIAS
-    expected = np.maximum(plain, 0) + RESIDUAL if after else np.maximum(plain + RESIDUAL, 0)
+    expected = np.maximum(plain + RESIDUAL * (mode == 0), 0)
+    expected = [expected, expected + RESIDUAL, expected * RESIDUAL][mode]
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 

@@ -151,8 +151,55 @@ def test_a_residual_is_fused_before_or_after_the_activation(body: str, after: in
     product = source.graph[-1]
     assert product.op_type == "CsrMatMul"
     assert set(op_types(source)) <= {"CsrMatMul", "Sqrt"}
-    assert product.attributes["residual_after_activation"].as_int() == after
+    assert product.attributes["residual_mode"].as_int() == after
     np.testing.assert_allclose(evaluate(source, x=X, r=r)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("body", ["y = Mul(s, r)", "y = Mul(r, s)"])
+@pytest.mark.parametrize("act", ["s = Relu(h)", "s = Add(h, bias)"])
+def test_a_factor_of_the_same_shape_is_fused(act: str, body: str) -> None:
+    bias = RNG.standard_normal(N).astype(np.float32)
+    source, _ = fused(f"{act}\n {body}", signature=f", float[b,{N}] r", bias=bias)
+    r = X + 1
+    expected = evaluate(source, x=X, r=r)[0]
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrMatMul"]
+    assert source.graph[0].attributes["residual_mode"].as_int() == 2
+    assert "multiplication by r" in said(source, "applied")[-1]
+    np.testing.assert_allclose(evaluate(source, x=X, r=r)[0], expected, rtol=1e-4, atol=1e-5)
+    assert run_passes(source, "fuse-epilogue") == 0
+
+
+def test_of_two_products_that_are_multiplied_the_one_with_an_activation_takes_the_other() -> None:
+    source = model(
+        f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
+        " { u = MatMul(x, v)\n g = MatMul(x, w)\n s = Sigmoid(g)\n a = Mul(g, s)\n"
+        " m = Mul(a, u)\n y = MatMul(m, w) }",
+        w=W,
+        v=W[::-1].copy(),
+    )
+    expected = evaluate(source, x=X)[0]
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrMatMul"] * 3
+    up, gate, _ = source.graph
+    assert gate.attributes["activation"].as_string() == "silu"
+    assert gate.inputs[5] is up.outputs[0]
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+    run_passes(source, "fuse-chains")
+    assert op_types(source) == ["SparseChain"]
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["y = Mul(h, row)", "y = Mul(h, c0)", "z = Mul(h, h)\n y = Abs(z)", "s = Sqrt(x)\n y = Mul(h, s)"],
+)
+def test_other_multiplications_stay(body: str) -> None:
+    row = RNG.standard_normal(N).astype(np.float32)
+    source, expected = fused(body, row=row)
+    run_passes(source, FUSE)
+    assert "Mul" in op_types(source)
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_two_products_that_are_added_become_one_the_residual_of_the_other() -> None:
@@ -398,7 +445,7 @@ def test_a_residual_of_images_is_fused_before_or_after_the_activation(
     source, _ = fused_images(body, f", float[{ANY_IMAGE}] r")
     assert [name for name in op_types(source) if name != "Sqrt"] == ["CsrConv"]
     attributes = source.graph[-1].attributes
-    assert attributes["residual_after_activation"].as_int() == after
+    assert attributes["residual_mode"].as_int() == after
     assert attributes.get_string("activation", "none") == activation
 
 

@@ -164,9 +164,9 @@ def test_a_convolution_in_bfloat16_stays_within_its_rounding(
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("mode", [0, 1, 2])
 def test_every_activation_of_the_schema_is_known_to_convolutions(
-    activation: str, after: int, tmp_path: Path
+    activation: str, mode: int, tmp_path: Path
 ) -> None:
     encoding = encodings(9)["csr"]
     model = conv_model(
@@ -175,7 +175,7 @@ def test_every_activation_of_the_schema_is_known_to_convolutions(
         activation=activation,
         activation_alpha=0.25,
         activation_beta=1.5,
-        residual_after_activation=after,
+        residual_mode=mode,
     )
     inputs = sample(encoding, WINDOWS["3x3"], 1, (4, 5))
     got, expected = both(model, inputs, tmp_path / "m.onnx")
@@ -273,7 +273,7 @@ def chain_model(precision: str) -> onnx.ModelProto:
             "has_bias": int(has_bias),
             "sources": source,
             "residuals": residual,
-            "residual_after_activation": after,
+            "residual_modes": after,
         }
         for key, entry in entries.items():
             lists.setdefault(key, []).append(entry)

@@ -63,9 +63,9 @@ def test_a_product_is_the_same_in_the_library(
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("mode", [0, 1, 2])
 def test_every_activation_of_the_schema_is_known_to_the_library(
-    activation: str, after: int, tmp_path: Path
+    activation: str, mode: int, tmp_path: Path
 ) -> None:
     model = operator_model(
         ENCODINGS["csr"],
@@ -73,7 +73,7 @@ def test_every_activation_of_the_schema_is_known_to_the_library(
         activation=activation,
         activation_alpha=0.25,
         activation_beta=1.5,
-        residual_after_activation=after,
+        residual_mode=mode,
     )
     got, expected = both(model, tmp_path / "m.onnx", (4,))
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
@@ -113,7 +113,7 @@ def chain_model(precision: str) -> onnx.ModelProto:
             "has_bias": 1,
             "sources": source,
             "residuals": residual,
-            "residual_after_activation": 0,
+            "residual_modes": 0,
         }
         for name, entry in entries.items():
             lists.setdefault(name, []).append(entry)

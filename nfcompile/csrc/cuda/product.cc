@@ -78,8 +78,8 @@ void Product::Launch(const Operands& operands, const Epilogue& epilogue, Stream 
   const auto out = static_cast<int32_t>(out_features_);
   const auto activation = static_cast<int32_t>(epilogue.activation);
   const int32_t has_bias = operands.bias != 0 ? 1 : 0;
-  const int32_t after = epilogue.residual_after_activation ? 2 : 1;
-  const int32_t residual_mode = operands.residual != 0 ? after : 0;
+  const auto mode = static_cast<int32_t>(epilogue.residual_mode);
+  const int32_t residual_mode = operands.residual != 0 ? 1 + mode : 0;
   const int64_t units = image.constants.units();
   const int64_t rows = image.constants.batch;
   for (int64_t first = 0; first < operands.batch; first += kMostPrograms * rows) {

@@ -41,6 +41,12 @@ Activation ActivationFromName(std::string_view name) {
   Refuse("activation must be one of ", known, ", got ", name);
 }
 
+ResidualMode ResidualModeFromNumber(int64_t number) {
+  Require(number >= 0 && number <= static_cast<int64_t>(ResidualMode::kMultiply),
+          "residual_mode must be 0, 1 or 2, got ", number);
+  return static_cast<ResidualMode>(number);
+}
+
 float Activate(const Epilogue& epilogue, float t) {
   switch (epilogue.activation) {
     case Activation::kNone:
@@ -69,14 +75,23 @@ float Activate(const Epilogue& epilogue, float t) {
   return t;
 }
 
+float ActivateWith(const Epilogue& epilogue, float t, float residual) {
+  switch (epilogue.residual_mode) {
+    case ResidualMode::kAddBefore:
+      return Activate(epilogue, t + residual);
+    case ResidualMode::kAddAfter:
+      return Activate(epilogue, t) + residual;
+    case ResidualMode::kMultiply:
+      return Activate(epilogue, t) * residual;
+  }
+  return t;
+}
+
 float ApplyEpilogue(const Epilogue& epilogue, float acc, int64_t o, int64_t index) {
   float t = acc;
   if (epilogue.bias != nullptr) t += epilogue.bias[o];
-  const bool after = epilogue.residual_after_activation;
-  if (epilogue.residual != nullptr && !after) t += epilogue.residual[index];
-  t = Activate(epilogue, t);
-  if (epilogue.residual != nullptr && after) t += epilogue.residual[index];
-  return t;
+  if (epilogue.residual == nullptr) return Activate(epilogue, t);
+  return ActivateWith(epilogue, t, epilogue.residual[index]);
 }
 
 }  // namespace nfcompile

@@ -1,9 +1,11 @@
 // What happens to a sum before it is stored, the same for every family:
 //
 //   t = acc[m, o] + bias[o]
-//   t = t + residual[m, o]          unless residual_after_activation
+//   t = t + residual[m, o]          kAddBefore
 //   t = activation(t)
-//   y[m, o] = t + residual[m, o]    if residual_after_activation, else t
+//   y[m, o] = t + residual[m, o]    kAddAfter
+//   y[m, o] = t * residual[m, o]    kMultiply: of gated units, such as SwiGLU
+//   y[m, o] = t                     else
 //
 // NaN passes through every activation.
 #ifndef NFCOMPILE_KERNELS_EPILOGUE_H_
@@ -31,9 +33,15 @@ enum class Activation : int32_t {
 // Throws std::invalid_argument for an unknown name.
 Activation ActivationFromName(std::string_view name);
 
+// What becomes of the residual, numbered as in a model.
+enum class ResidualMode : int32_t { kAddBefore, kAddAfter, kMultiply };
+
+// Throws std::invalid_argument for an unknown number.
+ResidualMode ResidualModeFromNumber(int64_t number);
+
 struct Epilogue {
   Activation activation = Activation::kNone;
-  bool residual_after_activation = false;
+  ResidualMode residual_mode = ResidualMode::kAddBefore;
   float alpha = 0;
   float beta = 0;
   const float* bias = nullptr;      // [out], or null
@@ -42,6 +50,7 @@ struct Epilogue {
 
 // One scalar, from the C library's functions: the readable twin of epilogue_simd.h.
 float Activate(const Epilogue& epilogue, float t);
+float ActivateWith(const Epilogue& epilogue, float t, float residual);
 
 // y = epilogue(acc) for output `o` of batch row `m`; `index` is m * out + o.
 float ApplyEpilogue(const Epilogue& epilogue, float acc, int64_t o, int64_t index);

@@ -83,13 +83,19 @@ NFCOMPILE_INLINE Floats Activate(const Epilogue& epilogue, Floats t) {
   }
 }
 
+NFCOMPILE_INLINE Floats ActivateWith(const Epilogue& epilogue, Floats t, Floats residual) {
+  if (epilogue.residual_mode == ResidualMode::kAddBefore) {
+    return Activate(epilogue, t + residual);
+  }
+  t = Activate(epilogue, t);
+  return epilogue.residual_mode == ResidualMode::kMultiply ? t * residual : t + residual;
+}
+
 // t = epilogue(acc), given the residual of the same lanes (unread where there is none).
 NFCOMPILE_INLINE Floats Finish(const Epilogue& epilogue, Floats acc, Floats bias,
                                Floats residual) {
-  Floats t = acc + bias;
-  if (epilogue.residual == nullptr) return Activate(epilogue, t);
-  if (epilogue.residual_after_activation) return Activate(epilogue, t) + residual;
-  return Activate(epilogue, t + residual);
+  if (epilogue.residual == nullptr) return Activate(epilogue, acc + bias);
+  return ActivateWith(epilogue, acc + bias, residual);
 }
 
 // The bias of outputs o .. o + lanes, zero where there is none.

@@ -13,7 +13,7 @@ namespace nfcompile::ort {
 
 Epilogue ReadEpilogue(const Node& node) {
   return {.activation = ActivationFromName(node.String("activation", "none")),
-          .residual_after_activation = node.Int("residual_after_activation", 0) != 0,
+          .residual_mode = ResidualModeFromNumber(node.Int("residual_mode", 0)),
           .alpha = node.Float("activation_alpha", 0.0f),
           .beta = node.Float("activation_beta", 0.0f)};
 }
@@ -86,7 +86,7 @@ Layers ReadLayers(const Node& node, const std::vector<Window>* windows) {
   const auto has_bias = node.Ints("has_bias", count);
   const auto sources = node.Ints("sources", count);
   const auto residuals = node.Ints("residuals", count);
-  const auto after = node.Ints("residual_after_activation", count);
+  const auto modes = node.Ints("residual_modes", count);
   const auto alphas = node.Floats("activation_alphas", count);
   const auto betas = node.Floats("activation_betas", count);
   const bool norms =
@@ -142,7 +142,7 @@ Layers ReadLayers(const Node& node, const std::vector<Window>* windows) {
     layer.epilogue.activation = ActivationFromName(activations[l]);
     layer.epilogue.alpha = alphas[l];
     layer.epilogue.beta = betas[l];
-    layer.epilogue.residual_after_activation = after[l] != 0;
+    layer.epilogue.residual_mode = ResidualModeFromNumber(modes[l]);
   }
   // What an input holds is told by the layers that read it.
   std::vector<int64_t> features(inputs, -1);

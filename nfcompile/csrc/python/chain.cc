@@ -31,16 +31,17 @@ struct Options {
   std::string activation = "none";
   float alpha = 0;
   float beta = 0;
-  bool residual_after_activation = false;
+  int64_t residual_mode = 0;
   RunOptions run;
 };
 
-Epilogue MakeEpilogue(const std::string& activation, float alpha, float beta, bool after) {
+Epilogue MakeEpilogue(const std::string& activation, float alpha, float beta,
+                      int64_t residual_mode) {
   Epilogue epilogue;
   epilogue.activation = ActivationFromName(activation);
   epilogue.alpha = alpha;
   epilogue.beta = beta;
-  epilogue.residual_after_activation = after;
+  epilogue.residual_mode = ResidualModeFromNumber(residual_mode);
   return epilogue;
 }
 
@@ -48,8 +49,8 @@ Epilogue MakeEpilogue(const std::string& activation, float alpha, float beta, bo
 Chain Alone(const Product& product, const Options& options) {
   ChainLayer layer;
   layer.matmul = product.matmul;
-  layer.epilogue = MakeEpilogue(options.activation, options.alpha, options.beta,
-                                options.residual_after_activation);
+  layer.epilogue =
+      MakeEpilogue(options.activation, options.alpha, options.beta, options.residual_mode);
   std::vector<int64_t> inputs{product.matmul->in_features};
   if (options.residual) {
     layer.residual = 1;
@@ -85,11 +86,11 @@ Chain MakeChain(std::vector<int64_t> inputs, const std::vector<LayerOf>& layers_
                 const std::vector<int>& sources, const std::vector<int>& residuals,
                 const std::vector<std::optional<Vector>>& biases,
                 const std::vector<std::string>& activations, const std::vector<float>& alphas,
-                const std::vector<float>& betas, const std::vector<bool>& after,
+                const std::vector<float>& betas, const std::vector<int64_t>& residual_modes,
                 std::vector<int> outputs) {
   const size_t count = layers_of.size();
   for (const size_t size : {sources.size(), residuals.size(), biases.size(), activations.size(),
-                            alphas.size(), betas.size(), after.size()}) {
+                            alphas.size(), betas.size(), residual_modes.size()}) {
     Require(size == count, "every list of a chain must have one entry per layer, ", count,
             ", got ", size);
   }
@@ -103,7 +104,7 @@ Chain MakeChain(std::vector<int64_t> inputs, const std::vector<LayerOf>& layers_
       layers[l].norm = std::make_shared<const Norm>(
           Norm{std::vector<float>(data, data + scale.shape(0)), epsilon, centered});
     }
-    layers[l].epilogue = MakeEpilogue(activations[l], alphas[l], betas[l], after[l]);
+    layers[l].epilogue = MakeEpilogue(activations[l], alphas[l], betas[l], residual_modes[l]);
     layers[l].source = sources[l];
     layers[l].residual = residuals[l];
     if (!biases[l]) continue;
@@ -115,7 +116,7 @@ Chain MakeChain(std::vector<int64_t> inputs, const std::vector<LayerOf>& layers_
 void BindProduct(nb::module_& m) {
   const auto run = [](const Product& self, const Matrix& x, const Output& y,
                       std::optional<Vector> bias, std::optional<Matrix> residual,
-                      std::string activation, float alpha, float beta, bool after,
+                      std::string activation, float alpha, float beta, int64_t residual_mode,
                       int64_t threads, std::string form) {
     RunProduct(self, x, y,
                {std::move(bias),
@@ -123,15 +124,16 @@ void BindProduct(nb::module_& m) {
                 std::move(activation),
                 alpha,
                 beta,
-                after,
+                residual_mode,
                 {threads, std::move(form)}});
   };
   const auto call = [run](const Product& self, const Matrix& x, std::optional<Vector> bias,
                           std::optional<Matrix> residual, std::string activation, float alpha,
-                          float beta, bool after, int64_t threads, std::string form) {
+                          float beta, int64_t residual_mode, int64_t threads,
+                          std::string form) {
     Result y = NewMatrix(static_cast<int64_t>(x.shape(0)), self.matmul->out_features);
     run(self, x, AsOutput(y), std::move(bias), std::move(residual), std::move(activation),
-        alpha, beta, after, threads, std::move(form));
+        alpha, beta, residual_mode, threads, std::move(form));
     return y;
   };
   nb::class_<Product>(m, "Product")
@@ -151,11 +153,11 @@ void BindProduct(nb::module_& m) {
           "batch"_a, nb::kw_only(), "threads"_a = 1)
       .def("run", run, "x"_a.noconvert(), "y"_a.noconvert(), nb::kw_only(),
            "bias"_a = nb::none(), "residual"_a = nb::none(), "activation"_a = "none",
-           "activation_alpha"_a = 0.0f, "activation_beta"_a = 0.0f,
-           "residual_after_activation"_a = false, "threads"_a = 1, "form"_a = "auto")
+           "activation_alpha"_a = 0.0f, "activation_beta"_a = 0.0f, "residual_mode"_a = 0,
+           "threads"_a = 1, "form"_a = "auto")
       .def("__call__", call, "x"_a, nb::kw_only(), "bias"_a = nb::none(),
            "residual"_a = nb::none(), "activation"_a = "none", "activation_alpha"_a = 0.0f,
-           "activation_beta"_a = 0.0f, "residual_after_activation"_a = false, "threads"_a = 1,
+           "activation_beta"_a = 0.0f, "residual_mode"_a = 0, "threads"_a = 1,
            "form"_a = "auto");
 }
 
@@ -182,13 +184,14 @@ void BindChain(nb::module_& m) {
              const std::vector<int>& sources, const std::vector<int>& residuals,
              const std::vector<std::optional<Vector>>& biases,
              const std::vector<std::string>& activations, const std::vector<float>& alphas,
-             const std::vector<float>& betas, const std::vector<bool>& after,
+             const std::vector<float>& betas, const std::vector<int64_t>& residual_modes,
              std::vector<int> outputs) {
             new (self) Chain(MakeChain(std::move(inputs), layers, sources, residuals, biases,
-                                       activations, alphas, betas, after, std::move(outputs)));
+                                       activations, alphas, betas, residual_modes,
+                                       std::move(outputs)));
           },
           "inputs"_a, "layers"_a, "sources"_a, "residuals"_a, "biases"_a, "activations"_a,
-          "alphas"_a, "betas"_a, "after"_a, "outputs"_a = std::vector<int>())
+          "alphas"_a, "betas"_a, "residual_modes"_a, "outputs"_a = std::vector<int>())
       .def_prop_ro("out_features", &Chain::out_features)
       .def("workers", &Workers, "batch"_a, "threads"_a = 1)
       .def("run", run, "inputs"_a, "outputs"_a.noconvert(), nb::kw_only(), "threads"_a = 1,

@@ -71,7 +71,7 @@ DeviceArray Upload(const Product& product, const float* values, int64_t count) {
 
 Result Run(const Product& product, const Matrix& x, const std::optional<Vector>& bias,
            const std::optional<Matrix>& residual, const std::string& activation, float alpha,
-           float beta, bool residual_after_activation) {
+           float beta, int64_t residual_mode) {
   const auto batch = static_cast<int64_t>(x.shape(0));
   const int64_t out = product.out_features();
   CheckShape("x", x, batch, product.in_features());
@@ -93,7 +93,7 @@ Result Run(const Product& product, const Matrix& x, const std::optional<Vector>&
   }
   product.Launch(operands,
                  {.activation = ActivationFromName(activation),
-                  .residual_after_activation = residual_after_activation,
+                  .residual_mode = ResidualModeFromNumber(residual_mode),
                   .alpha = alpha,
                   .beta = beta},
                  nullptr);
@@ -138,8 +138,7 @@ void BindCuda(nb::module_& parent) {
       .def_prop_ro("out_features", &Product::out_features)
       .def("kernel", &Product::Symbol, "batch"_a)
       .def("run", &Run, "x"_a, "bias"_a.none() = nb::none(), "residual"_a.none() = nb::none(),
-           "activation"_a = "none", "alpha"_a = 0.0f, "beta"_a = 0.0f,
-           "residual_after_activation"_a = false)
+           "activation"_a = "none", "alpha"_a = 0.0f, "beta"_a = 0.0f, "residual_mode"_a = 0)
       .def("launch", &Launch, "x"_a, "y"_a, "batch"_a, "stream"_a = 0, "bias"_a = 0,
            "activation"_a = "none", "alpha"_a = 0.0f, "beta"_a = 0.0f);
   BindIndexed<Vector, ToCsr>(m, "CsrProduct");

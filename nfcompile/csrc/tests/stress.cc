@@ -79,7 +79,7 @@ int64_t Compare(const char* what, const Factory& make) {
         epilogue.activation = static_cast<Activation>(activation);
         epilogue.alpha = -0.5f;
         epilogue.beta = 0.75f;
-        epilogue.residual_after_activation = activation % 3 == 2;
+        epilogue.residual_mode = static_cast<ResidualMode>(activation % 3);
         const auto* added = activation % 3 == 0 ? nullptr : &residual;
         const std::vector<float> shift = activation % 2 == 0 ? bias : std::vector<float>();
         const std::vector<float> expected =

@@ -24,7 +24,7 @@ Chain Make(const std::vector<Weight>& weights, Isa isa, Precision precision) {
   layers[3].residual = 2;
   layers[4].source = 4;
   layers[4].residual = 4;
-  layers[4].epilogue.residual_after_activation = true;
+  layers[4].epilogue.residual_mode = ResidualMode::kAddAfter;
   // f = norm(e), g = W f + e, h = norm(f): what products read, what they add, and both.
   const auto norm = [&](int source, bool centered) {
     ChainLayer layer;

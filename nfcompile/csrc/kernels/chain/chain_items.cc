@@ -185,7 +185,8 @@ void ChainItems::RunLayer(const ChainStep& step, int64_t tile, int64_t part, cha
   char* y = SlotData(slot, memory);
   const bool y_is_float = !Narrow(slot);
   const std::optional<TileShape> y_in_place = InPlace(slot, tile);
-  const bool adds = layer.residual >= 0 && !zero(layer.residual);
+  const bool multiplies = layer.epilogue.residual_mode == ResidualMode::kMultiply;
+  const bool adds = layer.residual >= 0 && (multiplies || !zero(layer.residual));
   if (!y_in_place && zero(layer.source) && !adds && chain_.keeps_zero(static_cast<int>(l)) &&
       operands_.bias == nullptr) {
     const Range rows = EvenRange(layer.matmul->out_features, part, step.parts);

@@ -162,7 +162,9 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
       Floats sum = acc[0][r][v];
 #pragma GCC unroll 4
       for (int c = 1; c < kChains; ++c) sum += acc[c][r][v];
-      y[v] = FinishTileVector(operands, sum + shift, residual[v]);
+      y[v] = operands.residual == nullptr
+                 ? Activate(operands.epilogue, sum + shift)
+                 : ActivateWith(operands.epilogue, sum + shift, residual[v]);
       any.Add(y[v]);
     }
     StoreInOrder<kVectors>(operands, at, y);

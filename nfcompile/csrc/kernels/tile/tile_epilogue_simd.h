@@ -9,15 +9,7 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-NFCOMPILE_INLINE Floats FinishTileVector(const TileOperands& operands, Floats sum,
-                                         Floats residual) {
-  if (operands.epilogue.residual_after_activation) {
-    return Activate(operands.epilogue, sum) + residual;
-  }
-  return Activate(operands.epilogue, sum + residual);
-}
-
-// The same for vector v of output `row`, whose residual is read where there is one.
+// For vector v of output `row`, whose residual is read where there is one.
 template <typename Element>
 NFCOMPILE_INLINE Floats FinishTileVector(const TileOperands& operands, Floats sum, int64_t row,
                                          int v) {
@@ -28,7 +20,7 @@ NFCOMPILE_INLINE Floats FinishTileVector(const TileOperands& operands, Floats su
       operands.residual_is_float
           ? Load(static_cast<const float*>(operands.residual) + at)
           : LoadElements(static_cast<const Element*>(operands.residual) + at);
-  return FinishTileVector(operands, sum, residual);
+  return ActivateWith(operands.epilogue, sum, residual);
 }
 
 template <typename Element>

@@ -13,9 +13,10 @@ constexpr int64_t kBlockSums = kGeneratedRows * kWidth;
 // from.
 NFCOMPILE_INLINE bool EndsInCode(const TileOperands& operands) {
   const Epilogue& epilogue = operands.epilogue;
-  if (epilogue.activation == Activation::kNone) return true;
-  const bool after = operands.residual != nullptr && epilogue.residual_after_activation;
-  return epilogue.activation == Activation::kRelu && !after;
+  const ResidualMode mode =
+      operands.residual == nullptr ? ResidualMode::kAddBefore : epilogue.residual_mode;
+  if (epilogue.activation == Activation::kNone) return mode != ResidualMode::kMultiply;
+  return epilogue.activation == Activation::kRelu && mode == ResidualMode::kAddBefore;
 }
 
 // One run on one tile.
@@ -104,30 +105,40 @@ class GeneratedRun {
       }
     }
     if (in_code_ || panels.end < code_.panels()) return;
-    if (operands_.residual == nullptr) {
-      WithActivation(operands_.epilogue,
-                     [&](auto activate) { Finish(first, rows, y, activate); });
-      return;
-    }
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int v = 0; v < vectors_; ++v) {
-        const Floats sum = Load(Sums(first, v) + r * kWidth);
-        const Floats value = FinishTileVector<float>(operands_, sum, first + r, v);
-        any_.Add(value);
-        Store(y + r * to.row + v * to.vector, value);
+    WithActivation(operands_.epilogue, [&](auto activate) {
+      if (operands_.residual == nullptr) {
+        return Finish(first, rows, y, [&](Floats sum, const float*) { return activate(sum); });
       }
-    }
+      switch (operands_.epilogue.residual_mode) {
+        case ResidualMode::kAddBefore:
+          return Finish(first, rows, y, [&](Floats sum, const float* residual) {
+            return activate(sum + Load(residual));
+          });
+        case ResidualMode::kAddAfter:
+          return Finish(first, rows, y, [&](Floats sum, const float* residual) {
+            return activate(sum) + Load(residual);
+          });
+        case ResidualMode::kMultiply:
+          return Finish(first, rows, y, [&](Floats sum, const float* residual) {
+            return activate(sum) * Load(residual);
+          });
+      }
+    });
   }
 
-  // The activation of a block's sums, in the order in which they lie.
-  template <typename Activate>
-  NFCOMPILE_INLINE void Finish(int64_t first, int64_t rows, float* y, Activate activate) {
+  // value(sum, residual) of a block's sums, in the order in which they lie.
+  template <typename Value>
+  NFCOMPILE_INLINE void Finish(int64_t first, int64_t rows, float* y, Value value_of) {
     const TileShape& to = operands_.y_shape;
+    const TileShape& beside = operands_.residual_shape;
     AnyNonZero any;
     for (int v = 0; v < vectors_; ++v) {
       const float* sums = Sums(first, v);
+      // Never read where there is none.
+      const float* residual =
+          operands_.residual == nullptr ? sums : Residual(first) + v * beside.vector;
       for (int64_t r = 0; r < rows; ++r) {
-        const Floats value = activate(Load(sums + r * kWidth));
+        const Floats value = value_of(Load(sums + r * kWidth), residual + r * beside.row);
         any.Add(value);
         Store(y + r * to.row + v * to.vector, value);
       }

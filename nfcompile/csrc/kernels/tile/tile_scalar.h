@@ -67,13 +67,15 @@ bool ScalarRun(const TileWeights& weights, const TileOperands& operands, Range g
           continue;
         }
         sum += bias;
-        float added = 0;
+        float y;
         if (operands.residual != nullptr) {
-          added = ScalarLoad<Element>(operands.residual, operands.residual_is_float,
-                                      ScalarAt(operands.residual_shape, row, t));
+          const int64_t beside = ScalarAt(operands.residual_shape, row, t);
+          y = ActivateWith(
+              epilogue, sum,
+              ScalarLoad<Element>(operands.residual, operands.residual_is_float, beside));
+        } else {
+          y = Activate(epilogue, sum);
         }
-        const float y = epilogue.residual_after_activation ? Activate(epilogue, sum) + added
-                                                           : Activate(epilogue, sum + added);
         any |= y != 0.0f;
         ScalarStore<Element>(operands.y, operands.y_is_float, at, y);
       }
