@@ -2,7 +2,7 @@
 
     MatMul(W, X)              ->  Transpose(MatMul(Transpose(X), W^T))     W constant, X a matrix
     Transpose(Transpose(X))   ->  X                                        where the two cancel
-    CastLike(A, B)            ->  A                                        where the types agree
+    Cast(A), CastLike(A, B)   ->  A                                        where the types agree
 
 The first makes sparse weights that multiply from the left visible to the passes after it. Where W
 stayed dense all the same, it is undone at the end: two transposes cost a dense product more than
@@ -43,7 +43,7 @@ class CanonicalizePass(Pass):
                 continue
             if node.op_type == "MatMul" and not self.restore:
                 count += self._move_constant(model, node)
-            elif node.op_type == "CastLike":
+            elif node.op_type in ("Cast", "CastLike"):
                 count += _drop_cast(node)
             elif node.op_type == "Transpose":
                 count += _cancel(node) or (self.restore and _restore(node))
@@ -94,9 +94,13 @@ def _cancel(node: ir.Node) -> int:
 
 
 def _drop_cast(node: ir.Node) -> int:
-    """Removes a CastLike that changes nothing."""
-    value, like = node.inputs
-    if value is None or like is None or value.dtype is None or value.dtype != like.dtype:
+    """Removes a cast that changes nothing."""
+    value = node.inputs[0]
+    if node.op_type == "Cast":
+        to: int | None = node.attributes.get_int("to")
+    else:
+        to = None if node.inputs[1] is None else node.inputs[1].dtype
+    if value is None or value.dtype is None or value.dtype != to:
         return 0
     if node.outputs[0].is_graph_output() or node.graph is None:
         return 0

@@ -80,3 +80,13 @@ def test_the_default_pipeline_moves_what_pays_and_nothing_else(
     products = {"csr": ["Relu", "Transpose", "CsrMatMul", "Transpose"], "dense": ["Relu", "MatMul"]}
     assert op_types(source) == products[encoding]
     np.testing.assert_allclose(evaluate(source, x=x)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_casts_to_the_same_type_go() -> None:
+    source = model(
+        "agraph (float[a,b] x, double[a] like) => (float[a,b] y, float[a,b] z)"
+        " { s = Cast<to=1>(x)\n t = CastLike(s, x)\n u = Cast<to=11>(t)\n v = CastLike(u, like)\n"
+        " w = Cast<to=1>(v)\n y = Relu(w)\n z = Cast<to=1>(x) }"
+    )
+    run_passes(source, "infer-shapes,canonicalize")
+    assert op_types(source) == ["Cast", "Cast", "Relu", "Cast"]  # to double, and back; an output
