@@ -87,9 +87,7 @@ def test_the_oracle_rounds_as_a_kernel_and_adds_where_it_says(types: tuple[str, 
     x, weight = RNG.standard_normal((3, 8)), round_to(RNG.standard_normal((5, 8)), types[1])
     residual = RNG.standard_normal((3, 5))
     rounded = round_to(round_to(x, types[0]), types[1])
-    y, allowed = exact(
-        x, weight, types, None, residual, activation="relu", residual_mode=1
-    )
+    y, allowed = exact(x, weight, types, None, residual, activation="relu", residual_mode=1)
     added = round_to(residual, types[0])
     np.testing.assert_allclose(y, np.maximum(rounded @ weight.T, 0) + added, rtol=1e-12)
     assert (allowed > 0).all()

@@ -129,3 +129,32 @@ def test_the_code_disassembles_to_what_was_meant(
     assert all(re.search(r"(zmm\d+),\1,ZMMWORD PTR \[rax", line) for line in sums)
     taps = {line for line in lines if line.startswith("add    rdi,QWORD PTR [rax+")}
     assert len(taps) == (0 if window is None else 9)
+
+
+@needs_avx512
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("batch", [33, 300, 1100])
+def test_results_taken_out_in_stripes_agree_with_a_dense_product(batch: int, threads: int) -> None:
+    weight = weight_of(1700, 90)  # 504 features of 256 batch rows are a stripe
+    rng = np.random.default_rng(batch)
+    x = rng.standard_normal((batch, 90)).astype(np.float32)
+    bias = rng.standard_normal(1700).astype(np.float32)
+    residual = rng.standard_normal((batch, 1700)).astype(np.float32)
+    memory = np.full(batch * 1700 + 40, np.nan, np.float32)
+    y = memory[17:-23].reshape(batch, 1700)
+    options = {"bias": bias, "residual": residual, "activation": "relu", "residual_mode": 1}
+    packed(weight).run(x, y, threads=threads, form="tiles", **options)
+    expected = np.maximum(x.astype(float) @ weight.T.astype(float) + bias, 0) + residual
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+    assert np.isnan(memory[:17]).all() and np.isnan(memory[-23:]).all()
+
+
+@needs_avx512
+def test_tiles_of_zeros_give_zeros_where_results_are_taken_out_in_stripes() -> None:
+    x = np.zeros((1100, 90), np.float32)
+    x[300] = 1  # in the second of five tiles
+    for threads in (1, 3):
+        y = np.full((1100, 1700), np.nan, np.float32)
+        packed(weight_of(1700, 90)).run(x, y, threads=threads, form="tiles")
+        np.testing.assert_array_equal(np.flatnonzero(y.any(axis=1)), [300])
+        assert not np.isnan(y).any()

@@ -192,7 +192,12 @@ def test_of_two_products_that_are_multiplied_the_one_with_an_activation_takes_th
 
 @pytest.mark.parametrize(
     "body",
-    ["y = Mul(h, row)", "y = Mul(h, c0)", "z = Mul(h, h)\n y = Abs(z)", "s = Sqrt(x)\n y = Mul(h, s)"],
+    [
+        "y = Mul(h, row)",
+        "y = Mul(h, c0)",
+        "z = Mul(h, h)\n y = Abs(z)",
+        "s = Sqrt(x)\n y = Mul(h, s)",
+    ],
 )
 def test_other_multiplications_stay(body: str) -> None:
     row = RNG.standard_normal(N).astype(np.float32)

@@ -9,6 +9,17 @@
 namespace nfcompile {
 namespace {
 
+// Whether reading a row of the weight costs more than a result that does not stay in the cache,
+// which is written and read once for each batch row of a tile.
+bool OutweighsResult(const MatMul& matmul) {
+  const TileWeights& tile = matmul.tile;
+  const size_t value = tile.values.precision() == Precision::kBfloat16 ? 2 : sizeof(float);
+  const size_t weight = tile.values.size() * value + tile.columns.size() * sizeof(int32_t);
+  const int64_t rows = kTableVectors * matmul.tile_kernel->width;
+  return static_cast<int64_t>(weight) >
+         matmul.out_features * rows * 2 * static_cast<int64_t>(sizeof(float));
+}
+
 bool KeepsZero(const ChainLayer& layer) {
   if (layer.norm != nullptr) return false;  // it does not look
   for (int64_t o = 0; o < layer.out_features(); ++o) {
@@ -110,9 +121,12 @@ int64_t Chain::TileBytes(int slot) const {
 
 void Chain::AssignSlots() {
   multiplied_.assign(slots(), false);
+  std::vector<bool> read(slots(), false);
   for (int slot = 0; slot < slots(); ++slot) only_added_.push_back(slot < inputs_);
   for (const ChainLayer& layer : layers_) {
     only_added_[layer.source] = false;
+    read[layer.source] = true;
+    if (layer.residual >= 0) read[layer.residual] = true;
     if (layer.matmul != nullptr) multiplied_[layer.source] = true;
   }
   std::vector<SlotLife> over_rows(slots());
@@ -133,6 +147,16 @@ void Chain::AssignSlots() {
   }
   row_buffers_ = AssignBuffers(over_rows);
   tile_buffers_ = AssignBuffers(over_tiles);
+  std::vector<SlotLife> cached = over_tiles;
+  for (int slot = 0; slot < slots(); ++slot) {
+    const MatMul* by = slot < inputs_ ? nullptr : layers_[slot - inputs_].matmul.get();
+    const bool leaves = OutputOf(slot) >= 0 && !read[slot] && by != nullptr;
+    streamed_.push_back(leaves && by->TileFor(kMaxTileVectors).generated != nullptr);
+    if (streamed_[slot]) over_tiles[slot].size = 0;
+    if (streamed_[slot] || (leaves && OutweighsResult(*by))) cached[slot].size = 0;
+  }
+  streaming_buffers_ = AssignBuffers(over_tiles);
+  cached_bytes_ = AssignBuffers(cached).size;
 }
 
 }  // namespace nfcompile

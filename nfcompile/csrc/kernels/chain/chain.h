@@ -68,6 +68,15 @@ class Chain {
   const Buffers& row_buffers() const { return row_buffers_; }
   const Buffers& tile_buffers() const { return tile_buffers_; }
 
+  // Whether a slot is a result that no layer reads, given by generated code: tiles of several
+  // vectors take it out a few features at a time, and it lives nowhere.
+  bool streamed(int slot) const { return streamed_[slot]; }
+  const Buffers& streaming_buffers() const { return streaming_buffers_; }
+
+  // What should stay in the cache, in bytes of a batch row: not results that no layer reads,
+  // where they are streamed or weigh less than the weights.
+  int64_t cached_bytes() const { return cached_bytes_; }
+
  private:
   void CheckLayer(size_t l) const;
   void SetOutputs(std::vector<int> outputs);
@@ -88,6 +97,9 @@ class Chain {
   const TileKernel* half_kernel_ = nullptr;
   Buffers row_buffers_;
   Buffers tile_buffers_;
+  std::vector<bool> streamed_;
+  Buffers streaming_buffers_;
+  int64_t cached_bytes_ = 0;
 };
 
 }  // namespace nfcompile

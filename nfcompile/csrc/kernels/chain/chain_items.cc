@@ -1,5 +1,6 @@
 #include "kernels/chain/chain_items.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/aligned_buffer.h"
@@ -7,6 +8,9 @@
 
 namespace nfcompile {
 namespace {
+
+// What a stripe of a streamed result fills: half of a second-level cache (Zen 4, 1 MiB).
+constexpr int64_t kStripeBytes = 512 << 10;
 
 // Writes zeros to `rows` of a tile; of several vectors, those of one row are neighbours or
 // those of one vector are.
@@ -81,7 +85,7 @@ void ChainItems::RunRows(const ChainStep& step, int64_t part, char* memory) {
 // Room is kept for the widest tile; the rows of a narrower one are closer together.
 char* ChainItems::SlotData(int slot, char* memory) const {
   if (plan_.planes) return memory + plan_.PlaneOffset(chain_, slot);
-  return memory + chain_.tile_buffers().offset[slot] * plan_.tile_rows();
+  return memory + plan_.SlotBuffers(chain_).offset[slot] * plan_.tile_rows();
 }
 
 int64_t ChainItems::RowElements(int64_t tile) const {
@@ -178,11 +182,12 @@ void ChainItems::RunLayer(const ChainStep& step, int64_t tile, int64_t part, cha
   const auto l = static_cast<size_t>(step.index);
   const ChainLayer& layer = chain_.layers()[l];
   const int slot = static_cast<int>(chain_.inputs() + l);
-  EndSlot(slot, tile, part, memory);
+  const bool streamed = plan_.streams && chain_.streamed(slot);
+  if (!streamed) EndSlot(slot, tile, part, memory);
   const auto zero = [&](int read) {
     return !NonZero(tile, read).load(std::memory_order_relaxed);
   };
-  char* y = SlotData(slot, memory);
+  char* y = streamed ? nullptr : SlotData(slot, memory);
   const bool y_is_float = !Narrow(slot);
   const std::optional<TileShape> y_in_place = InPlace(slot, tile);
   const bool multiplies = layer.epilogue.residual_mode == ResidualMode::kMultiply;
@@ -190,6 +195,7 @@ void ChainItems::RunLayer(const ChainStep& step, int64_t tile, int64_t part, cha
   if (!y_in_place && zero(layer.source) && !adds && chain_.keeps_zero(static_cast<int>(l)) &&
       operands_.bias == nullptr) {
     const Range rows = EvenRange(layer.matmul->out_features, part, step.parts);
+    if (streamed) return ClearResult(slot, tile, rows);
     ClearRows(y, SlotShape(slot, tile), y_is_float ? sizeof(float) : sizeof(uint16_t), rows);
     return;
   }
@@ -218,8 +224,37 @@ void ChainItems::RunLayer(const ChainStep& step, int64_t tile, int64_t part, cha
   if (plan_.planes) operands.taps = plan_.planes->taps.data();
   const TileWeights& weights = plan_.Weights(*layer.matmul);
   const Range units = BalancedRange(weights.cost.data(), weights.units, part, step.parts);
+  if (streamed) return StreamLayer(operands, slot, tile, units);
   if (RunUnits(*plan_.kernel, weights, operands, units)) {
     NonZero(tile, slot).store(true, std::memory_order_relaxed);
+  }
+}
+
+void ChainItems::StreamLayer(TileOperands operands, int slot, int64_t tile, Range units) {
+  const TileWeights& weights = plan_.Weights(*chain_.layers()[slot - chain_.inputs()].matmul);
+  const Range rows = plan_.Rows(tile);
+  const int64_t features = chain_.features(slot);
+  const int64_t unit = weights.generated->block_rows();
+  const int64_t row_bytes = RowElements(tile) * static_cast<int64_t>(sizeof(float));
+  const int64_t stripe = std::max<int64_t>(kStripeBytes / (unit * row_bytes), 1);
+  float* y = operands_.outputs[chain_.OutputOf(slot)] + rows.begin * features;
+  float* sums = ThreadWorkspace((stripe * unit + kTileSlack) * RowElements(tile));
+  for (int64_t u = units.begin; u < units.end; u += stripe) {
+    const Range some{u, std::min(u + stripe, units.end)};
+    const int64_t first = some.begin * unit;
+    const int64_t count = std::min(some.end * unit, features) - first;
+    operands.y_shape = plan_.kernel->Shape(plan_.Vectors(tile), count);
+    operands.y = sums - first * operands.y_shape.row;  // where output 0 would lie
+    RunUnits(*plan_.kernel, weights, operands, some);
+    plan_.kernel->unpack(sums, operands.y_shape, rows.size(), {0, count}, y + first, features);
+  }
+}
+
+void ChainItems::ClearResult(int slot, int64_t tile, Range features) const {
+  const Range rows = plan_.Rows(tile);
+  float* y = operands_.outputs[chain_.OutputOf(slot)];
+  for (int64_t m = rows.begin; m < rows.end; ++m) {
+    std::fill_n(y + m * chain_.features(slot) + features.begin, features.size(), 0.0f);
   }
 }
 

@@ -40,6 +40,9 @@ class ChainItems {
   void RunRows(const ChainStep& step, int64_t part, char* memory);
   void PackInput(const ChainStep& step, int64_t tile, int64_t part, char* memory);
   void RunLayer(const ChainStep& step, int64_t tile, int64_t part, char* memory);
+  // Units `units` of a layer whose result is streamed.
+  void StreamLayer(TileOperands operands, int slot, int64_t tile, Range units);
+  void ClearResult(int slot, int64_t tile, Range features) const;
   void RunNorm(const ChainStep& step, int64_t tile, int64_t part, char* memory);
   // Whether a tile's rows are neighbours in one image.
   bool InOneImage(int64_t tile) const;

@@ -68,6 +68,10 @@ const TileWeights& ChainPlan::Weights(const MatMul& matmul) const {
   return planes ? matmul.planes : matmul.TileFor(vectors);
 }
 
+const Buffers& ChainPlan::SlotBuffers(const Chain& chain) const {
+  return streams ? chain.streaming_buffers() : chain.tile_buffers();
+}
+
 // The planes, then the result, then the residual.
 size_t ChainPlan::PlaneOffset(const Chain& chain, int slot) const {
   if (slot == 0) return 0;
@@ -102,12 +106,12 @@ void ChainPlan::PlanRows(const Chain& chain, int64_t threads) {
   tile_bytes = chain.row_buffers().size * batch * sizeof(float);
 }
 
-void ChainPlan::PlanTiles(const Chain& chain, Threads threads) {
+void ChainPlan::PlanTiles(const Chain& chain, Threads threads, bool rows) {
   const TileKernel* half_kernel = chain.half_kernel();
   const bool half = half_kernel != nullptr && batch <= half_kernel->width;
   kernel = half ? half_kernel : &chain.tile_kernel();
   // The widest tile whose buffers stay in cache: the more batch rows, the less weights count.
-  const int64_t vector_bytes = chain.tile_buffers().size * kernel->width;
+  const int64_t vector_bytes = chain.cached_bytes() * kernel->width;
   // Generated code is longer than other weights, and the more worth reading seldom.
   const auto& layers = chain.layers();
   const bool generated = std::any_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
@@ -118,7 +122,8 @@ void ChainPlan::PlanTiles(const Chain& chain, Threads threads) {
   while (most > 1 && most * vector_bytes > bytes) most /= 2;
   vectors = FewestVectors(batch, kernel->width, Evenly(most, batch, threads));
   tiles = CeilDiv(batch, tile_rows());
-  tile_bytes = chain.tile_buffers().size * tile_rows();
+  streams = rows && vectors > 1 && !narrow();
+  tile_bytes = SlotBuffers(chain).size * tile_rows();
   AddSteps(chain, threads);
 }
 
@@ -162,15 +167,18 @@ void ChainPlan::AddSteps(const Chain& chain, Threads threads) {
   }
   for (int64_t l = 0; l < static_cast<int64_t>(chain.layers().size()); ++l) {
     const ChainLayer& layer = chain.layers()[l];
+    const int slot = static_cast<int>(chain.inputs() + l);
+    const bool streamed = streams && chain.streamed(slot);
     if (layer.matmul != nullptr) {
       const TileWeights& tile = Weights(*layer.matmul);
-      add(ChainStep::kLayer, l, tile.cost[tile.units], tile.units);
+      const int64_t taken_out = streamed ? chain.features(slot) * kPackMacs : 0;
+      add(ChainStep::kLayer, l, tile.cost[tile.units] + taken_out, tile.units);
     } else {
       add(ChainStep::kLayer, l, layer.in_features() * kNormMacs, vectors);
     }
-    const int slot = static_cast<int>(chain.inputs() + l);
     const int output = chain.OutputOf(slot);
-    if (output >= 0) add_transpose(ChainStep::kUnpack, output, chain.features(slot));
+    if (output >= 0 && !streamed)
+      add_transpose(ChainStep::kUnpack, output, chain.features(slot));
   }
   if (!by_tile) return;
   items = tiles;
@@ -188,7 +196,7 @@ ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads thread
     if (plan.planes) {
       plan.PlanPlanes(chain, threads);
     } else {
-      plan.PlanTiles(chain, threads);
+      plan.PlanTiles(chain, threads, false);
     }
     return plan;
   }
@@ -196,7 +204,7 @@ ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads thread
   if (form == Form::kRows || (form == Form::kAuto && few)) {
     plan.PlanRows(chain, threads.most);
   } else {
-    plan.PlanTiles(chain, threads);
+    plan.PlanTiles(chain, threads, true);
   }
   return plan;
 }

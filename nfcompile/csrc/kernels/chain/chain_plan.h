@@ -34,6 +34,7 @@ struct ChainPlan {
   int64_t batch = 0;
   int64_t tiles = 1;
   bool by_tile = false;  // an item is a whole chain on one tile
+  bool streams = false;  // whether results that can be streamed are
   std::vector<ChainStep> steps;
   int64_t items = 0;
   int64_t workers = 1;           // threads that can be of use
@@ -45,6 +46,7 @@ struct ChainPlan {
   Range Rows(int64_t tile) const;  // its batch rows that exist
   int Vectors(int64_t tile) const;
   const TileWeights& Weights(const MatMul& matmul) const;
+  const Buffers& SlotBuffers(const Chain& chain) const;
   // Where a slot lies in the buffers of a tile that has planes.
   size_t PlaneOffset(const Chain& chain, int slot) const;
 
@@ -52,7 +54,8 @@ struct ChainPlan {
   friend ChainPlan PlanChain(const Chain& chain, int64_t batch, Form form, Threads threads,
                              const Images* images);
   void PlanRows(const Chain& chain, int64_t threads);
-  void PlanTiles(const Chain& chain, Threads threads);
+  // `rows`: whether results are rows, not images.
+  void PlanTiles(const Chain& chain, Threads threads, bool rows);
   void PlanPlanes(const Chain& chain, Threads threads);
   int Evenly(int most, int64_t places, Threads threads) const;
   void AddSteps(const Chain& chain, Threads threads);
