@@ -69,19 +69,19 @@ class Measurement:
         if field.reference is None:
             return
         try:
-            (right,) = field.reference.run(inputs).values()
+            right = list(field.reference.run(inputs).values())
         except Exception as error:  # an engine's own code raises anything
             self.give_up(f"no reference: {reason_of(error)}")
             return
-        if alive and not right.any(axis=1).all():
+        if alive and not right[0].any(axis=1).all():
             self.give_up("a row of these inputs dies, so they are not what they should be")
             return
         for item in self._contenders:
             if item.name not in field.runners:
                 continue
             try:
-                (got,) = field.runners[item.name].run(inputs).values()
-                self._errors[item.name], wrong = _compare(right, got, item.precision)
+                got = list(field.runners[item.name].run(inputs).values())
+                self._errors[item.name], wrong = _compare_all(right, got, item.precision)
             except Exception as error:  # an engine's own code raises anything
                 wrong = reason_of(error)
             if wrong:
@@ -127,6 +127,17 @@ class Measurement:
                 error=self._errors.get(item.name),
                 reason=self._reasons.get(item.name, ""),
             )
+
+
+def _compare_all(
+    right: Sequence[np.ndarray], got: Sequence[np.ndarray], precision: str
+) -> tuple[float, str]:
+    """The largest relative error of the outputs, in their order, and what is wrong first."""
+    if len(got) != len(right):
+        return float("inf"), f"it has {len(got)} outputs, not {len(right)}"
+    found = [_compare(*pair, precision) for pair in zip(right, got, strict=True)]
+    wrong = [reason for _, reason in found if reason]
+    return max(error for error, _ in found), wrong[0] if wrong else ""
 
 
 def _compare(right: np.ndarray, got: np.ndarray, precision: str) -> tuple[float, str]:

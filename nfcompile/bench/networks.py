@@ -1,4 +1,4 @@
-"""The cases of the suite of networks: BERT and ResNet-50, pruned, with random weights.
+"""The cases of the suite of networks: BERT, ResNet-50 and Llama, pruned, with random weights.
 
 Their files come from torch's older exporter: the newer one writes nothing that DeepSparse loads,
 and ONNX Runtime and OpenVINO run both equally fast. All layers are pruned to the same density.
@@ -18,6 +18,7 @@ __all__ = ["NETWORKS"]
 _DENSITY = 0.10
 _VOCABULARY = 30_522
 _TOKENS = 128
+_LLAMA_LAYERS, _LLAMA_CACHE, _PAST = 4, (4, 64), 255
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def _pruned(network: Any, blocksize: int, folder: Path) -> Network:
         settle(network.module, network.inputs["pixel_values"])
     path = folder / "model.onnx"
     write_onnx(network, path, dynamo=False)
+    if "past_keys" in network.inputs:
+        return Network(path, path, path)  # torch's module takes lists, the file their items
     if hasattr(network.module.model.config, "num_attention_heads"):
         network.module.model.set_attn_implementation("sdpa")  # the fastest that torch has
     torch.save(network.module, folder / "module.pt")
@@ -91,9 +94,35 @@ def _images(batch: int) -> Inputs:
     return {"pixel_values": rng.standard_normal((batch, 3, 224, 224), dtype=np.float32)}
 
 
+def _llama() -> Any:
+    from nfcompile.models.llama import llama
+
+    heads, width = _LLAMA_CACHE
+    return llama(
+        layers=_LLAMA_LAYERS, hidden=16 * width, heads=16, key_value_heads=heads,
+        intermediate=2816, vocabulary=_VOCABULARY,
+    )  # fmt: skip
+
+
+def _next_token(batch: int) -> Inputs:
+    rng = np.random.default_rng(batch)
+    heads, width = _LLAMA_CACHE
+    caches = {
+        f"past_{kind}_{layer}": rng.standard_normal((batch, heads, _PAST, width), dtype=np.float32)
+        for kind in ("keys", "values")
+        for layer in range(_LLAMA_LAYERS)
+    }
+    return {
+        "input_ids": rng.integers(_VOCABULARY, size=(batch, 1)),
+        "attention_mask": np.ones((batch, _PAST + 1), np.int64),
+        **caches,
+    }
+
+
 _KINDS = (
     _Kind("bert", f"BERT, 4 layers of 768, {_TOKENS} tokens", _bert, _tokens),
     _Kind("resnet50", "ResNet-50, 224x224", _resnet, _images),
+    _Kind("llama", f"Llama, 4 layers of 1024, one token after {_PAST}", _llama, _next_token),
 )
 _PATTERNS: Mapping[str, int] = {"unstructured": 1, "16x16 blocks": 16, "32x32 blocks": 32}
 
