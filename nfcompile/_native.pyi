@@ -244,7 +244,9 @@ def attention(
     precision: str = "float32",
     nan_is_zero: bool = False,
 ) -> None:
-    """Writes softmax(scale * q k^T + bias) v of each head, all (batch, tokens, heads * size).
+    """Writes softmax(scale * q k^T + bias) v of each head to y, (batch, tokens, heads * size).
+
+    q, k and v alike, or (batch, heads, tokens, size); k and v may have fewer heads than q has.
 
     `bias` has the shape (batch, heads, queries, keys), or 1 for some of it. `precision`: bfloat16
     rounds what is multiplied, where there are instructions for that, and in the scalar twin.

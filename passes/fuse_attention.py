@@ -2,7 +2,8 @@
 
     Reshape(Transpose(Softmax(scale * Q K^T + bias) V))  ->  MultiHeadAttention(q, k, v, bias)
 
-    Q = Transpose(Reshape(q))  of shape (batch, heads, queries, d), K and V alike
+    Q = Transpose(Reshape(q))  of shape (batch, heads, queries, d), K and V alike; or q itself
+    K = Reshape(Expand(Unsqueeze(k)))  where heads share keys and values
 
 The weights may pass a guard that makes NaN zero, as torch's exporter puts one behind each Softmax.
 
@@ -23,11 +24,11 @@ import onnx_ir as ir
 from nfcompile.ir.heads import (
     HEADS_FIRST,
     RANK,
+    agree,
     changes_nothing,
     heads_of,
     keys_of,
     permutation,
-    same_dims,
     unchanged,
     unscaled,
 )
@@ -101,18 +102,20 @@ def _attention(softmax: ir.Node, sums: ir.Node, last: ir.Node, axis: int) -> ir.
         return "its scores are read by something else"
     factor, product = scores
     queries, keys = heads_of(product.inputs[0]), keys_of(product.inputs[1])
-    values = heads_of(sums.inputs[1])
+    values = heads_of(sums.inputs[1], shared=True)
     if queries is None or keys is None or values is None:
-        return "its heads are not split off (batch, tokens, features)"
-    if not queries.count == keys.count == values.count:
+        return "its heads are not known to be (batch, heads, tokens, size)"
+    if keys.count != values.count or queries.count % keys.count:
         return "queries, keys and values differ in their heads"
     if values.factor != 1:
         return "its values are scaled"
-    if not same_dims(keys.rows, values.rows, 2) or not same_dims(queries.rows, keys.rows, 1):
+    if not agree(keys.dims(), values.dims()) or not agree(queries.dims()[:1], keys.dims()[:1]):
         return "queries, keys and values are not known to agree in their sizes"
     y = last.outputs[0]
     # All dimensions, since a bias may have more sequences, heads or queries than the scores.
-    if not same_dims(queries.rows, y, 2) or _features(y) != values.features:
+    features = queries.count * values.size
+    sizes = () if y.shape is None else y.shape.dims[:2]
+    if _features(y) != features or not agree(queries.dims(), sizes):
         return "its result is not known to be (batch, tokens, features)"
     if bias is not None and (bias.shape is None or len(bias.shape) != RANK):
         return "what is added to its scores has not rank 4"

@@ -11,6 +11,8 @@ from nfcompile.sparse.encoding import Array
 
 __all__ = ["MultiHeadAttention"]
 
+_RANK = 4  # of what lies head by head
+
 
 class MultiHeadAttention(OpRun):
     """See the schema of the same name."""
@@ -18,7 +20,10 @@ class MultiHeadAttention(OpRun):
     op_domain = DOMAIN
 
     def _run(self, q, k, v, bias=None, heads=1, scale=None, precision="fp32", nan_is_zero=0):  # type: ignore[no-untyped-def]
-        q, k, v = (_by_head(x, heads) for x in (q, k, v))
+        q = _by_head(q, heads)
+        k = k if k.ndim == q.ndim else _by_head(k, k.shape[2] // q.shape[3])
+        v = _by_head(v, k.shape[1])
+        k, v = (np.repeat(x, heads // k.shape[1], axis=1) for x in (k, v))
         scores = np.einsum("bhqi,bhki->bhqk", q, k)
         scores *= 1 / math.sqrt(q.shape[-1]) if scale is None else scale
         scores = scores if bias is None else scores + bias
@@ -30,5 +35,7 @@ class MultiHeadAttention(OpRun):
 
 
 def _by_head(x: Array, heads: int) -> Array:
-    """(batch, heads, tokens, size of a head)."""
+    """(batch, heads, tokens, size of a head), which x may be already."""
+    if x.ndim == _RANK:
+        return x
     return np.moveaxis(x.reshape(*x.shape[:2], heads, x.shape[2] // heads), 2, 1)

@@ -1,7 +1,7 @@
 """The operator that is the attention of all heads of a layer.
 
-Y[b, q, h] = sum_k softmax_k(scale * sum_i Q[b, q, h, i] * K[b, k, h, i] + bias[b, h, q, k]) *
-V[b, k, h], with heads side by side in the last dimension
+Y[b, q, h] = sum_k softmax_k(scale * sum_i Q[b, h, q, i] * K[b, g, k, i] + bias[b, h, q, k]) *
+V[b, g, k], where g = h // (heads / number of heads of K), and heads of Y lie side by side
 """
 
 import onnx.helper
@@ -15,12 +15,13 @@ ATTENTION = OpSchema(
     "MultiHeadAttention",
     DOMAIN,
     VERSION,
-    "Y = softmax(scale * Q K^T + bias) V for each head, whose columns lie side by side: head h of "
-    "Q is columns h * d to (h + 1) * d. Y is zero where there are no keys.",
+    "Y = softmax(scale * Q K^T + bias) V for each head. Heads lie side by side, head h of Q in "
+    "columns h * d to (h + 1) * d, or one after the other. K and V may have fewer heads than Q, "
+    "a divisor of them: neighbouring heads of Q then share one. Y is zero where there are no keys.",
     inputs=[
-        operand("Q", "T", "Queries, shape (batch, queries, heads * d)."),
-        operand("K", "T", "Keys, shape (batch, keys, heads * d)."),
-        operand("V", "T", "Values, shape (batch, keys, heads * e)."),
+        operand("Q", "T", "Queries, shape (batch, queries, heads * d) or (batch, heads, queries, d)."),
+        operand("K", "T", "Keys, shape (batch, keys, g * d) or (batch, g, keys, d)."),
+        operand("V", "T", "Values, shape (batch, keys, g * e) or (batch, g, keys, e)."),
         operand(
             "bias",
             "T",
@@ -31,7 +32,7 @@ ATTENTION = OpSchema(
     outputs=[OpSchema.FormalParameter("Y", "T", "Shape (batch, queries, heads * e).")],
     type_constraints=[FLOAT],
     attributes=[
-        integer("heads", "Number of heads."),
+        integer("heads", "Number of heads of Q."),
         integer(
             "nan_is_zero",
             "1 if weights that are NaN count as 0, so that a query that sees no key gives zero.",

@@ -337,9 +337,14 @@ def test_what_is_empty_gives_nothing_or_zeros(isa: str, change: dict[str, int]) 
         ({"heads": 0}, "heads must be at least 1, got 0"),
         ({"heads": 5}, r"Q must have shape .* with 5 heads, got \[2, 9, 36\]"),
         ({"v": (2, 21, 61)}, r"V must have shape .* with 3 heads, got \[2, 21, 61\]"),
-        ({"v": (1, 21, 60)}, r"V must have Q's batch, 2, got shape \[1, 21, 60\]"),
-        ({"k": (2, 20, 36)}, r"K must have .* \[2, 21, 36\], got \[2, 20, 36\]"),
-        ({"k": (2, 21, 33)}, r"K must have .* \[2, 21, 36\], got \[2, 21, 33\]"),
+        ({"v": (1, 21, 60)}, r"V must have Q's batch .* 2 and 21, got shape \[1, 21, 60\]"),
+        ({"k": (2, 20, 36)}, r"V must have .* K's tokens, 2 and 20, got shape \[2, 21, 60\]"),
+        ({"k": (2, 21, 33)}, r"K must have .* with 12 as size, got \[2, 21, 33\]"),
+        ({"k": (3, 21, 36)}, r"K must have Q's batch .* 2 and 12, got shape \[3, 21, 36\]"),
+        ({"k": (2, 3, 21, 11)}, r"K must have Q's .* 2 and 12, got shape \[2, 3, 21, 11\]"),
+        ({"k": (2, 2, 21, 12)}, r"K must have a number of heads that divides Q's, 3, got 2"),
+        ({"v": (2, 1, 21, 20)}, r"V must have .* with 3 heads, got \[2, 1, 21, 20\]"),
+        ({"q": (2, 4, 9, 12)}, r"Q must have .* with 3 heads, got \[2, 4, 9, 12\]"),
         ({"q": (2, 9, 0)}, r"Q must have shape .*, got \[2, 9, 0\]"),
         ({"bias": (2, 3, 9, 20)}, r"bias must have shape \[2, 3, 9, 21\].*, got \[2, 3, 9, 20\]"),
         ({"bias": (3, 1, 1, 1)}, r"bias must have shape .*, got \[3, 1, 1, 1\]"),
@@ -356,3 +361,29 @@ def test_operands_that_do_not_fit_are_refused(change: dict[str, object], message
     with pytest.raises(ValueError, match=message) as error:
         _native.attention(**given)  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("key_heads", [1, 2, 6])
+@pytest.mark.parametrize("queries", [1, 9])
+def test_heads_lie_side_by_side_or_apart_and_share_keys(
+    isa: str, precision: str, key_heads: int, queries: int
+) -> None:
+    whole = Shape(heads=6, queries=queries)
+    q, k, v, _ = whole.arrays()
+    k, v = (x.reshape(*x.shape[:2], 6, -1)[:, :, :key_heads] for x in (k, v))
+    repeated = [np.repeat(x, 6 // key_heads, axis=2).reshape(*x.shape[:2], -1) for x in (k, v)]
+    expected, magnitude = oracle(q, *repeated, 6)
+    rows = [q, *(np.ascontiguousarray(x.reshape(*x.shape[:2], -1)) for x in (k, v))]
+    apart = [
+        np.ascontiguousarray(np.moveaxis(x.reshape(*x.shape[:2], heads, -1), 2, 1))
+        for x, heads in zip(rows, (6, key_heads, key_heads), strict=True)
+    ]
+    limit = 5e-6 if precision == "float32" else 3e-2
+    for chosen in product((0, 1), repeat=3):
+        given = [(rows, apart)[by_head][i] for i, by_head in enumerate(chosen)]
+        y = guarded(expected.shape)
+        _native.attention(*given, y, heads=6, isa=isa, precision=precision, threads=2)
+        assert np.all(np.abs(y - expected) <= limit * magnitude + 1e-7)
+        assert_guards(y)

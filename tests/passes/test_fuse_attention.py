@@ -368,7 +368,86 @@ def test_keys_that_are_not_turned_within_their_heads_are_left_alone(perm: str) -
     assert_left_alone(lowered(body, **mixed), SPLIT_OFF)
 
 
-SPLIT_OFF = "its heads are not split off (batch, tokens, features)"
+GROUPS = 2
+SHARED = {
+    "wk": weight(N, GROUPS * SIZE),
+    "wv": weight(N, GROUPS * SIZE),
+    "fewer": np.array([0, 0, GROUPS, SIZE]),
+    "two": np.array([2]),
+    "many": np.array([1, 1, HEADS // GROUPS, 1, 1]),
+    "all": np.array([0, HEADS, TOKENS, SIZE]),
+}
+BY_HEAD: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "heads that are interleaved": (
+        {"q4": "Reshape(q, turned)", "qh": "Transpose<perm=[0, 3, 1, 2]>(q4)"},
+        {"turned": np.array([0, 0, SIZE, HEADS])},
+    ),
+    "rotated queries": (
+        {"qh": f"q6 = {HEADS_FIRST}(q4); q7 = Mul(q6, cos); Add(q7, sin)"},
+        {"cos": numbers(1, 1, 1, SIZE), "sin": numbers(1, 1, 1, SIZE)},
+    ),
+    "rotated keys": (
+        {"kt": f"k6 = {HEADS_FIRST}(k4); k7 = Mul(k6, cos); {TURNED}(k7)"},
+        {"cos": numbers(1, 1, 1, SIZE)},
+    ),
+    "keys and values that heads share": (
+        {
+            "k4": "Reshape(k, fewer)",
+            "kt": f"kg = {HEADS_FIRST}(k4); kg5 = Unsqueeze(kg, two); kg6 = Expand(kg5, many);"
+            f" kg7 = Reshape(kg6, all); {TURNED}(kg7)",
+            "v4": "Reshape(v, fewer)",
+            "vh": f"vg = {HEADS_FIRST}(v4); vg5 = Unsqueeze(vg, two); vg6 = Expand(vg5, many);"
+            " Reshape(vg6, all)",
+        },
+        SHARED,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BY_HEAD)
+@pytest.mark.parametrize("x", ["b,s,32", "2,5,32"])
+def test_heads_that_are_not_split_off_rows_are_used_as_they_are(name: str, x: str) -> None:
+    changes, constants = BY_HEAD[name]
+    if name == "keys and values that heads share":
+        x = "b,5,32"  # nothing tells what the Reshape makes of a length that is open
+    found = fused(lowered(spelled(**changes), x=x, y=x, **constants))
+    assert found.attributes["heads"].as_int() == HEADS
+    shared = name == "keys and values that heads share"
+    ranks = [len(value.shape) for value in found.inputs]
+    assert ranks == [3, 3, 3] if shared else sorted(ranks) == [3, 3, 4]
+    assert found.inputs[2].shape[-1] == (GROUPS if shared else HEADS) * SIZE
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_keys_and_values_out_of_a_cache_are_used_as_they_are(shared: bool) -> None:
+    heads = GROUPS if shared else HEADS
+    changes, constants = BY_HEAD["keys and values that heads share"] if shared else ({}, {})
+    first = {
+        "kc": f"{HEADS_FIRST}(k4)",
+        "kg": "Concat<axis=2>(pk, kc)",
+        "vc": f"{HEADS_FIRST}(v4)",
+        "vg": "Concat<axis=2>(pv, vc)",
+    }
+    if shared:
+        constants = {**constants, "all": np.array([0, HEADS, TOKENS + 7, SIZE])}
+        k, v = (changes[name].split("; ", 1)[1] for name in ("kt", "vh"))
+    else:
+        k, v = f"{TURNED}(kg)", "Identity(vg)"
+    body = spelled(
+        k4=changes.get("k4", ATTENTION["k4"]),
+        kt=f"kc = {first['kc']}; kg = {first['kg']}; {k}",
+        v4=changes.get("v4", ATTENTION["v4"]),
+        vh=f"vc = {first['vc']}; vg = {first['vg']}; {v}",
+    )
+    past = f", float[b,{heads},7,{SIZE}] pk, float[b,{heads},7,{SIZE}] pv"
+    source = lowered(body, x="b,5,32", y="b,5,32", inputs=past, **constants)
+    run_passes(source, "identity-elimination")
+    caches = {name: numbers(BATCH, heads, 7, SIZE) for name in ("pk", "pv")}
+    found = fused(source, **caches)
+    assert [list(value.shape)[1:] for value in found.inputs[1:]] == [[heads, 12, SIZE]] * 2
+
+
+SPLIT_OFF = "its heads are not known to be (batch, heads, tokens, size)"
 SCORES = "its scores are not a product of queries and keys"
 READ = "its scores are read by something else"
 HEADS_DIFFER = "queries, keys and values differ in their heads"
@@ -428,11 +507,6 @@ REFUSED: dict[str, tuple[dict[str, str], str, dict[str, Any]]] = {
         SPLIT_OFF,
         {"x": "2,5,32", "y": "2,5,32", "empty": np.array([2, 5, HEADS, 0]),
          "first": np.array([0]), "last": np.array([2])},
-    ),
-    "heads that are interleaved": (
-        {"q4": "Reshape(q, turned)", "qh": "Transpose<perm=[0, 3, 1, 2]>(q4)"},
-        SPLIT_OFF,
-        {"turned": np.array([0, 0, SIZE, HEADS])},
     ),
     "keys that are not transposed": (
         {"kt": f"{HEADS_FIRST}(k4)"}, SPLIT_OFF, {"x": "b,8,32", "y": "b,8,32"}

@@ -31,11 +31,13 @@ class AttentionNode final : public Kernel {
     if (bias) bias_dims = bias->dims;
     Attention attention = ShapeAttention(heads_, scale_, q.dims, k.dims, v.dims, bias_dims);
     attention.nan_is_zero = nan_is_zero_;
-    attention.q = static_cast<const float*>(q.data);
-    attention.k = static_cast<const float*>(k.data);
-    attention.v = static_cast<const float*>(v.data);
+    attention.q.data = static_cast<const float*>(q.data);
+    attention.k.data = static_cast<const float*>(k.data);
+    attention.v.data = static_cast<const float*>(v.data);
     if (bias) attention.bias.data = static_cast<const float*>(bias->data);
-    attention.y = static_cast<float*>(Output(context, 0, {q.dims[0], q.dims[1], v.dims[2]}));
+    attention.y = static_cast<float*>(
+        Output(context, 0,
+               {attention.batch, attention.queries, attention.heads * attention.value_size}));
     AttentionRun run(attention, kernel_, SessionThreads());
     Share(context, run);
   }

@@ -56,13 +56,30 @@ std::vector<int64_t> ChainFeatures(const Api& api, OrtShapeInferContext* context
   return found;
 }
 
+// -1 where it is not known, or leaves a rest.
+int64_t Divide(int64_t features, int64_t by) {
+  return features > 0 && by > 0 && features % by == 0 ? features / by : -1;
+}
+
+int64_t AttentionFeatures(const Api& api, OrtShapeInferContext* context) {
+  std::vector<int64_t> dims[3];
+  for (size_t i = 0; i < 3; ++i) {
+    const auto shape = InputShape(api, context, i);
+    if (!shape || shape->size() < 3 || shape->size() > 4) return -1;
+    dims[i] = *shape;
+  }
+  const auto& [q, k, v] = dims;
+  const int64_t heads = Attribute(api, context, "heads");
+  const int64_t size = q.size() == 4 ? q[3] : Divide(q[2], heads);
+  const int64_t key_heads = k.size() == 4 ? k[1] : Divide(k[2], size);
+  const int64_t value_size = v.size() == 4 ? v[3] : Divide(v[2], key_heads);
+  return heads > 0 && value_size > 0 ? heads * value_size : -1;
+}
+
 // The output features as far as shapes and attributes tell, or -1.
 int64_t OutFeatures(const Operator& op, OrtShapeInferContext* context) {
   const Api& api = op.api();
-  if (op.attends()) {
-    const auto values = InputShape(api, context, 2);
-    return values && values->size() == 3 ? values->back() : -1;
-  }
+  if (op.attends()) return AttentionFeatures(api, context);
   if (op.family() == Family::kBlockDiagonal) return Attribute(api, context, "out_features");
   constexpr size_t kValues = 1;
   constexpr size_t kIndptr = 3;
@@ -123,13 +140,17 @@ void InferOutputShape(const Operator& op, OrtShapeInferContext* context) {
   api.Call<GetSymbolicDimensions>(x, names.data(), names.size());
   dims[axis] = 0;
   names[axis] = "";
+  if (op.attends() && dims.size() == 4) {  // heads come together
+    dims.erase(dims.begin() + 1);
+    names.erase(names.begin() + 1);
+  }
   for (size_t i = 0; i < dims.size(); ++i) {
     // A dimension without size or name cannot be passed on.
     if (dims[i] < 0 && (names[i] == nullptr || *names[i] == '\0')) return;
   }
   for (size_t i = 0; i < features.size(); ++i) {
     if (features[i] < 0) continue;
-    dims[axis] = features[i];
+    dims[op.convolves() ? 1 : dims.size() - 1] = features[i];
     SetOutput(api, context, i, x, dims, names);
   }
 }

@@ -14,7 +14,8 @@ namespace {
 
 using nanobind::literals::operator""_a;
 
-using Tokens = Blocks;
+// Of three dimensions or four.
+using Tokens = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
 using TokensOutput = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
 void RunAttention(const Tokens& q, const Tokens& k, const Tokens& v, const TokensOutput& y,
@@ -32,9 +33,9 @@ void RunAttention(const Tokens& q, const Tokens& k, const Tokens& v, const Token
   Require(Shape(y) == wanted, "y must have shape (", wanted[0], ", ", wanted[1], ", ",
           wanted[2], ")");
   attention.nan_is_zero = nan_is_zero;
-  attention.q = q.data();
-  attention.k = k.data();
-  attention.v = v.data();
+  attention.q.data = q.data();
+  attention.k.data = k.data();
+  attention.v.data = v.data();
   if (bias) attention.bias.data = bias->data();
   attention.y = y.data();
   const nb::gil_scoped_release release;

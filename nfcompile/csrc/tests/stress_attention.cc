@@ -22,10 +22,11 @@ std::vector<float> Run(Attention attention, const AttentionKernel& kernel, int64
 // `shared`: bits of the axes that the bias does not have.
 int64_t Compare(int64_t queries, int64_t keys, int64_t size, int64_t value_size, int shared) {
   constexpr int64_t kBatch = 2;
-  constexpr int64_t kHeads = 3;
+  constexpr int64_t kHeads = 6;
+  const int64_t key_heads = shared % 3 == 0 ? kHeads : shared % 3;  // 6, 1, 2
   const std::vector<float> q = Normals(kBatch * queries * kHeads * size);
-  const std::vector<float> k = Normals(kBatch * keys * kHeads * size);
-  const std::vector<float> v = Normals(kBatch * keys * kHeads * value_size);
+  const std::vector<float> k = Normals(kBatch * keys * key_heads * size);
+  const std::vector<float> v = Normals(kBatch * keys * key_heads * value_size);
   std::vector<int64_t> dims{kBatch, kHeads, queries, keys};
   int64_t elements = 1;
   for (size_t i = 0; i < dims.size(); ++i) {
@@ -33,12 +34,17 @@ int64_t Compare(int64_t queries, int64_t keys, int64_t size, int64_t value_size,
     elements *= dims[i];
   }
   const std::vector<float> bias = Normals(elements);
-  Attention attention = ShapeAttention(kHeads, {}, std::vector{kBatch, queries, kHeads * size},
-                                       std::vector{kBatch, keys, kHeads * size},
-                                       std::vector{kBatch, keys, kHeads * value_size}, dims);
-  attention.q = q.data();
-  attention.k = k.data();
-  attention.v = v.data();
+  // As layers leave them, or head by head.
+  const auto lie = [&](bool by_head, int64_t rows, int64_t heads, int64_t of_head) {
+    return by_head ? std::vector{kBatch, heads, rows, of_head}
+                   : std::vector{kBatch, rows, heads * of_head};
+  };
+  Attention attention = ShapeAttention(kHeads, {}, lie(shared & 1, queries, kHeads, size),
+                                       lie(shared & 2, keys, key_heads, size),
+                                       lie(shared & 4, keys, key_heads, value_size), dims);
+  attention.q.data = q.data();
+  attention.k.data = k.data();
+  attention.v.data = v.data();
   attention.bias.data = bias.data();
   const std::vector<float> expected = Run(attention, attention_f32_scalar, 1);
   const std::vector<float> rounded = Run(attention, attention_bf16_scalar, 1);

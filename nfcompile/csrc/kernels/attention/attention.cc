@@ -14,12 +14,33 @@ std::string ShapeText(std::span<const int64_t> dims) {
   return Cat("[", text, "]");
 }
 
-// [batch, rows, heads * n] with n returned.
-int64_t SizeOfHead(const char* name, std::span<const int64_t> dims, int64_t heads) {
-  Require(dims.size() == 3 && dims[2] > 0 && dims[2] % heads == 0, name,
-          " must have shape [batch, tokens, heads * size] with ", heads, " heads, got ",
-          ShapeText(dims));
-  return dims[2] / heads;
+// The dimensions of rows, however they lie.
+struct HeadDims {
+  int64_t batch;
+  int64_t rows;
+  int64_t heads;
+  int64_t size;
+};
+
+// Of a known number of heads where `heads` > 0, else of a known size.
+HeadDims SplitHeads(const char* name, std::span<const int64_t> dims, int64_t heads,
+                    int64_t size) {
+  if (dims.size() == 4 && dims[1] > 0 && dims[3] > 0 && (heads == 0 || dims[1] == heads)) {
+    return {dims[0], dims[2], dims[1], dims[3]};
+  }
+  const int64_t divisor = heads > 0 ? heads : size;
+  Require(
+      dims.size() == 3 && dims[2] > 0 && dims[2] % divisor == 0, name,
+      " must have shape [batch, tokens, heads * size] or [batch, heads, tokens, size] with ",
+      divisor, heads > 0 ? " heads, got " : " as size, got ", ShapeText(dims));
+  const int64_t other = dims[2] / divisor;
+  return {dims[0], dims[1], heads > 0 ? heads : other, heads > 0 ? other : size};
+}
+
+AttentionRows Distances(const HeadDims& dims, bool by_head) {
+  const int64_t all = dims.rows * dims.heads * dims.size;
+  if (by_head) return {nullptr, all, dims.rows * dims.size, dims.size};
+  return {nullptr, all, dims.size, dims.heads * dims.size};
 }
 
 }  // namespace
@@ -29,17 +50,27 @@ Attention ShapeAttention(int64_t heads, std::optional<float> scale, std::span<co
                          std::optional<std::span<const int64_t>> bias) {
   Require(heads >= 1, "heads must be at least 1, got ", heads);
   Attention attention;
+  const HeadDims queries = SplitHeads("Q", q, heads, 0);
+  const HeadDims keys = SplitHeads("K", k, 0, queries.size);
+  const HeadDims values = SplitHeads("V", v, keys.heads, 0);
   attention.heads = heads;
-  attention.size = SizeOfHead("Q", q, heads);
-  attention.value_size = SizeOfHead("V", v, heads);
-  attention.batch = q[0];
-  attention.queries = q[1];
-  attention.keys = v[1];
-  const int64_t keys[3] = {q[0], v[1], q[2]};
-  Require(v[0] == q[0], "V must have Q's batch, ", q[0], ", got shape ", ShapeText(v));
-  Require(k.size() == 3 && k[0] == keys[0] && k[1] == keys[1] && k[2] == keys[2],
-          "K must have V's tokens and otherwise Q's shape, ", ShapeText(keys), ", got ",
-          ShapeText(k));
+  attention.key_heads = keys.heads;
+  attention.size = queries.size;
+  attention.value_size = values.size;
+  attention.batch = queries.batch;
+  attention.queries = queries.rows;
+  attention.keys = keys.rows;
+  attention.q = Distances(queries, q.size() == 4);
+  attention.k = Distances(keys, k.size() == 4);
+  attention.v = Distances(values, v.size() == 4);
+  Require(heads % keys.heads == 0, "K must have a number of heads that divides Q's, ", heads,
+          ", got ", keys.heads);
+  Require(keys.size == queries.size && keys.batch == queries.batch,
+          "K must have Q's batch and size of a head, ", queries.batch, " and ", queries.size,
+          ", got shape ", ShapeText(k));
+  Require(values.batch == queries.batch && values.rows == keys.rows,
+          "V must have Q's batch and K's tokens, ", queries.batch, " and ", keys.rows,
+          ", got shape ", ShapeText(v));
   attention.scale =
       scale ? *scale : static_cast<float>(1.0 / std::sqrt(static_cast<double>(attention.size)));
   if (!bias) return attention;

@@ -1,10 +1,12 @@
-// Attention of many heads, all matrices row-major as layers leave them:
+// Attention of many heads:
 //
-//   s[b, h, q, k] = scale * sum_i Q[b, q, h d + i] K[b, k, h d + i] + bias[b, h, q, k]
+//   s[b, h, q, k] = scale * sum_i Q[b, h, q, i] K[b, g, k, i] + bias[b, h, q, k]
 //   p[b, h, q, k] = exp(s[b, h, q, k]) / sum_j exp(s[b, h, q, j])
-//   Y[b, q, h e + j] = sum_k p[b, h, q, k] V[b, k, h e + j]
+//   Y[b, q, h e + j] = sum_k p[b, h, q, k] V[b, g, k, j]
 //
-// with i < d, the size of a head, and j < e, the size of its values. Without keys Y is zero.
+// with i < d, the size of a head, and j < e, the size of its values. As many neighbouring heads
+// share keys and values as there are heads of queries for each of theirs. Without keys Y is
+// zero.
 #ifndef NFCOMPILE_KERNELS_ATTENTION_ATTENTION_H_
 #define NFCOMPILE_KERNELS_ATTENTION_ATTENTION_H_
 
@@ -29,21 +31,38 @@ struct AttentionBias {
   std::array<int64_t, 4> strides{};
 };
 
+// Rows of all heads; not owned. They lie as layers leave them, [batch, rows, heads * size], or
+// head by head, [batch, heads, rows, size].
+struct AttentionRows {
+  const float* data = nullptr;
+  // Distances of neighbours.
+  int64_t batch = 0;
+  int64_t head = 0;
+  int64_t row = 0;
+
+  const float* Head(int64_t of_batch, int64_t number) const {
+    return data + of_batch * batch + number * head;
+  }
+};
+
 // Operands; not owned.
 struct Attention {
-  const float* q = nullptr;  // [batch, queries, heads * size]
-  const float* k = nullptr;  // [batch, keys, heads * size]
-  const float* v = nullptr;  // [batch, keys, heads * value_size]
+  AttentionRows q;
+  AttentionRows k;
+  AttentionRows v;
   AttentionBias bias;
   float* y = nullptr;  // [batch, queries, heads * value_size]
   int64_t batch = 0;
   int64_t queries = 0;
   int64_t keys = 0;
   int64_t heads = 0;
+  int64_t key_heads = 0;  // of keys and values; divides heads
   int64_t size = 0;
   int64_t value_size = 0;
   float scale = 1.0f;
   bool nan_is_zero = false;  // of p: a query that sees no key gives zero
+
+  int64_t KeyHead(int64_t head) const { return head / (heads / key_heads); }
 };
 
 // All but the pointers, from the dimensions of inputs. `scale`: where it is absent,

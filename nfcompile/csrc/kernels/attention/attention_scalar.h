@@ -12,20 +12,18 @@ template <typename Round>
 void ScalarHead(const Attention& a, int64_t number, Range queries, float* p, Round round) {
   const int64_t batch = number / a.heads;
   const int64_t head = number % a.heads;
-  const int64_t row = a.heads * a.size;
-  const int64_t value_row = a.heads * a.value_size;
-  const float* keys = a.k + batch * a.keys * row + head * a.size;
-  const float* values = a.v + batch * a.keys * value_row + head * a.value_size;
+  const float* keys = a.k.Head(batch, a.KeyHead(head));
+  const float* values = a.v.Head(batch, a.KeyHead(head));
   const auto& strides = a.bias.strides;
   for (int64_t m = queries.begin; m < queries.end; ++m) {
-    const float* q = a.q + (batch * a.queries + m) * row + head * a.size;
-    float* y = a.y + (batch * a.queries + m) * value_row + head * a.value_size;
+    const float* q = a.q.Head(batch, head) + m * a.q.row;
+    float* y = a.y + ((batch * a.queries + m) * a.heads + head) * a.value_size;
     const float* bias = a.bias.data;
     if (bias != nullptr) bias += batch * strides[0] + head * strides[1] + m * strides[2];
     float most = -INFINITY;
     for (int64_t k = 0; k < a.keys; ++k) {
       float sum = 0;
-      for (int64_t i = 0; i < a.size; ++i) sum += round(q[i]) * round(keys[k * row + i]);
+      for (int64_t i = 0; i < a.size; ++i) sum += round(q[i]) * round(keys[k * a.k.row + i]);
       p[k] = a.scale * sum + (bias == nullptr ? 0.0f : bias[k * strides[3]]);
       most = p[k] > most ? p[k] : most;
     }
@@ -40,8 +38,7 @@ void ScalarHead(const Attention& a, int64_t number, Range queries, float* p, Rou
     }
     for (int64_t j = 0; j < a.value_size; ++j) {
       float sum = 0;
-      for (int64_t k = 0; k < a.keys; ++k)
-        sum += round(p[k]) * round(values[k * value_row + j]);
+      for (int64_t k = 0; k < a.keys; ++k) sum += round(p[k]) * round(values[k * a.v.row + j]);
       y[j] = a.keys == 0 ? 0.0f : sum / total;
     }
   }

@@ -91,15 +91,15 @@ struct Head {
 Head FindHead(const Attention& a, int64_t number) {
   const int64_t batch = number / a.heads;
   const int64_t head = number % a.heads;
-  const int64_t row = a.heads * a.size;
-  const int64_t value_row = a.heads * a.value_size;
+  const int64_t key_head = a.KeyHead(head);
+  const int64_t y_row = a.heads * a.value_size;
   const auto& strides = a.bias.strides;
   const float* bias = a.bias.data;
   if (bias != nullptr) bias += batch * strides[0] + head * strides[1];
-  return {.q = {a.q + batch * a.queries * row + head * a.size, row},
-          .k = {a.k + batch * a.keys * row + head * a.size, row},
-          .v = {a.v + batch * a.keys * value_row + head * a.value_size, value_row},
-          .y = {a.y + batch * a.queries * value_row + head * a.value_size, value_row},
+  return {.q = {a.q.Head(batch, head), a.q.row},
+          .k = {a.k.Head(batch, key_head), a.k.row},
+          .v = {a.v.Head(batch, key_head), a.v.row},
+          .y = {a.y + batch * a.queries * y_row + head * a.value_size, y_row},
           .bias = {bias, strides[3] == 0}};
 }
 
