@@ -24,7 +24,7 @@ __all__ = ["CanonicalizePass"]
 
 @dataclass(frozen=True)
 class CanonicalizePass(Pass):
-    """Moves sparse constants to the right of MatMul and cancels transposes.
+    """Moves sparse constants to the right of MatMul, cancels transposes, drops idle casts.
 
     Attributes:
         max_density: Highest density at which a left constant is moved.

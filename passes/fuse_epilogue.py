@@ -6,11 +6,13 @@
     Relu(M(X))                 ->  M(X; activation=relu)                 and Gelu, SiLU, Clip, ...
     Add(Relu(M(X)), R)         ->  M(X; activation=relu, residual=R, residual_mode=1)
     Mul(SiLU(M(X)), R)         ->  M(X; activation=silu, residual=R, residual_mode=2)
+                                                                 R: another product, or an input
 
 Each saves reading and writing the whole output once, which is most of the time of a sparse layer.
 It runs after legalization, since only our operators have an epilogue.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -49,28 +51,35 @@ class FuseEpiloguePass(Pass):
             for node in ir.traversal.RecursiveGraphIterator(model.graph)
             if node.domain == DOMAIN and node.op_type in _SLOTS
         ]
-        count = 0
+        fused: dict[ir.Node, list[str]] = {node: [] for node in products}
         for node in products:
-            fused: list[str] = []
-            while len(fused) < self.max_length:
+            while len(fused[node]) < self.max_length:
                 step = _next_step(node, model.graph.opset_imports)
                 if isinstance(step, str):
                     if step:
                         self.remark(model, "missed", node.name, f"epilogue ends: {step}")
                     break
                 step.apply()
-                fused.append(step.label)
-            if fused:
-                self.remark(model, "applied", node.name, f"fused {', '.join(fused)}")
-            count += len(fused)
-        # Of two products that are multiplied the one with an activation takes the other: it has
-        # to look at its sums once more anyway.
-        for node in sorted(products, key=_has_activation, reverse=True):
-            if gate := _gate(node):
-                gate.apply()
-                self.remark(model, "applied", node.name, f"fused {gate.label}")
-                count += 1
-        return count
+                fused[node].append(step.label)
+        while any(self._fuse_gate(node, fused[node]) for node in _activated_first(products)):
+            pass  # what was multiplied may be a factor now
+        for node, labels in fused.items():
+            if labels:
+                self.remark(model, "applied", node.name, f"fused {', '.join(labels)}")
+        return sum(map(len, fused.values()))
+
+    def _fuse_gate(self, node: ir.Node, fused: list[str]) -> bool:
+        step = _gate(node) if len(fused) < self.max_length else None
+        if step is None:
+            return False
+        step.apply()
+        fused.append(step.label)
+        return True
+
+
+def _activated_first(products: Sequence[ir.Node]) -> list[ir.Node]:
+    """Of two that are multiplied the one with an activation looks at its sums again anyway."""
+    return sorted(products, key=_has_activation, reverse=True)
 
 
 @dataclass(frozen=True)
@@ -121,8 +130,8 @@ def _next_step(product: ir.Node, opset_imports: dict[str, int]) -> _Step | str:
     """What can be fused next, or the reason why not (empty if nothing elementwise follows)."""
     value = product.outputs[0]
     has_activation = _has_activation(product)
-    after = product.attributes.get_int("residual_mode", 0)
-    if not (has_activation or after) and (found := match_activation(value, opset_imports)):
+    mode = product.attributes.get_int("residual_mode", 0)
+    if not (has_activation or mode) and (found := match_activation(value, opset_imports)):
         attributes = {
             "activation": found.name,
             "activation_alpha": found.alpha,
@@ -147,7 +156,7 @@ def _next_step(product: ir.Node, opset_imports: dict[str, int]) -> _Step | str:
         attributes = {"residual_mode": int(has_activation)}
         return _Step(product, "residual", (follower,), {"residual": other}, attributes)
     inner = _without_residual(residual)
-    if has_activation or inner is None:
+    if has_activation or mode or inner is None:
         return "it has a residual already"
     return _Step(product, "second residual", (follower,), {"residual": other}, {}, inner)
 
@@ -169,7 +178,8 @@ def _has_activation(product: ir.Node) -> bool:
 def _gate(product: ir.Node) -> _Step | None:
     """The multiplication of its output with an input or another product, as in SwiGLU.
 
-    What others compute might need a product that this one would else run together with.
+    Not with what other nodes compute: a chain could not have this product as well as those that
+    such a node reads.
     """
     value = product.outputs[0]
     follower = single_use(value)

@@ -61,7 +61,11 @@ def _pruned(network: Any, blocksize: int, folder: Path) -> Network:
     path = folder / "model.onnx"
     write_onnx(network, path, dynamo=False)
     if "past_keys" in network.inputs:
-        return Network(path, path, path)  # torch's module takes lists, the file their items
+        # Only the newer exporter tells how caches lie; the older file is faster for the others.
+        # Torch's own module takes lists where the file has their items.
+        newer = folder / "dynamo.onnx"
+        write_onnx(network, newer, dynamo=True)
+        return Network(path, path, newer)
     if hasattr(network.module.model.config, "num_attention_heads"):
         network.module.model.set_attn_implementation("sdpa")  # the fastest that torch has
     torch.save(network.module, folder / "module.pt")

@@ -24,8 +24,8 @@ def operators_page() -> str:
         "",
         "    Y[..., o]   = epilogue(sum_i W[o, i] * X[..., i])               products",
         "    Y[n, o, p]  = epilogue(sum_i W[o, i] * window(X[n], p)[i])      convolutions",
-        "    epilogue(t) = t + bias[o], + residual unless it comes after, activation, "
-        "+ residual if it does",
+        "    epilogue(t) = t + bias[o], + residual if residual_mode is 0, activation, "
+        "+ residual if it is 1, * residual if it is 2",
     ]
     for schema in SCHEMAS:
         lines += [

@@ -93,9 +93,7 @@ def _turned(value: ir.Value | None) -> ir.Value | None:
     return x if after == [*before[:2], before[3], before[2]] else None
 
 
-def heads_of(
-    value: ir.Value | None, factor: float = 1.0, *, shared: bool = False
-) -> Heads | None:
+def heads_of(value: ir.Value | None, factor: float = 1.0, *, shared: bool = False) -> Heads | None:
     """Of a value of shape (batch, heads, tokens, size).
 
     Args:
@@ -229,4 +227,10 @@ def agree(first: Sequence[Dim], second: Sequence[Dim]) -> bool:
     """Whether dimensions are known to be the same."""
     unknown = ir.SymbolicDim(None)
     pairs = list(zip(first, second, strict=True))
-    return all(a == b and a != unknown for a, b in pairs)
+    return all(_terms(a) == _terms(b) and a != unknown for a, b in pairs)
+
+
+def _terms(dim: Dim) -> object:
+    """A dimension up to the order of a sum: torch writes both past + tokens and tokens + past."""
+    text = dim.value if isinstance(dim, ir.SymbolicDim) else None
+    return dim if text is None or "(" in text else sorted(text.split(" + "))

@@ -12,6 +12,7 @@ from nfcompile.bench.contenders import CONTENDERS
 from nfcompile.bench.networks import NETWORKS
 from nfcompile.errors import EngineMissingError
 from nfcompile.models.bert import bert
+from nfcompile.models.llama import llama
 from nfcompile.models.vision import resnet
 
 LIMITS = {"fp32": 1e-4, "bf16": 0.1, "int8": 0.5}
@@ -26,6 +27,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nfcompile.models.bert.bert", lambda **_: bert(**shape))
     made = {"stem": 16, "widths": [32, 64], "depths": [1, 1], "classes": 64}
     monkeypatch.setattr("nfcompile.models.vision.resnet50", lambda: resnet(**made))
+    monkeypatch.setattr(module, "_LLAMA_LAYERS", 2)
+    monkeypatch.setattr(module, "_LLAMA_CACHE", (4, 8))
+    monkeypatch.setattr(module, "_PAST", 7)
+    monkeypatch.setattr(
+        "nfcompile.models.llama.llama", lambda **given: llama(**{**given, "intermediate": 256})
+    )
 
 
 def case(name: str) -> Case:
@@ -33,23 +40,38 @@ def case(name: str) -> Case:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("name", ["bert-block-16-0.10", "resnet50-unstructured-0.10"])
-def test_every_engine_runs_the_file_and_agrees(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "outputs", "excluded"),
+    [
+        ("bert-block-16-0.10", 1, ()),
+        ("resnet50-unstructured-0.10", 1, ()),
+        # Torch's module takes lists, which inputs by name are not.
+        ("llama-block-16-0.10", 5, ("torch",)),
+    ],
+)
+def test_every_engine_runs_the_file_and_agrees(
+    name: str, outputs: int, excluded: tuple[str, ...], tmp_path: Path
+) -> None:
     network = case(name).build(tmp_path)
     inputs = case(name).inputs[""](2)
     contenders = {item.name: item for item in CONTENDERS}
-    expected = None
+    expected: list[np.ndarray] = []
     for engine in ENGINES:
+        if engine in excluded:
+            continue
         item = contenders[engine]
         try:
             runner = item.load(item.file(network, tmp_path, 1), 1)
         except EngineMissingError:
             assert engine == "deepsparse"
             continue
-        (got,) = runner.run(inputs).values()
-        expected = got if expected is None else expected
-        error = np.abs(got - expected).max() / np.abs(expected).max()
-        assert error < LIMITS[item.precision], engine
+        got = list(runner.run(inputs).values())
+        assert len(got) == outputs
+        expected = expected or got
+        for y, right in zip(got, expected, strict=True):
+            assert y.shape == right.shape
+            error = np.abs(y - right).max() / np.abs(right).max()
+            assert error < LIMITS[item.precision], engine
         assert runner.timed(inputs)() > 0
 
 

@@ -83,13 +83,26 @@ def test_a_weight_that_no_kernel_computes_is_told(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("types", TYPES, ids=str)
-def test_the_oracle_rounds_as_a_kernel_and_adds_where_it_says(types: tuple[str, str]) -> None:
+def test_the_oracle_rounds_as_a_kernel_and_uses_a_residual_as_it_says(
+    types: tuple[str, str],
+) -> None:
     x, weight = RNG.standard_normal((3, 8)), round_to(RNG.standard_normal((5, 8)), types[1])
     residual = RNG.standard_normal((3, 5))
-    rounded = round_to(round_to(x, types[0]), types[1])
-    y, allowed = exact(x, weight, types, None, residual, activation="relu", residual_mode=1)
-    added = round_to(residual, types[0])
-    np.testing.assert_allclose(y, np.maximum(rounded @ weight.T, 0) + added, rtol=1e-12)
-    assert (allowed > 0).all()
-    before, _ = exact(x, weight, types, None, residual, activation="relu")
-    np.testing.assert_allclose(before, np.maximum(rounded @ weight.T + added, 0), rtol=1e-12)
+    sums = round_to(round_to(x, types[0]), types[1]) @ weight.T
+    r = round_to(residual, types[0])
+    by_hand = [np.maximum(sums + r, 0), np.maximum(sums, 0) + r, np.maximum(sums, 0) * r]
+    for mode, expected in enumerate(by_hand):
+        y, allowed = exact(x, weight, types, None, residual, activation="relu", residual_mode=mode)
+        np.testing.assert_allclose(y, expected, rtol=1e-12)
+        assert (allowed > 0).all()
+    default, _ = exact(x, weight, types, None, residual, activation="relu")
+    np.testing.assert_allclose(default, by_hand[0], rtol=1e-12)
+
+
+def test_what_a_product_of_two_may_be_off_by_grows_with_the_factor() -> None:
+    x, weight = RNG.standard_normal((3, 8)), RNG.standard_normal((5, 8))
+    (_, once), (_, far) = (
+        exact(x, weight, TYPES[0], None, np.full((3, 5), factor), residual_mode=2)
+        for factor in (1.0, 100.0)
+    )
+    assert (far > 50 * once).all()

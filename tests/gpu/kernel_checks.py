@@ -93,14 +93,14 @@ MAKE = {
 
 def run(
     variant: Variant, weight: Weight, x: np.ndarray, bias: Any = None, residual: Any = None,
-    activation: str = "none", alpha: float = 0.0, beta: float = 0.0, after: bool = False,
+    activation: str = "none", alpha: float = 0.0, beta: float = 0.0, residual_mode: int = 0,
 ) -> np.ndarray:  # fmt: skip
     """y of the interpreted kernel; what lies around it must stay as it was."""
     kind, (out_features, in_features) = TYPES[variant.x_type], weight.dense.shape
     operands = [None if a is None else a.astype(kind) for a in (x, bias, residual)]
     memory = np.full(2 * GUARD + len(x) * out_features, 77, kind)
     addresses = [0 if a is None else a.ctypes.data for a in operands]
-    mode = 0 if residual is None else 1 + after
+    mode = 0 if residual is None else 1 + residual_mode  # kernels are told of none as 0
     arguments = [
         addresses[0], *(array.ctypes.data for array in weight.arrays), *addresses[1:],
         memory.ctypes.data + GUARD * memory.itemsize, *weight.scalars, len(x), in_features,
@@ -136,18 +136,19 @@ def test_a_variant_gives_the_dense_product(variant: Variant) -> None:
 ONE_OF_EACH = [next(v for v in VARIANTS if v.kernel == name and v.x_type == "f32") for name in MAKE]
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("residual_mode", [0, 1, 2])
 @pytest.mark.parametrize("variant", ONE_OF_EACH, ids=lambda variant: variant.symbol)
-def test_every_kernel_adds_bias_and_residual(variant: Variant, after: bool) -> None:
+def test_every_kernel_applies_bias_and_residual(variant: Variant, residual_mode: int) -> None:
     weight = MAKE[variant.kernel](variant)
     x = RNG.standard_normal((3, weight.dense.shape[1]))
     bias, residual = (
         RNG.standard_normal(len(weight.dense)),
         RNG.standard_normal((3, len(weight.dense))),
     )
-    t = x @ weight.dense.T + bias + (0 if after else residual)
-    expected = np.maximum(t, 0) + (residual if after else 0)
-    got = run(variant, weight, x, bias, residual, "relu", after=after)
+    t = x @ weight.dense.T + bias
+    added, activated = np.maximum(t + residual, 0), np.maximum(t, 0)
+    expected = (added, activated + residual, activated * residual)[residual_mode]
+    got = run(variant, weight, x, bias, residual, "relu", residual_mode=residual_mode)
     np.testing.assert_allclose(got, expected, atol=1e-4)
 
 

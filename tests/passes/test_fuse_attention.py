@@ -7,6 +7,8 @@ import onnx_ir as ir
 import pytest
 from support import evaluate, model, op_types, run_passes, said, unstructured
 
+from nfcompile.ir.heads import agree
+
 RNG = np.random.default_rng(0)
 N, HEADS, SIZE = 32, 4, 8
 BATCH, TOKENS, KEYS = 2, 5, 7
@@ -445,6 +447,21 @@ def test_keys_and_values_out_of_a_cache_are_used_as_they_are(shared: bool) -> No
     caches = {name: numbers(BATCH, heads, 7, SIZE) for name in ("pk", "pv")}
     found = fused(source, **caches)
     assert [list(value.shape)[1:] for value in found.inputs[1:]] == [[heads, 12, SIZE]] * 2
+
+
+@pytest.mark.parametrize(
+    ("keys", "values", "known"),
+    [
+        ("p + s", "s + p", True),
+        ("p + s", "p + s", True),
+        ("p + s", "p + t", False),
+        ("2*(p + s) + t", "2*(p + t + s)", False),
+    ],
+)
+def test_sums_of_dimensions_agree_in_any_order(keys: str, values: str, known: bool) -> None:
+    dims = [ir.SymbolicDim(text) for text in (keys, values)]
+    assert agree(dims[:1], dims[1:]) == known
+    assert not agree([ir.SymbolicDim(None)], [ir.SymbolicDim(None)])
 
 
 SPLIT_OFF = "its heads are not known to be (batch, heads, tokens, size)"

@@ -190,6 +190,76 @@ def test_of_two_products_that_are_multiplied_the_one_with_an_activation_takes_th
     np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_product_that_multiplies_takes_no_second_residual() -> None:
+    source = model(
+        f"agraph (float[b,{N}] x, float[b,{N}] r) => (float[b,{N}] y)"
+        " { g = MatMul(x, v)\n h = MatMul(x, w)\n m = Mul(g, h)\n y = Add(m, r) }",
+        w=W,
+        v=W[::-1].copy(),
+    )
+    r = X + 1
+    expected = evaluate(source, x=X, r=r)[0]
+    run_passes(source, FUSE)
+    assert run_passes(source, "fuse-epilogue") == 0
+    assert op_types(source) == ["CsrMatMul", "CsrMatMul", "Add"]
+    np.testing.assert_allclose(evaluate(source, x=X, r=r)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_factors_that_become_products_are_fused_in_the_same_run() -> None:
+    source = model(
+        f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
+        " { a = MatMul(x, w)\n b = MatMul(x, v)\n m = Mul(a, b)\n c = MatMul(x, u)\n"
+        " s = Relu(c)\n y = Mul(s, m) }",
+        w=W,
+        v=W[::-1].copy(),
+        u=W.T.copy(),
+    )
+    expected = evaluate(source, x=X)[0]
+    run_passes(source, FUSE)
+    assert op_types(source) == ["CsrMatMul"] * 3
+    assert run_passes(source, "fuse-epilogue") == 0
+    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_factor_counts_among_the_operations_that_are_fused() -> None:
+    bias = RNG.standard_normal(N).astype(np.float32)
+    body = "a = Add(h, bias)\n s = Relu(a)\n y = Mul(s, r)"
+    for most, left in ((1, ["Relu", "Mul"]), (2, ["Mul"]), (3, [])):
+        source, _ = fused(body, signature=f", float[b,{N}] r", bias=bias)
+        run_passes(source, FUSE.replace("fuse-epilogue", f"fuse-epilogue{{max_length={most}}}"))
+        assert op_types(source) == ["CsrMatMul", *left]
+
+
+@pytest.mark.parametrize(
+    ("body", "outputs"),
+    [
+        ("s = Relu(h)\n y = Mul(s, r)\n z = Abs(s)", f", float[b,{N}] z"),  # read twice
+        ("h2 = Relu(h)\n z = Identity(h2)\n y = Mul(h2, r)", f", float[b,{N}] z"),
+    ],
+)
+def test_a_product_that_others_read_does_not_multiply(body: str, outputs: str) -> None:
+    source = model(
+        f"agraph (float[b,{N}] x, float[b,{N}] r) => (float[b,{N}] y{outputs})"
+        f" {{ h = MatMul(x, w)\n {body} }}",
+        w=W,
+    )
+    run_passes(source, FUSE)
+    assert "Mul" in op_types(source)
+
+
+def test_a_factor_that_is_made_later_moves_the_product_behind_it() -> None:
+    source = model(
+        f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
+        " { g = MatMul(x, w)\n s = Relu(g)\n t = Sqrt(x)\n u = MatMul(t, v)\n y = Mul(s, u) }",
+        w=W,
+        v=W[::-1].copy(),
+    )
+    expected = evaluate(source, x=np.abs(X))[0]
+    run_passes(source, FUSE)
+    assert op_types(source) == ["Sqrt", "CsrMatMul", "CsrMatMul"]
+    np.testing.assert_allclose(evaluate(source, x=np.abs(X))[0], expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "body",
     [

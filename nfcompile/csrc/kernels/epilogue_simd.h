@@ -125,6 +125,16 @@ NFCOMPILE_INLINE void FinishAndStore(const Epilogue& epilogue, Floats acc, Float
   Store(y + index, Finish(epilogue, acc, bias, residual));
 }
 
+// The same for `count` sums in a row, which are followed by room for a vector.
+NFCOMPILE_INLINE void FinishRow(const Epilogue& epilogue, const float* sums, int64_t count,
+                                int64_t o, float* y, int64_t index) {
+  for (int64_t i = 0; i < count; i += kWidth) {
+    const int lanes = count - i < kWidth ? static_cast<int>(count - i) : kWidth;
+    const Floats bias = LoadBias(epilogue, o + i, lanes);
+    FinishAndStore(epilogue, Load(sums + i), bias, y, index + i, lanes);
+  }
+}
+
 }  // namespace
 }  // namespace nfcompile::NFCOMPILE_ISA
 

@@ -13,7 +13,7 @@ namespace {
 #if NFCOMPILE_WIDTH == 16
 
 // F(a) - 1/2 for a = (k + r) / kPerUnit, 0 <= k < 16 and |r| <= 1/2, as polynomials in r:
-// minimax fits of ours, to 8e-8. The last is for all that lies beyond, where F rounds to 1.
+// minimax fits of ours, to 8e-8. The last is for all that lies beyond, where F is 1 to 8e-8.
 constexpr float kPerUnit = 2.767857143f;
 constexpr float kNormal[5][16] = {
     {0.000000000e+00f, 1.410587877e-01f, 2.650312185e-01f, 3.607890010e-01f, 4.257937074e-01f,

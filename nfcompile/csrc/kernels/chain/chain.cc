@@ -122,9 +122,9 @@ int64_t Chain::TileBytes(int slot) const {
 void Chain::AssignSlots() {
   multiplied_.assign(slots(), false);
   std::vector<bool> read(slots(), false);
-  for (int slot = 0; slot < slots(); ++slot) only_added_.push_back(slot < inputs_);
+  for (int slot = 0; slot < slots(); ++slot) only_residual_.push_back(slot < inputs_);
   for (const ChainLayer& layer : layers_) {
-    only_added_[layer.source] = false;
+    only_residual_[layer.source] = false;
     read[layer.source] = true;
     if (layer.residual >= 0) read[layer.residual] = true;
     if (layer.matmul != nullptr) multiplied_[layer.source] = true;

@@ -1,9 +1,9 @@
 // A chain of sparse products, run as one: activations between its layers never leave the cache.
 //
 // The chain computes on slots. Slots 0 .. inputs - 1 are the inputs, slot inputs + l is what
-// layer l gives. A layer reads one slot, and a product may add another one; what some layers
-// give are the results. So branches and residuals are chains, too, and so are products with
-// norms between them. A single product is a chain of one layer.
+// layer l gives. A layer reads one slot, and a product may add another one, or multiply with
+// it; what some layers give are the results. So branches and residuals are chains, too, and so
+// are products with norms between them. A single product is a chain of one layer.
 #ifndef NFCOMPILE_KERNELS_CHAIN_CHAIN_H_
 #define NFCOMPILE_KERNELS_CHAIN_CHAIN_H_
 
@@ -47,8 +47,9 @@ class Chain {
   int64_t features(int slot) const { return features_[slot]; }
   int slots() const { return static_cast<int>(features_.size()); }
 
-  // Whether a slot is an input that layers only add: it need not be brought into tiles.
-  bool only_added(int slot) const { return only_added_[slot]; }
+  // Whether a slot is an input that layers only add or multiply with: it need not be brought
+  // into tiles.
+  bool only_residual(int slot) const { return only_residual_[slot]; }
 
   // Whether tiles hold a slot as the precision says: products read it. Others are float.
   bool multiplied(int slot) const { return multiplied_[slot]; }
@@ -89,7 +90,7 @@ class Chain {
   std::vector<int> outputs_;
   std::vector<int> output_of_;
   std::vector<int64_t> features_;
-  std::vector<bool> only_added_;
+  std::vector<bool> only_residual_;
   std::vector<bool> multiplied_;
   std::vector<bool> keeps_zero_;
   int64_t max_row_batch_ = 0;

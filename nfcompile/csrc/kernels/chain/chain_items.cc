@@ -128,7 +128,7 @@ std::optional<TileShape> ChainItems::InPlace(int slot, int64_t tile) const {
     if (slot == 0 && !operands_.images->pointwise()) return std::nullopt;
     return plan_.kernel->Shape(plan_.Vectors(tile), chain_.features(slot));
   }
-  if ((!is_y && !chain_.only_added(slot)) || !InOneImage(tile)) return std::nullopt;
+  if ((!is_y && !chain_.only_residual(slot)) || !InOneImage(tile)) return std::nullopt;
   return TileShape{plan_.Vectors(tile), operands_.images->places(), plan_.kernel->width};
 }
 
@@ -191,9 +191,9 @@ void ChainItems::RunLayer(const ChainStep& step, int64_t tile, int64_t part, cha
   const bool y_is_float = !Narrow(slot);
   const std::optional<TileShape> y_in_place = InPlace(slot, tile);
   const bool multiplies = layer.epilogue.residual_mode == ResidualMode::kMultiply;
-  const bool adds = layer.residual >= 0 && (multiplies || !zero(layer.residual));
-  if (!y_in_place && zero(layer.source) && !adds && chain_.keeps_zero(static_cast<int>(l)) &&
-      operands_.bias == nullptr) {
+  const bool has_residual = layer.residual >= 0 && (multiplies || !zero(layer.residual));
+  if (!y_in_place && zero(layer.source) && !has_residual &&
+      chain_.keeps_zero(static_cast<int>(l)) && operands_.bias == nullptr) {
     const Range rows = EvenRange(layer.matmul->out_features, part, step.parts);
     if (streamed) return ClearResult(slot, tile, rows);
     ClearRows(y, SlotShape(slot, tile), y_is_float ? sizeof(float) : sizeof(uint16_t), rows);
@@ -209,13 +209,13 @@ void ChainItems::RunLayer(const ChainStep& step, int64_t tile, int64_t part, cha
   operands.y = y;
   operands.y_shape = SlotShape(slot, tile);
   operands.residual_shape = operands.y_shape;
-  operands.residual = adds ? SlotData(layer.residual, memory) : nullptr;
-  operands.residual_is_float = adds && !Narrow(layer.residual);
+  operands.residual = has_residual ? SlotData(layer.residual, memory) : nullptr;
+  operands.residual_is_float = has_residual && !Narrow(layer.residual);
   if (y_in_place) {
     operands.y = operands_.outputs[0] + PlaceOffset(slot, tile);
     operands.y_shape = *y_in_place;
   }
-  if (const auto shape = adds ? InPlace(layer.residual, tile) : std::nullopt) {
+  if (const auto shape = has_residual ? InPlace(layer.residual, tile) : std::nullopt) {
     operands.residual = operands_.inputs[layer.residual] + PlaceOffset(layer.residual, tile);
     operands.residual_shape = *shape;
   }

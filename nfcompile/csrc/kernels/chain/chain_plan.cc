@@ -111,7 +111,8 @@ void ChainPlan::PlanTiles(const Chain& chain, Threads threads, bool rows) {
   const bool half = half_kernel != nullptr && batch <= half_kernel->width;
   kernel = half ? half_kernel : &chain.tile_kernel();
   // The widest tile whose buffers stay in cache: the more batch rows, the less weights count.
-  const int64_t vector_bytes = chain.cached_bytes() * kernel->width;
+  const int64_t bytes_each = rows ? chain.cached_bytes() : chain.tile_buffers().size;
+  const int64_t vector_bytes = bytes_each * kernel->width;
   // Generated code is longer than other weights, and the more worth reading seldom.
   const auto& layers = chain.layers();
   const bool generated = std::any_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {

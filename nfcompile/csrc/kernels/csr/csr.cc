@@ -61,63 +61,11 @@ class SimdCsrMatMul final : public RowMatMul {
   std::vector<int64_t> cost_;  // prefix sums over chunks
 };
 
-// Steps instead of slices.
-class PickedCsrMatMul final : public RowMatMul {
- public:
-  PickedCsrMatMul(CsrPicks weights, const CsrPickKernel& kernel)
-      : kernel_(kernel), weights_(std::move(weights)) {
-    const auto chunks = static_cast<int64_t>(weights_.chunk.size()) - 1;
-    for (int64_t c = 0; c < chunks; ++c) {
-      cost_.push_back(weights_.slices[weights_.chunk[c]].begin + c);
-    }
-    cost_.push_back(static_cast<int64_t>(weights_.window.size()) + chunks);
-  }
-
-  const char* description() const override { return kernel_.name; }
-
-  int64_t max_batch(bool) const override { return kernel_.max_batch; }
-
-  int64_t units() const override { return static_cast<int64_t>(cost_.size()) - 1; }
-
-  // Bound by reading weights.
-  int64_t macs() const override { return kMacsPerStep * cost_.back(); }
-
-  size_t WorkspaceFloats() const override {
-    return kernel_.workspace_floats == nullptr ? 0 : kernel_.workspace_floats(weights_);
-  }
-
-  void Run(const Operands& operands, int64_t part, int64_t parts,
-           float* workspace) const override {
-    const Range chunks = BalancedRange(cost_.data(), units(), part, parts);
-    const Range rows{chunks.begin * kCsrChunk,
-                     std::min(chunks.end * kCsrChunk, weights_.out_features)};
-    if (rows.size() > 0) kernel_.run(weights_, operands, rows, workspace);
-  }
-
- private:
-  static constexpr int64_t kMacsPerStep = 2 * kPickLanes;
-
-  const CsrPickKernel& kernel_;
-  const CsrPicks weights_;
-  std::vector<int64_t> cost_;  // steps and chunks before each chunk, and all
-};
-
-const CsrPickKernel* FindPickKernel(Isa isa, Precision precision) {
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx512Bf16 && precision == Precision::kBfloat16) {
-    return &csr_picks_avx512_bf16;
-  }
-  for (const CsrPickKernel* kernel : {&csr_picks_avx512, &csr_picks_avx512_emulated}) {
-    if (kernel->isa == Fp32Isa(isa)) return kernel;
-  }
-#endif
-  return nullptr;
-}
-
-std::unique_ptr<RowMatMul> MakeRows(const CsrView& weights, Isa isa, Precision precision) {
-  if (const CsrPickKernel* kernel = FindPickKernel(isa, precision)) {
-    std::optional<CsrPicks> picks = PackCsrPicks(weights, *kernel, precision);
-    if (picks) return std::make_unique<PickedCsrMatMul>(*std::move(picks), *kernel);
+// Convolutions run over tiles only, and get what is small.
+std::unique_ptr<RowMatMul> MakeRows(const CsrView& weights, Isa isa, Precision precision,
+                                    bool convolves) {
+  if (!convolves) {
+    if (auto picked = MakePickedCsrMatMul(weights, isa, precision)) return picked;
   }
   const CsrKernel* kernel = FindKernel(Fp32Isa(isa));
   if (kernel == nullptr) return MakeScalarCsrMatMul(weights);
@@ -151,7 +99,7 @@ MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision, const
   if (worth_code && precision == Precision::kFloat32) {
     code = GenerateCsrTile(weights, over_planes ? use.window : nullptr);
   }
-  std::unique_ptr<RowMatMul> rows = MakeRows(weights, isa, precision);
+  std::unique_ptr<RowMatMul> rows = MakeRows(weights, isa, precision, use.window != nullptr);
   // Code that does not stay in the cache pays for several vectors only.
   const bool few = std::max(use.chain_entries, weights.nnz) <= kMostGenerated;
   if (code && few && !over_planes) {

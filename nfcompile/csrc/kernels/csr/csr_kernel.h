@@ -53,6 +53,9 @@ extern const CsrKernel csr_f32_avx2;
 extern const CsrKernel csr_f32_avx512;
 extern const CsrKernel csr_f32_avx512_emulated;
 
+// The rows of the chunk that starts at row `begin`, the longest first.
+std::vector<int32_t> ChunkByLength(const CsrView& view, int64_t begin);
+
 CsrSlices PackCsr(const CsrView& view, int width, Precision precision);
 
 // The rows for tiles: those that read the same columns together.

@@ -53,10 +53,7 @@ class SlicePacker {
     const int64_t out = view_.out_features();
     packed_.chunk.push_back(0);
     for (int64_t begin = 0; begin < out; begin += kCsrChunk) {
-      std::vector<int64_t> rows(std::min(kCsrChunk, out - begin));
-      std::iota(rows.begin(), rows.end(), begin);
-      std::stable_sort(rows.begin(), rows.end(),
-                       [&](int64_t a, int64_t b) { return Length(a) > Length(b); });
+      const std::vector<int32_t> rows = ChunkByLength(view_, begin);
       for (size_t i = 0; i < rows.size(); i += width_) {
         const size_t lanes = std::min<size_t>(width_, rows.size() - i);
         AddSlice(rows.data() + i, static_cast<int>(lanes));
@@ -79,7 +76,7 @@ class SlicePacker {
     ++end_;
   }
 
-  void AddSlice(const int64_t* rows, int lanes) {
+  void AddSlice(const int32_t* rows, int lanes) {
     CsrSlice slice{};
     slice.lanes = lanes;
     slice.begin = end_;
@@ -90,7 +87,7 @@ class SlicePacker {
     }
     slice.rest = end_;
     for (int lane = 0; lane < lanes; ++lane) {
-      slice.row[lane] = static_cast<int32_t>(rows[lane]);
+      slice.row[lane] = rows[lane];
       slice.rest_size[lane] = static_cast<int32_t>(Length(rows[lane])) - slice.length;
       for (int32_t k = 0; k < slice.rest_size[lane]; ++k) {
         Append(view_.indptr[rows[lane]] + slice.length + k);
@@ -107,6 +104,15 @@ class SlicePacker {
 };
 
 }  // namespace
+
+std::vector<int32_t> ChunkByLength(const CsrView& view, int64_t begin) {
+  const auto length = [&](int32_t row) { return view.indptr[row + 1] - view.indptr[row]; };
+  std::vector<int32_t> rows(std::min(kCsrChunk, view.out_features() - begin));
+  std::iota(rows.begin(), rows.end(), static_cast<int32_t>(begin));
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](int32_t a, int32_t b) { return length(a) > length(b); });
+  return rows;
+}
 
 CsrSlices PackCsr(const CsrView& view, int width, Precision precision) {
   return SlicePacker(view, width, precision).Pack();

@@ -1,9 +1,11 @@
-// Packs CSR weights into steps.
+// Packs CSR weights into steps, and runs them.
 #include "kernels/csr/csr_picks.h"
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "kernels/csr/csr_kernel.h"
@@ -22,14 +24,12 @@ class PickPacker {
   // Lays the steps out; false where there would be too many.
   bool Plan(CsrPicks* packed) {
     const int64_t out = view_.out_features();
+    // A step more, lest a few entries be refused for the lanes of their one step.
     const int64_t most = most_stored_ * view_.nnz + kPickLanes * entries_;
     SortEntries();
     packed->chunk.push_back(0);
     for (int64_t begin = 0; begin < out; begin += kCsrChunk) {
-      std::vector<int32_t> rows(std::min(kCsrChunk, out - begin));
-      std::iota(rows.begin(), rows.end(), static_cast<int32_t>(begin));
-      std::stable_sort(rows.begin(), rows.end(),
-                       [&](int32_t a, int32_t b) { return Length(a) > Length(b); });
+      const std::vector<int32_t> rows = ChunkByLength(view_, begin);
       for (size_t i = 0; i < rows.size(); i += kPickLanes) {
         const size_t lanes = std::min<size_t>(kPickLanes, rows.size() - i);
         packed->slices.push_back(PlanSlice(rows.data() + i, static_cast<int32_t>(lanes)));
@@ -58,7 +58,6 @@ class PickPacker {
  private:
   static constexpr int32_t kNone = -1;
 
-  int64_t Length(int64_t row) const { return view_.indptr[row + 1] - view_.indptr[row]; }
   int64_t Column(int64_t entry) const { return view_.indices[order_[entry]]; }
 
   // Each row's by column.
@@ -111,15 +110,14 @@ class PickPacker {
   const int entries_;
   const int64_t most_stored_;
   const int64_t columns_;       // that a row of x has when the kernel reads it
-  std::vector<int64_t> order_;  // entries, each row's by column
+  std::vector<int32_t> order_;  // entries, each row's by column
   std::vector<int32_t> windows_;
   std::vector<int32_t> taken_;  // [step, lane, entry] a place in order_, or kNone
 };
 
-}  // namespace
-
-std::optional<CsrPicks> PackCsrPicks(const CsrView& view, const CsrPickKernel& kernel,
-                                     Precision precision) {
+// Nothing where a row of x is shorter than a window, or lanes would be idle too often.
+std::optional<CsrPicks> Pack(const CsrView& view, const CsrPickKernel& kernel,
+                             Precision precision) {
   const int64_t vector = kPickLanes * kernel.entries;
   CsrPicks packed;
   packed.in_features = view.in_features;
@@ -134,6 +132,69 @@ std::optional<CsrPicks> PackCsrPicks(const CsrView& view, const CsrPickKernel& k
   if (!packer.Plan(&packed)) return std::nullopt;
   packer.Fill(precision, &packed);
   return packed;
+}
+
+class PickedCsrMatMul final : public RowMatMul {
+ public:
+  PickedCsrMatMul(CsrPicks weights, const CsrPickKernel& kernel)
+      : kernel_(kernel), weights_(std::move(weights)) {
+    const auto chunks = static_cast<int64_t>(weights_.chunk.size()) - 1;
+    for (int64_t c = 0; c < chunks; ++c) {
+      cost_.push_back(weights_.slices[weights_.chunk[c]].begin + c);
+    }
+    cost_.push_back(static_cast<int64_t>(weights_.window.size()) + chunks);
+  }
+
+  const char* description() const override { return kernel_.name; }
+
+  int64_t max_batch(bool) const override { return kernel_.max_batch; }
+
+  int64_t units() const override { return static_cast<int64_t>(cost_.size()) - 1; }
+
+  // Bound by reading weights.
+  int64_t macs() const override { return kMacsPerStep * cost_.back(); }
+
+  size_t WorkspaceFloats() const override {
+    return kernel_.workspace_floats == nullptr ? 0 : kernel_.workspace_floats(weights_);
+  }
+
+  void Run(const Operands& operands, int64_t part, int64_t parts,
+           float* workspace) const override {
+    const Range chunks = BalancedRange(cost_.data(), units(), part, parts);
+    const Range rows{chunks.begin * kCsrChunk,
+                     std::min(chunks.end * kCsrChunk, weights_.out_features)};
+    if (rows.size() > 0) kernel_.run(weights_, operands, rows, workspace);
+  }
+
+ private:
+  static constexpr int64_t kMacsPerStep = 2 * kPickLanes;
+
+  const CsrPickKernel& kernel_;
+  const CsrPicks weights_;
+  std::vector<int64_t> cost_;  // steps and chunks before each chunk, and all
+};
+
+const CsrPickKernel* FindPickKernel(Isa isa, Precision precision) {
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx512Bf16 && precision == Precision::kBfloat16) {
+    return &csr_picks_avx512_bf16;
+  }
+  for (const CsrPickKernel* kernel : {&csr_picks_avx512, &csr_picks_avx512_emulated}) {
+    if (kernel->isa == Fp32Isa(isa)) return kernel;
+  }
+#endif
+  return nullptr;
+}
+
+}  // namespace
+
+std::unique_ptr<RowMatMul> MakePickedCsrMatMul(const CsrView& view, Isa isa,
+                                               Precision precision) {
+  const CsrPickKernel* kernel = FindPickKernel(isa, precision);
+  if (kernel == nullptr) return nullptr;
+  std::optional<CsrPicks> packed = Pack(view, *kernel, precision);
+  if (!packed) return nullptr;
+  return std::make_unique<PickedCsrMatMul>(*std::move(packed), *kernel);
 }
 
 }  // namespace nfcompile

@@ -13,7 +13,7 @@
 #define NFCOMPILE_KERNELS_CSR_CSR_PICKS_H_
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -61,9 +61,10 @@ extern const CsrPickKernel csr_picks_avx512;
 extern const CsrPickKernel csr_picks_avx512_emulated;
 extern const CsrPickKernel csr_picks_avx512_bf16;
 
-// Nothing where a row of x is shorter than a window, or lanes would be idle too often.
-std::optional<CsrPicks> PackCsrPicks(const CsrView& view, const CsrPickKernel& kernel,
-                                     Precision precision);
+// Null where no kernel of the table fits, a row of x is shorter than a window, or lanes would
+// be idle too often.
+std::unique_ptr<RowMatMul> MakePickedCsrMatMul(const CsrView& view, Isa isa,
+                                               Precision precision);
 
 }  // namespace nfcompile
 

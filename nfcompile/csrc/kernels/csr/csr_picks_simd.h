@@ -64,13 +64,9 @@ void RunPicks(const CsrPicks& weights, const Operands& operands, int64_t m,
       }
     }
     const int64_t last = rows.end - first < kCsrChunk ? rows.end - first : kCsrChunk;
-    for (int64_t i = 0; i < last; i += kWidth) {
-      const int lanes = last - i < kWidth ? static_cast<int>(last - i) : kWidth;
-      const Floats bias = LoadBias(operands.epilogue, first + i, lanes);
-      for (int r = 0; r < kRows; ++r) {
-        FinishAndStore(operands.epilogue, Load(sums[r] + i), bias, operands.y,
-                       (m + r) * weights.out_features + first + i, lanes);
-      }
+    for (int r = 0; r < kRows; ++r) {
+      FinishRow(operands.epilogue, sums[r], last, first, operands.y,
+                (m + r) * weights.out_features + first);
     }
   }
 }

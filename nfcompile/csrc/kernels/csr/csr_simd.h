@@ -42,12 +42,7 @@ void RunSlices(const CsrSlices& packed, const Index* column, const float* x,
         sums[slice->row[lane] - first] = sum;
       }
     }
-    for (int64_t i = 0; i < last; i += kWidth) {
-      const int lanes = last - i < kWidth ? static_cast<int>(last - i) : kWidth;
-      const Floats bias = LoadBias(operands.epilogue, first + i, lanes);
-      FinishAndStore(operands.epilogue, Load(sums + i), bias, operands.y, y_offset + first + i,
-                     lanes);
-    }
+    FinishRow(operands.epilogue, sums, last, first, operands.y, y_offset + first);
   }
 }
 
