@@ -41,7 +41,7 @@ def main(paths: Sequence[str]) -> None:
 def cell_of(item: dict[str, Any]) -> Cell:
     """A cell as the suite writes it."""
     timing = None if item["timing"] is None else Timing(**item["timing"])
-    return Cell(item["case"], item["threads"], item["batch"], item["contender"], timing)
+    return Cell(**{**item, "timing": timing})
 
 
 def table(rows: Sequence[Row]) -> Iterable[str]:

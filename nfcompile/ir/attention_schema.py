@@ -19,9 +19,7 @@ ATTENTION = OpSchema(
     "columns h * d to (h + 1) * d, or one after the other. K and V may have fewer heads than Q, "
     "a divisor of them: neighbouring heads of Q then share one. Y is zero where there are no keys.",
     inputs=[
-        operand(
-            "Q", "T", "Queries, (batch, queries, heads * d) or (batch, heads, queries, d)."
-        ),
+        operand("Q", "T", "Queries, (batch, queries, heads * d) or (batch, heads, queries, d)."),
         operand("K", "T", "Keys, (batch, keys, g * d) or (batch, g, keys, d)."),
         operand("V", "T", "Values, (batch, keys, g * e) or (batch, g, keys, e)."),
         operand(
