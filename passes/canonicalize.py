@@ -3,6 +3,8 @@
     MatMul(W, X)              ->  Transpose(MatMul(Transpose(X), W^T))     W constant, X a matrix
     Transpose(Transpose(X))   ->  X                                        where the two cancel
     Cast(A), CastLike(A, B)   ->  A                                        where the types agree
+    Slice(A)                  ->  A                                        of all that there is
+    Reshape(C, [-1])          ->  constant                                 C integers
 
 The first makes sparse weights that multiply from the left visible to the passes after it. Where W
 stayed dense all the same, it is undone at the end: two transposes cost a dense product more than
@@ -17,14 +19,24 @@ import onnx_ir as ir
 
 from nfcompile.ir.linear import constant
 from nfcompile.ir.pass_base import Pass
-from nfcompile.ir.rewrite import insert_before, replace_node, single_use
+from nfcompile.ir.rewrite import (
+    add_constant,
+    insert_before,
+    main_graph,
+    replace_node,
+    single_use,
+)
 
 __all__ = ["CanonicalizePass"]
+
+_FEW = 8  # integers: axes, bounds
+_END = np.iinfo(np.int32).max  # of a Slice, from here on: behind all there is
+_SLICE_INPUTS = 5
 
 
 @dataclass(frozen=True)
 class CanonicalizePass(Pass):
-    """Moves sparse constants to the right of MatMul, cancels transposes, drops idle casts.
+    """Moves sparse constants to the right of MatMul, cancels transposes, drops what changes nothing.
 
     Attributes:
         max_density: Highest density at which a left constant is moved.
@@ -45,6 +57,10 @@ class CanonicalizePass(Pass):
                 count += self._move_constant(model, node)
             elif node.op_type in ("Cast", "CastLike"):
                 count += _drop_cast(node)
+            elif node.op_type == "Reshape":
+                count += _fold_integers(node)
+            elif node.op_type == "Slice":
+                count += _drop_slice(node)
             elif node.op_type == "Transpose":
                 count += _cancel(node) or (self.restore and _restore(node))
         return count
@@ -105,6 +121,46 @@ def _drop_cast(node: ir.Node) -> int:
     if node.outputs[0].is_graph_output() or node.graph is None:
         return 0
     node.outputs[0].replace_all_uses_with(value)
+    node.graph.remove(node, safe=True)
+    return 1
+
+
+def _fold_integers(node: ir.Node) -> int:
+    """Gives axes and bounds their dimension, which torch.export leaves to be done at run time."""
+    tensor, shape = (constant(value) for value in node.inputs[:2])
+    if tensor is None or shape is None:
+        return 0
+    if tensor.dtype != ir.DataType.INT64 or tensor.size > _FEW:
+        return 0
+    if node.outputs[0].is_graph_output() or node.graph is None or shape.numpy().tolist() != [-1]:
+        return 0
+    assert node.inputs[0] is not None
+    folded = tensor.numpy().reshape(-1)
+    made = add_constant(main_graph(node.inputs[0]), str(node.outputs[0].name), folded)
+    node.outputs[0].replace_all_uses_with(made)
+    node.graph.remove(node, safe=True)
+    return 1
+
+
+def _drop_slice(node: ir.Node) -> int:
+    """Removes a Slice from the first element to behind the last."""
+    x, y = node.inputs[0], node.outputs[0]
+    if (
+        x is None
+        or len(node.inputs) < _SLICE_INPUTS - 2
+        or y.is_graph_output()
+        or node.graph is None
+    ):
+        return 0
+    starts, ends = (constant(value) for value in node.inputs[1:3])
+    steps = constant(node.inputs[4]) if len(node.inputs) == _SLICE_INPUTS else None
+    if starts is None or ends is None or (len(node.inputs) == _SLICE_INPUTS and steps is None):
+        return 0
+    if starts.numpy().any() or (ends.numpy() < _END).any():
+        return 0
+    if steps is not None and (steps.numpy() != 1).any():
+        return 0
+    y.replace_all_uses_with(x)
     node.graph.remove(node, safe=True)
     return 1
 
