@@ -36,7 +36,7 @@ _SLICE_INPUTS = 5
 
 @dataclass(frozen=True)
 class CanonicalizePass(Pass):
-    """Moves sparse constants to the right of MatMul, cancels transposes, drops what changes nothing.
+    """Moves sparse constants right of MatMul, cancels transposes, drops what changes nothing.
 
     Attributes:
         max_density: Highest density at which a left constant is moved.
