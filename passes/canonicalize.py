@@ -4,7 +4,6 @@
     Transpose(Transpose(X))   ->  X                                        where the two cancel
     Cast(A), CastLike(A, B)   ->  A                                        where the types agree
     Slice(A)                  ->  A                                        of all that there is
-    Reshape(C, [-1])          ->  constant                                 C integers
 
 The first makes sparse weights that multiply from the left visible to the passes after it. Where W
 stayed dense all the same, it is undone at the end: two transposes cost a dense product more than
@@ -19,17 +18,10 @@ import onnx_ir as ir
 
 from nfcompile.ir.linear import constant
 from nfcompile.ir.pass_base import Pass
-from nfcompile.ir.rewrite import (
-    add_constant,
-    insert_before,
-    main_graph,
-    replace_node,
-    single_use,
-)
+from nfcompile.ir.rewrite import insert_before, replace_node, single_use
 
 __all__ = ["CanonicalizePass"]
 
-_FEW = 8  # integers: axes, bounds
 _END = np.iinfo(np.int32).max  # of a Slice, from here on: behind all there is
 _SLICE_INPUTS = 5
 
@@ -57,8 +49,6 @@ class CanonicalizePass(Pass):
                 count += self._move_constant(model, node)
             elif node.op_type in ("Cast", "CastLike"):
                 count += _drop_cast(node)
-            elif node.op_type == "Reshape":
-                count += _fold_integers(node)
             elif node.op_type == "Slice":
                 count += _drop_slice(node)
             elif node.op_type == "Transpose":
@@ -121,23 +111,6 @@ def _drop_cast(node: ir.Node) -> int:
     if node.outputs[0].is_graph_output() or node.graph is None:
         return 0
     node.outputs[0].replace_all_uses_with(value)
-    node.graph.remove(node, safe=True)
-    return 1
-
-
-def _fold_integers(node: ir.Node) -> int:
-    """Gives axes and bounds their dimension, which torch.export leaves to be done at run time."""
-    tensor, shape = (constant(value) for value in node.inputs[:2])
-    if tensor is None or shape is None:
-        return 0
-    if tensor.dtype != ir.DataType.INT64 or tensor.size > _FEW:
-        return 0
-    if node.outputs[0].is_graph_output() or node.graph is None or shape.numpy().tolist() != [-1]:
-        return 0
-    assert node.inputs[0] is not None
-    folded = tensor.numpy().reshape(-1)
-    made = add_constant(main_graph(node.inputs[0]), str(node.outputs[0].name), folded)
-    node.outputs[0].replace_all_uses_with(made)
     node.graph.remove(node, safe=True)
     return 1
 

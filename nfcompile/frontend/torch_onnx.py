@@ -16,6 +16,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass
+from onnxscript.optimizer import fold_constants
 from torch.export.graph_signature import ConstantArgument, OutputKind, TensorArgument
 
 from nfcompile.errors import UnsupportedModelError
@@ -27,6 +28,8 @@ __all__ = ["OPSET", "first_cause", "quiet", "to_onnx"]
 
 OPSET = 18
 """What torch.onnx writes without converting versions; onnxruntime 1.17 loads it."""
+
+_FEW = 8  # elements: axes, bounds, sizes
 
 
 def to_onnx(
@@ -40,8 +43,9 @@ def to_onnx(
         dimensions: Names of the inputs' dimensions.
 
     Returns:
-        A model of opset 18 and, where SparseLinear is used, `nfcompile::CsrToDense`. torch's
-        optimizer is not run: it would fold masks into weights under new names.
+        A model of opset 18 and, where SparseLinear is used, `nfcompile::CsrToDense`. Of torch's
+        optimizer only the folding of a few numbers is run, such as axes, bounds and the size of a
+        head: it would fold masks into weights under new names.
 
     Raises:
         UnsupportedModelError: If torch.onnx cannot translate it.
@@ -76,8 +80,14 @@ def to_onnx(
     model = translated.model.clone()  # torch's own values overload !=, < and * to add nodes
     # torch reads a shared weight anew for each layer: folded, each would have its own copy.
     CommonSubexpressionEliminationPass()(model)
+    fold_constants(model, should_fold=lambda node: None if _few_numbers(node) else False)
     clean(model, name, dimensions)
     return model
+
+
+def _few_numbers(node: ir.Node) -> bool:
+    known = [value.const_value for value in node.inputs if value is not None]
+    return all(tensor is None or tensor.size <= _FEW for tensor in known)
 
 
 def first_cause(error: BaseException) -> str:

@@ -190,42 +190,13 @@ def unscaled(value: ir.Value | None) -> tuple[float, ir.Value | None]:
 
 
 def _scalar(value: ir.Value | None) -> float | None:
-    number = _number(value)
-    return number if number and _USUAL[0] < abs(number) < _USUAL[1] else None
-
-
-def _number(value: ir.Value | None) -> float | None:
-    """One element that is known: a constant, or as torch finds the size of a head at run time."""
-    known = scalar(value)
     node = None if value is None else value.producer()
-    if known is not None or node is None or node.domain:
-        return known
-    if node.op_type == "Gather":
-        return _size(node)
-    if node.op_type not in ("Sqrt", "Div", "Cast", "CastLike"):
-        return None
-    first = _number(node.inputs[0])
-    if first is None or node.op_type in ("Cast", "CastLike"):
-        return first if first is None or first.is_integer() else None
-    if node.op_type == "Sqrt":
-        return None if first < 0 else math.sqrt(first)
-    second = _number(node.inputs[1])
-    return first / second if second else None
-
-
-def _size(gather: ir.Node) -> float | None:
-    """A dimension that is fixed, taken out of a Shape."""
-    shape = gather.inputs[0].producer() if gather.inputs[0] is not None else None
-    index = scalar(gather.inputs[1])
-    if shape is None or shape.domain or shape.op_type != "Shape":
-        return None
-    if shape.attributes.get_int("start", 0) or "end" in shape.attributes:
-        return None
-    x = shape.inputs[0]
-    if x is None or x.shape is None or index is None or not -len(x.shape) <= index < len(x.shape):
-        return None
-    size = x.shape[int(index)]
-    return float(size) if isinstance(size, int) else None
+    if node is not None and node.op_type == "Sqrt" and not node.domain:
+        squared = scalar(node.inputs[0])
+        number = None if squared is None or squared < 0 else math.sqrt(squared)
+    else:
+        number = scalar(value)
+    return number if number and _USUAL[0] < abs(number) < _USUAL[1] else None
 
 
 def unchanged(value: ir.Value | None) -> ir.Value | None:

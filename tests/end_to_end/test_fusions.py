@@ -46,6 +46,24 @@ def test_attention_of_torch_itself_becomes_one_operator(
     assert not after["Softmax"] and not after["IsNaN"]
 
 
+@pytest.mark.parametrize("route", ["torch.export", "dynamo"])
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_decoder_with_its_cache_becomes_two_operators_a_layer(
+    attention: str, route: str, tmp_path: Path
+) -> None:
+    network = NETWORKS["llama"]()
+    network.module.model.set_attn_implementation(attention)
+    prune(network, "90 %")
+    source, examples, shapes = ROUTES[route](network, tmp_path)
+    given = {} if route == "dynamo" else {"dynamic_shapes": shapes}
+    nfcompile.compile(source, examples, **given).save(tmp_path / "compiled.onnx")
+    after = fused(tmp_path / "compiled.onnx", tmp_path)
+    assert after["MultiHeadAttention"] == LAYERS
+    assert after["SparseChain"] == LAYERS + 1
+    assert not after["CsrMatMul"] and not after["Softmax"]
+    assert after["rms-norm"] == 2 * LAYERS + 1
+
+
 @pytest.mark.parametrize("route", ["dynamo", "torchscript"])
 @pytest.mark.parametrize("name", ["bert", "llama", "vit"])
 def test_fusions_of_onnx_runtime_still_fire_or_are_ours(

@@ -450,30 +450,6 @@ def test_keys_and_values_out_of_a_cache_are_used_as_they_are(shared: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("taken", "scale"),
-    [
-        ("shape = Shape(qh); Gather(shape, last)", SIZE**-0.5),
-        ("shape = Shape<start=0>(qh); Gather(shape, last)", SIZE**-0.5),
-        ("shape = Shape(qh); Gather(shape, heads)", HEADS**-0.5),
-        ("shape = Shape(qh); Gather(shape, open)", None),  # not known before it runs
-        ("shape = Shape<start=1>(qh); Gather(shape, last)", None),
-    ],
-)
-def test_scales_may_be_taken_from_the_size_of_a_head(taken: str, scale: float | None) -> None:
-    factor = f"{taken}; size = CastLike(taken, x); root = Sqrt(size); part = Div(c1, root);"
-    factor = factor.replace(taken, taken.replace("; Gather", "; taken = Gather"))
-    body = spelled(s=f"{factor} both = Sqrt(part); q9 = Mul(qh, both); k9 = Mul(kt, both);"
-                   " MatMul(q9, k9)")  # fmt: skip
-    constants = {"last": np.array([-1]), "heads": np.array([1]), "open": np.array([2])}
-    source = lowered(body, **constants, c1=np.ones(1, np.float32))
-    run_passes(source, "remove-unused")
-    if scale is None:
-        return assert_left_alone(source, SPLIT_OFF)
-    assert fused(source).attributes["scale"].as_float() == pytest.approx(scale)
-    return None
-
-
-@pytest.mark.parametrize(
     ("keys", "values", "known"),
     [
         ("p + s", "s + p", True),
