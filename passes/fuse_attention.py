@@ -25,16 +25,14 @@ from nfcompile.ir.heads import (
     HEADS_FIRST,
     RANK,
     agree,
-    changes_nothing,
     heads_of,
     keys_of,
     permutation,
-    unchanged,
-    unscaled,
 )
 from nfcompile.ir.linear import scalar
 from nfcompile.ir.pass_base import Pass
 from nfcompile.ir.rewrite import replace_node, single_use
+from nfcompile.ir.scales import changes_nothing, unchanged, unscaled
 from nfcompile.ir.schemas import ATTENTION, DOMAIN
 
 __all__ = ["FuseAttentionPass"]

@@ -8,13 +8,12 @@ Keys and values that several heads share are taken before they are repeated:
 Reshape(Expand(Unsqueeze(x)))  of shape (batch, heads, tokens, size)  <-  x with fewer heads
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from nfcompile.ir.linear import scalar
+from nfcompile.ir.scales import unscaled
 from nfcompile.ir.shape_inference import known_dims
 
 __all__ = [
@@ -22,12 +21,9 @@ __all__ = [
     "RANK",
     "Heads",
     "agree",
-    "changes_nothing",
     "heads_of",
     "keys_of",
     "permutation",
-    "unchanged",
-    "unscaled",
 ]
 
 HEADS_FIRST = (0, 2, 1, 3)
@@ -35,8 +31,6 @@ HEADS_FIRST = (0, 2, 1, 3)
 RANK = 4
 """Of what is split into heads."""
 Dim = int | ir.SymbolicDim
-
-_USUAL = (1e-6, 1e6)  # factors whose product is within the range of fp32
 
 
 @dataclass(frozen=True)
@@ -171,51 +165,6 @@ def _split(value: ir.Value | None, factor: float) -> Heads | None:
     if not isinstance(features, int) or not isinstance(size, int) or not 0 < size <= features:
         return None
     return Heads(rows, features // size, size, own * more * factor)
-
-
-def unscaled(value: ir.Value | None) -> tuple[float, ir.Value | None]:
-    """`value` as a factor times another value, past Casts that change nothing."""
-    value = unchanged(value)
-    node = None if value is None else value.producer()
-    if node is None or node.domain or node.op_type not in ("Mul", "Div"):
-        return 1.0, value
-    first, second = (_scalar(operand) for operand in node.inputs)
-    if second is not None:
-        factor, inner = unscaled(node.inputs[0])
-        return (factor * second if node.op_type == "Mul" else factor / second), inner
-    if first is not None and node.op_type == "Mul":
-        factor, inner = unscaled(node.inputs[1])
-        return factor * first, inner
-    return 1.0, value
-
-
-def _scalar(value: ir.Value | None) -> float | None:
-    node = None if value is None else value.producer()
-    if node is not None and node.op_type == "Sqrt" and not node.domain:
-        squared = scalar(node.inputs[0])
-        number = None if squared is None or squared < 0 else math.sqrt(squared)
-    else:
-        number = scalar(value)
-    return number if number and _USUAL[0] < abs(number) < _USUAL[1] else None
-
-
-def unchanged(value: ir.Value | None) -> ir.Value | None:
-    """What `value` is before nodes that change nothing."""
-    node = None if value is None else value.producer()
-    if node is None or not changes_nothing(node):
-        return value
-    return unchanged(node.inputs[0])
-
-
-def changes_nothing(node: ir.Node) -> bool:
-    """Whether it is a Cast to the same type, or a Reshape to the same shape."""
-    x = node.inputs[0] if node.inputs else None
-    if x is None or node.domain:
-        return False
-    if node.op_type == "Reshape":
-        return bool(known_dims(x)) and known_dims(x) == known_dims(node.outputs[0])
-    to = node.attributes.get_int("to", 0)
-    return node.op_type == "Cast" and x.dtype == to == ir.DataType.FLOAT
 
 
 def permutation(node: ir.Node) -> tuple[int, ...]:
