@@ -141,7 +141,15 @@ def _check_agreement(
 ) -> None:
     reference = runners[0].run(inputs)
     for runner, name in zip(runners[1:], names[1:], strict=True):
-        report = compare_outputs([reference], [runner.run(inputs)], tolerance)
+        outputs = runner.run(inputs)
+        if len(outputs) != len(reference):
+            raise VerificationError(
+                f"{name} must have as many outputs as {names[0]} to be timed, {len(reference)}, "
+                f"got {len(outputs)}"
+            )
+        if outputs.keys() != reference.keys():  # as of two exporters: then by their order
+            outputs = dict(zip(reference, outputs.values(), strict=True))
+        report = compare_outputs([reference], [outputs], tolerance)
         for item in report.outputs:
             if not item.passed:
                 raise VerificationError(

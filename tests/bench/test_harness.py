@@ -64,6 +64,29 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert len({row.model for row in rows}) == 2
 
 
+def test_outputs_of_other_names_are_compared_in_their_order(tmp_path: Path) -> None:
+    renamed, wrong = save(tmp_path / "b.onnx"), save(tmp_path / "c.onnx", weight=W * 1.01)
+    for path in (renamed, wrong):
+        proto = onnx.load(path)
+        proto.graph.output[0].name = proto.graph.node[-1].output[0] = "other"
+        onnx.save(proto, path)
+    paths = [save(tmp_path / "a.onnx"), renamed]
+    assert len(compare(paths, [1], warmup_s=0, time_s=0.01)) == 2
+    with pytest.raises(VerificationError, match=r"c\.onnx must agree with a\.onnx"):
+        compare([paths[0], wrong], [1], warmup_s=0, time_s=0.01)
+
+
+def test_another_number_of_outputs_is_told(tmp_path: Path) -> None:
+    more = save(tmp_path / "b.onnx")
+    proto = onnx.load(more)
+    proto.graph.node.append(onnx.helper.make_node("Abs", [proto.graph.output[0].name], ["abs"]))
+    proto.graph.output.append(proto.graph.output[0])
+    proto.graph.output[1].name = "abs"
+    onnx.save(proto, more)
+    with pytest.raises(VerificationError, match=r"as many outputs as a\.onnx to be timed, 1, got 2"):
+        compare([save(tmp_path / "a.onnx"), more], [1], warmup_s=0, time_s=0.01)
+
+
 def test_a_mismatch_is_an_error_not_a_row(tmp_path: Path) -> None:
     paths = [save(tmp_path / "a.onnx"), save(tmp_path / "b.onnx", weight=W * 1.01)]
     with pytest.raises(VerificationError, match=r"b\.onnx must agree with a\.onnx"):

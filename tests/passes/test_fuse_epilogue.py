@@ -170,55 +170,48 @@ def test_a_factor_of_the_same_shape_is_fused(act: str, body: str) -> None:
     assert run_passes(source, "fuse-epilogue") == 0
 
 
-def test_of_two_products_that_are_multiplied_the_one_with_an_activation_takes_the_other() -> None:
+def products(body: str, left: list[str], signature: str = "", **inputs: np.ndarray) -> ir.Model:
+    """A model whose products with w and v are fused once and for all: to these, and the same."""
     source = model(
-        f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
-        " { u = MatMul(x, v)\n g = MatMul(x, w)\n s = Sigmoid(g)\n a = Mul(g, s)\n"
-        " m = Mul(a, u)\n y = MatMul(m, w) }",
+        f"agraph (float[b,{N}] x{signature}) => (float[b,{N}] y) {{ {body} }}",
         w=W,
         v=W[::-1].copy(),
     )
-    expected = evaluate(source, x=X)[0]
+    inputs = {"x": X, **inputs}
+    expected = evaluate(source, **inputs)[0]
     run_passes(source, FUSE)
-    assert op_types(source) == ["CsrMatMul"] * 3
+    assert op_types(source) == left
+    assert run_passes(source, "fuse-epilogue") == 0
+    np.testing.assert_allclose(evaluate(source, **inputs)[0], expected, rtol=1e-4, atol=1e-5)
+    return source
+
+
+def test_of_two_products_that_are_multiplied_the_one_with_an_activation_takes_the_other() -> None:
+    body = (
+        "u = MatMul(x, v)\n g = MatMul(x, w)\n s = Sigmoid(g)\n a = Mul(g, s)\n"
+        " m = Mul(a, u)\n y = MatMul(m, w)"
+    )
+    source = products(body, ["CsrMatMul"] * 3)
     up, gate, _ = source.graph
     assert gate.attributes["activation"].as_string() == "silu"
     assert gate.inputs[5] is up.outputs[0]
-    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+    expected = evaluate(source, x=X)[0]
     run_passes(source, "fuse-chains")
     assert op_types(source) == ["SparseChain"]
     np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_product_that_multiplies_takes_no_second_residual() -> None:
-    source = model(
-        f"agraph (float[b,{N}] x, float[b,{N}] r) => (float[b,{N}] y)"
-        " { g = MatMul(x, v)\n h = MatMul(x, w)\n m = Mul(g, h)\n y = Add(m, r) }",
-        w=W,
-        v=W[::-1].copy(),
-    )
-    r = X + 1
-    expected = evaluate(source, x=X, r=r)[0]
-    run_passes(source, FUSE)
-    assert run_passes(source, "fuse-epilogue") == 0
-    assert op_types(source) == ["CsrMatMul", "CsrMatMul", "Add"]
-    np.testing.assert_allclose(evaluate(source, x=X, r=r)[0], expected, rtol=1e-4, atol=1e-5)
+    body = "g = MatMul(x, v)\n h = MatMul(x, w)\n m = Mul(g, h)\n y = Add(m, r)"
+    products(body, ["CsrMatMul", "CsrMatMul", "Add"], f", float[b,{N}] r", r=X + 1)
 
 
 def test_factors_that_become_products_are_fused_in_the_same_run() -> None:
-    source = model(
-        f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
-        " { a = MatMul(x, w)\n b = MatMul(x, v)\n m = Mul(a, b)\n c = MatMul(x, u)\n"
-        " s = Relu(c)\n y = Mul(s, m) }",
-        w=W,
-        v=W[::-1].copy(),
-        u=W.T.copy(),
+    body = (
+        "z = Abs(x)\n a = MatMul(x, w)\n b = MatMul(x, v)\n m = Mul(a, b)\n c = MatMul(z, w)\n"
+        " s = Relu(c)\n y = Mul(s, m)"
     )
-    expected = evaluate(source, x=X)[0]
-    run_passes(source, FUSE)
-    assert op_types(source) == ["CsrMatMul"] * 3
-    assert run_passes(source, "fuse-epilogue") == 0
-    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+    products(body, ["Abs", *["CsrMatMul"] * 3])
 
 
 def test_a_factor_counts_among_the_operations_that_are_fused() -> None:
@@ -248,16 +241,8 @@ def test_a_product_that_others_read_does_not_multiply(body: str, outputs: str) -
 
 
 def test_a_factor_that_is_made_later_moves_the_product_behind_it() -> None:
-    source = model(
-        f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
-        " { g = MatMul(x, w)\n s = Relu(g)\n t = Sqrt(x)\n u = MatMul(t, v)\n y = Mul(s, u) }",
-        w=W,
-        v=W[::-1].copy(),
-    )
-    expected = evaluate(source, x=np.abs(X))[0]
-    run_passes(source, FUSE)
-    assert op_types(source) == ["Sqrt", "CsrMatMul", "CsrMatMul"]
-    np.testing.assert_allclose(evaluate(source, x=np.abs(X))[0], expected, rtol=1e-4, atol=1e-5)
+    body = "g = MatMul(x, w)\n s = Relu(g)\n t = Abs(x)\n u = MatMul(t, v)\n y = Mul(s, u)"
+    products(body, ["Abs", "CsrMatMul", "CsrMatMul"])
 
 
 @pytest.mark.parametrize(
@@ -278,16 +263,7 @@ def test_other_multiplications_stay(body: str) -> None:
 
 
 def test_two_products_that_are_added_become_one_the_residual_of_the_other() -> None:
-    source = model(
-        f"agraph (float[b,{N}] x) => (float[b,{N}] y)"
-        " { g = MatMul(x, v)\n h = MatMul(x, w)\n y = Add(g, h) }",
-        w=W,
-        v=W[::-1].copy(),
-    )
-    expected = evaluate(source, x=X)[0]
-    run_passes(source, FUSE)
-    assert op_types(source) == ["CsrMatMul", "CsrMatMul"]
-    np.testing.assert_allclose(evaluate(source, x=X)[0], expected, rtol=1e-4, atol=1e-5)
+    products("g = MatMul(x, v)\n h = MatMul(x, w)\n y = Add(g, h)", ["CsrMatMul", "CsrMatMul"])
 
 
 @pytest.mark.parametrize(
