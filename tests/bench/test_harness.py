@@ -83,7 +83,9 @@ def test_another_number_of_outputs_is_told(tmp_path: Path) -> None:
     proto.graph.output.append(proto.graph.output[0])
     proto.graph.output[1].name = "abs"
     onnx.save(proto, more)
-    with pytest.raises(VerificationError, match=r"as many outputs as a\.onnx to be timed, 1, got 2"):
+    with pytest.raises(
+        VerificationError, match=r"as many outputs as a\.onnx to be timed, 1, got 2"
+    ):
         compare([save(tmp_path / "a.onnx"), more], [1], warmup_s=0, time_s=0.01)
 
 
