@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 import nfcompile
+from nfcompile.models.network import Network
 from tests.support_networks import NETWORKS, ROUTES, prune
 
 # A residual before a norm is taken into the product before ONNX Runtime sees it.
@@ -29,6 +30,15 @@ def fused(path: Path, folder: Path) -> Counter[str]:
     return count
 
 
+def compiled(network: Network, route: str, folder: Path) -> Counter[str]:
+    """The same of a network that is pruned and compiled, dimensions open."""
+    prune(network, "90 %")
+    source, examples, shapes = ROUTES[route](network, folder)
+    given = {} if route == "dynamo" else {"dynamic_shapes": shapes}
+    nfcompile.compile(source, examples, **given).save(folder / "compiled.onnx")
+    return fused(folder / "compiled.onnx", folder)
+
+
 @pytest.mark.parametrize("route", ["torch.export", "dynamo"])
 @pytest.mark.parametrize("name", ["bert", "vit"])
 def test_attention_of_torch_itself_becomes_one_operator(
@@ -37,11 +47,7 @@ def test_attention_of_torch_itself_becomes_one_operator(
     """`scaled_dot_product_attention`, which transformers run by default."""
     network = NETWORKS[name]()
     network.module.model.set_attn_implementation("sdpa")
-    prune(network, "90 %")
-    source, examples, shapes = ROUTES[route](network, tmp_path)
-    given = {} if route == "dynamo" else {"dynamic_shapes": shapes}
-    nfcompile.compile(source, examples, **given).save(tmp_path / "compiled.onnx")
-    after = fused(tmp_path / "compiled.onnx", tmp_path)
+    after = compiled(network, route, tmp_path)
     assert after["MultiHeadAttention"] == LAYERS
     assert not after["Softmax"] and not after["IsNaN"]
 
@@ -53,11 +59,7 @@ def test_a_decoder_with_its_cache_becomes_two_operators_a_layer(
 ) -> None:
     network = NETWORKS["llama"]()
     network.module.model.set_attn_implementation(attention)
-    prune(network, "90 %")
-    source, examples, shapes = ROUTES[route](network, tmp_path)
-    given = {} if route == "dynamo" else {"dynamic_shapes": shapes}
-    nfcompile.compile(source, examples, **given).save(tmp_path / "compiled.onnx")
-    after = fused(tmp_path / "compiled.onnx", tmp_path)
+    after = compiled(network, route, tmp_path)
     assert after["MultiHeadAttention"] == LAYERS
     assert after["SparseChain"] == LAYERS + 1
     assert not after["CsrMatMul"] and not after["Softmax"]
