@@ -4,26 +4,34 @@
 
 Each way of running a layer is timed in ONNX Runtime at three densities, two widths and four batch
 sizes, one thread. Time is taken as linear in what is stored and in the activations that move: the
-two costs are a non-negative least-squares fit of the relative errors.
+two costs are a non-negative least-squares fit of the relative errors. What a layer costs that has
+nearly nothing to do is the difference between a long chain of them and a short one, so that the
+session's own part, which every candidate pays once, is charged to no layer.
 """
 
 import argparse
 import json
 import os
+import statistics
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import scipy.optimize
 
 import nfcompile
 from nfcompile.bench import Row, compare
 from nfcompile.bench.environment import describe
 from nfcompile.cost.calibration import BATCHES, SIZES
+from nfcompile.ir.protobuf import write_model
 from nfcompile.models.chain import chain, weight_of
 
 LAYERS = 4
+MANY_LAYERS = 36
 OVERHEAD_WIDTH = 16
 BUTTERFLIES = ("butterfly 4", "butterfly 16", "butterfly 32")
 WAYS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -55,12 +63,13 @@ def main() -> None:
         os.environ["NFCOMPILE_MAX_ISA"] = options.isa
     environment = describe(1)
     with tempfile.TemporaryDirectory() as folder:
-        overheads = overheads_us(Path(folder), options.seconds)
+        overheads = overheads_of(Path(folder), options.seconds)
         measured = {
             name: measure(name, Path(folder), options.seconds, overheads[WAYS[name][0]])
             for name in WAYS
         }
         measured["dense"] = measure_dense(Path(folder), options.seconds)
+        measured["gather"] = measure_gather(Path(folder), options.seconds)
     sets = json.loads(OUT.read_text()) if OUT.exists() else {}
     sets[environment["kernels"]] = {
         "provenance": {
@@ -75,16 +84,28 @@ def main() -> None:
     print(json.dumps(sets[environment["kernels"]], indent=1))
 
 
-def overheads_us(folder: Path, seconds: float) -> dict[str, float]:
-    """Microseconds of any call by target: the least of its ways, which share one code path."""
-    found: dict[str, float] = {}
+@dataclass(frozen=True, order=True)
+class Overhead:
+    """Microseconds of what has nearly nothing to do: of a layer, and of a call without layers."""
+
+    layer_us: float
+    call_us: float
+
+    def rest(self, call_us: np.ndarray) -> np.ndarray:
+        """Microseconds of each layer beyond this, of calls that took `call_us`."""
+        return (call_us - self.call_us) / LAYERS - self.layer_us
+
+
+def overheads_of(folder: Path, seconds: float) -> dict[str, Overhead]:
+    """By target: the median of its ways, which share one code path."""
+    found: dict[str, list[Overhead]] = {}
     for target, kind, patterns in WAYS.values():
-        least = overhead_us(folder, target, kind, patterns[0], seconds)
-        found[target] = min(found.get(target, least), least)
-    return found
+        own = overhead_of(folder, target, kind, patterns[0], seconds)
+        found.setdefault(target, []).append(own)
+    return {target: statistics.median_low(items) for target, items in found.items()}
 
 
-def measure(name: str, folder: Path, seconds: float, overhead: float) -> dict[str, object]:
+def measure(name: str, folder: Path, seconds: float, overhead: Overhead) -> dict[str, object]:
     """Constants of one way of running a layer."""
     target, kind, patterns = WAYS[name]
     per_mac, per_io = [], []
@@ -92,16 +113,17 @@ def measure(name: str, folder: Path, seconds: float, overhead: float) -> dict[st
         times, stored = [], []
         for pattern in patterns:
             path, count = build(folder, size, pattern, target, kind, precision_of(name))
-            times.append(np.array(layer_times(path, seconds)))
+            times.append(overhead.rest(call_times(path, BATCHES, seconds)))
             stored.append(count)
         fits = [
-            fit(stored, size, (at - overhead) / batch * 1e3)
+            fit(stored, size, at / batch * 1e3)
             for at, batch in zip(np.array(times).T, BATCHES, strict=True)
         ]
         per_mac.append([round(mac, 5) for mac, _ in fits])
         per_io.append([round(moved, 4) for _, moved in fits])
     print(name, per_mac, per_io, flush=True)
-    return {"ns_per_mac": per_mac, "ns_per_io": per_io, "overhead_us": round(overhead, 2)}
+    least = round(overhead.layer_us, 3)
+    return {"ns_per_mac": per_mac, "ns_per_io": per_io, "overhead_us": least}
 
 
 def precision_of(name: str) -> str:
@@ -120,21 +142,48 @@ def fit(stored: list[int], size: int, row_ns: np.ndarray) -> tuple[float, float]
 def measure_dense(folder: Path, seconds: float) -> dict[str, object]:
     """Constants of ONNX Runtime's own dense layer."""
     per_mac = []
-    overhead = overhead_us(folder, "ort-cpu", "", "dense", seconds)
+    overhead = overhead_of(folder, "ort-cpu", "", "dense", seconds)
     for size in SIZES:
         path, _ = build(folder, size, "dense", "ort-cpu", "")
-        time = np.array(layer_times(path, seconds))
-        per_mac.append(((time - overhead) / BATCHES * 1e3 / size**2).round(5).tolist())
+        time = overhead.rest(call_times(path, BATCHES, seconds))
+        per_mac.append((time / BATCHES * 1e3 / size**2).round(5).tolist())
     zero = [[0.0] * len(BATCHES)] * len(SIZES)
-    return {"ns_per_mac": per_mac, "ns_per_io": zero, "overhead_us": round(overhead, 2)}
+    least = round(overhead.layer_us, 3)
+    return {"ns_per_mac": per_mac, "ns_per_io": zero, "overhead_us": least}
+
+
+def measure_gather(folder: Path, seconds: float) -> dict[str, object]:
+    """Constants of ONNX Runtime's Gather along the features: per element, as if stored."""
+    per_element = []
+    empty = overhead_of(folder, "ort-cpu", "", "dense", seconds).call_us
+    for size in SIZES:
+        path = folder / f"gather {size}.onnx"
+        write_model(gather(size), path)
+        time = call_times(path, BATCHES, seconds) - empty
+        per_element.append((time / BATCHES * 1e3 / size).round(3).tolist())
+    zero = [[0.0] * len(BATCHES)] * len(SIZES)
+    return {"ns_per_mac": per_element, "ns_per_io": zero, "overhead_us": 0.0}
+
+
+def gather(size: int) -> ir.Model:
+    """One that puts `size` features in another order."""
+    order = ir.tensor(np.random.default_rng(0).permutation(size), name="order")
+    x = ir.val("x", ir.DataType.FLOAT, ["batch", size])
+    index = ir.val("order", ir.DataType.INT64, [size], const_value=order)
+    node = ir.node("Gather", [x, index], {"axis": -1})
+    node.outputs[0].name = "y"
+    node.outputs[0].dtype = ir.DataType.FLOAT
+    graph = ir.Graph([x], node.outputs, nodes=[node], initializers=[index], opset_imports={"": 18})
+    return ir.Model(graph, ir_version=10)
 
 
 def build(
-    folder: Path, size: int, pattern: str, target: str, kind: str, precision: str = "fp32"
-) -> tuple[Path, int]:
+    folder: Path, size: int, pattern: str, target: str, kind: str, precision: str = "fp32",
+    layers: int = LAYERS,
+) -> tuple[Path, int]:  # fmt: skip
     """A compiled chain of layers, and the values that one layer stores."""
-    path = folder / f"{size} {pattern} {target} {kind} {precision}.onnx"
-    model = chain([weight_of(pattern, size, seed) for seed in range(LAYERS)])
+    path = folder / f"{layers} {size} {pattern} {target} {kind} {precision}.onnx"
+    model = chain([weight_of(pattern, size, seed) for seed in range(layers)])
     force = f"force={kind}," if kind else "max_density=0,"
     legalize = "legalize-portable"
     if target == "ort-cpu":
@@ -145,20 +194,24 @@ def build(
     )
     compiled = nfcompile.compile(model, target=target, precision=precision, passes=text, samples=1)
     compiled.save(path)
-    return path, compiled.after.macs // LAYERS
+    return path, compiled.after.macs // layers
 
 
-def layer_times(path: Path, seconds: float) -> list[float]:
-    """Microseconds of one layer at each batch size, of a call that little disturbed."""
-    rows = compare([path], BATCHES, threads=1, warmup_s=0.1, time_s=seconds)
-    return [undisturbed_us(row) / LAYERS for row in rows]
+def call_times(path: Path, batches: Sequence[int], seconds: float) -> np.ndarray:
+    """Microseconds at each batch size, of a call that little disturbed."""
+    rows = compare([path], batches, threads=1, warmup_s=0.1, time_s=seconds)
+    return np.array([undisturbed_us(row) for row in rows])
 
 
-def overhead_us(folder: Path, target: str, kind: str, pattern: str, seconds: float) -> float:
-    """Microseconds of a layer that has nearly nothing to do."""
-    path, _ = build(folder, OVERHEAD_WIDTH, pattern, target, kind)
-    (row,) = compare([path], [1], threads=1, warmup_s=0.1, time_s=seconds)
-    return undisturbed_us(row) / LAYERS
+def overhead_of(folder: Path, target: str, kind: str, pattern: str, seconds: float) -> Overhead:
+    """Of two chains of narrow layers."""
+    few, many = (
+        float(call_times(path, [1], seconds)[0])
+        for layers in (LAYERS, MANY_LAYERS)
+        for path, _ in [build(folder, OVERHEAD_WIDTH, pattern, target, kind, layers=layers)]
+    )
+    layer = (many - few) / (MANY_LAYERS - LAYERS)
+    return Overhead(layer, few - LAYERS * layer)
 
 
 def undisturbed_us(row: Row) -> float:

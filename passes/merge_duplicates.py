@@ -17,7 +17,7 @@ import scipy.sparse
 
 from nfcompile.cost.costed_pass import CostedPass
 from nfcompile.cost.layer_cost import Cost, gain, slower_nowhere, together, worst
-from nfcompile.cost.linear import batches_of
+from nfcompile.cost.linear import batches_of, estimate_gather_us
 from nfcompile.cost.measured import LayerTimer
 from nfcompile.cost.products import cost_of_matrix
 from nfcompile.ir.affine import Affine, match_affine
@@ -158,9 +158,12 @@ class _Step:
             return cost_of_matrix(matrix, batches, target, timer)[0]
 
         before, after = [cost(self.weight)], [cost(self.reduced)]
-        if self.follower is None:
+        if self.follower is None and target.name == "ort-cuda":
             # A Gather moves what a layer with one non-zero per row does, and computes nothing.
             after.append(cost(_expansion(self.inverse)))
+        elif self.follower is None:
+            shape = len(self.inverse), self.reduced.shape[0]
+            after.append(Cost(tuple(estimate_gather_us(shape, at, target) for at in batches)))
         else:
             before.append(cost(self.follower.weight()))
             after.append(cost(self._summed(self.follower)))

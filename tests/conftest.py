@@ -8,7 +8,7 @@ import onnx
 import pytest
 from support import blocky, butterfly_factor, model_proto, unstructured
 
-from nfcompile.cost.calibration import Constants
+from nfcompile.cost.calibration import SIZES, Constants
 from nfcompile.cost.gpu import GpuConstants
 
 # Tests run side by side, and on layers so small that threads of torch slow them down.
@@ -25,6 +25,7 @@ FIXED = {  # nanoseconds per multiply-add at batch 1, 16, 64, 256
     "block-diagonal": (0.1, 0.05, 0.04, 0.04),
     "block-diagonal permuted": (0.2, 0.1, 0.08, 0.08),
     "portable": (0.2, 0.1, 0.05, 0.05),
+    "gather": (0.5, 0.5, 0.5, 0.5),
 }
 
 
@@ -55,7 +56,9 @@ FIXED_GPU = GpuConstants(
 def fixed_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Costs that do not move with each calibration, so that choices can be asserted."""
     made = {
-        name: Constants(np.array([row] * 2), np.full((2, 4), 0.05), overhead_us=2.0)
+        name: Constants(
+            np.array([row] * len(SIZES)), np.full((len(SIZES), 4), 0.05), overhead_us=2.0
+        )
         for name, row in FIXED.items()
     }
     made |= {f"{name} bf16": costs for name, costs in made.items()}

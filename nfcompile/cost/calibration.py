@@ -17,8 +17,11 @@ __all__ = ["BATCHES", "SIZES", "Constants", "constants", "provenance"]
 BATCHES = (1, 16, 64, 256)
 """Batch sizes at which constants are measured."""
 
-SIZES = (256, 2048)
-"""Widths at which constants are measured: in L2, and beyond it."""
+_NEAREST = {"amx_bf16": "avx512_bf16"}
+"""Whose set is taken where none was measured."""
+
+SIZES = (64, 256, 2048)
+"""Widths at which constants are measured: in L1, in L2, and beyond it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def _sets() -> dict[str, dict[str, object]]:
 @cache
 def constants(isa: str) -> Mapping[str, Constants]:
     """Constants by way of running a layer, such as `csr`, for an instruction set."""
-    measured = _sets()[isa]["constants"]
+    measured = _set_for(isa)["constants"]
     assert isinstance(measured, dict)
     assert np.isfinite([entry["ns_per_mac"] for entry in measured.values()]).all()
     return {
@@ -78,7 +81,11 @@ def constants(isa: str) -> Mapping[str, Constants]:
 
 def provenance(isa: str) -> object:
     """Which machine, versions, date and command the constants for `isa` come from."""
-    return _sets()[isa]["provenance"]
+    return _set_for(isa)["provenance"]
+
+
+def _set_for(isa: str) -> dict[str, object]:
+    return _sets()[_NEAREST.get(isa, isa)]
 
 
 def _size(shape: tuple[int, int]) -> float:

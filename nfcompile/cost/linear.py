@@ -13,7 +13,7 @@ import math
 import onnx_ir as ir
 
 from nfcompile.cost import gpu
-from nfcompile.cost.calibration import constants
+from nfcompile.cost.calibration import Constants, constants
 from nfcompile.ir.candidates import Candidate
 from nfcompile.ir.convolution import Convolution
 from nfcompile.ir.layer import Layer
@@ -24,6 +24,7 @@ __all__ = [
     "DEFAULT_BATCHES",
     "batches_of",
     "batches_of_layer",
+    "estimate_gather_us",
     "estimate_us",
     "way_of_running",
 ]
@@ -82,7 +83,26 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
     least = dense.rate(candidate.shape, batch) if way == "portable" else dense.ns_per_mac.min()
     least = least / 2 if target.precision == "bf16" else least
     single = costs.estimate_us(candidate.shape, candidate.stored, batch, float(least))
-    return costs.overhead_us + (single - costs.overhead_us) / target.threads
+    return _shared(costs, single, target)
+
+
+def estimate_gather_us(shape: tuple[int, int], batch: int, target: Target) -> float:
+    """Estimated microseconds of ONNX Runtime's Gather along the features, on the CPU.
+
+    It copies element by element, at the time of hundreds of multiply-adds for each.
+
+    Args:
+        shape: Features after and before.
+        batch: Rows of the activations.
+        target: Where it runs.
+    """
+    costs = constants(target.isa)["gather"]
+    return _shared(costs, costs.estimate_us(shape, shape[0], batch), target)
+
+
+def _shared(costs: Constants, single_us: float, target: Target) -> float:
+    """Microseconds on all threads, of what takes `single_us` on one."""
+    return costs.overhead_us + (single_us - costs.overhead_us) / target.threads
 
 
 def way_of_running(candidate: Candidate, target: Target) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from nfcompile.cost.calibration import BATCHES, SIZES, Constants, constants, provenance
 from nfcompile.cost.choice import choose
-from nfcompile.cost.linear import DEFAULT_BATCHES, estimate_us, way_of_running
+from nfcompile.cost.linear import DEFAULT_BATCHES, estimate_gather_us, estimate_us, way_of_running
 from nfcompile.ir.candidates import Candidate, dense_candidate
 from nfcompile.target import Target
 
@@ -18,7 +18,7 @@ def candidate(kind: str = "csr", stored: int = 100_000, pattern: str = "p") -> C
     return Candidate(kind, pattern, SHAPE, stored, 6 * stored, make=lambda: None)  # type: ignore[arg-type,return-value]
 
 
-@pytest.mark.parametrize("isa", ["avx512_bf16", "avx512", "avx2", "scalar"])
+@pytest.mark.parametrize("isa", ["amx_bf16", "avx512_bf16", "avx512", "avx2", "scalar"])
 def test_every_instruction_set_has_constants_for_every_way_of_running(isa: str) -> None:
     names = {
         way_of_running(
@@ -29,7 +29,7 @@ def test_every_instruction_set_has_constants_for_every_way_of_running(isa: str) 
         for blocksize in ((4, 4), (8, 1), (16, 16))
         for regular in (True, False)
     }
-    assert names == set(constants(isa))
+    assert names | {"gather"} == set(constants(isa))
     for entry in constants(isa).values():
         assert entry.ns_per_mac.shape == entry.ns_per_io.shape == (len(SIZES), len(BATCHES))
         assert (entry.ns_per_mac > 0).all() or not entry.ns_per_mac.any()
@@ -40,11 +40,12 @@ def test_every_instruction_set_has_constants_for_every_way_of_running(isa: str) 
 
 
 def test_estimates_are_the_measured_points_and_between_them() -> None:
-    table = np.array([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
+    table = np.array([[0.5, 0.5, 0.5, 0.5], [1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
     made = Constants(table, np.zeros_like(table), overhead_us=1.0)
     assert made.estimate_us((256, 256), 1000, 16) == pytest.approx(1 + 16 * 1000 * 2 / 1e3)
     assert made.estimate_us((2048, 2048), 1000, 256) == pytest.approx(1 + 256 * 1000 * 8 / 1e3)
-    assert made.estimate_us((64, 64), 1000, 1) == pytest.approx(1 + 1000 * 1 / 1e3)
+    assert made.estimate_us((128, 128), 1000, 1) == pytest.approx(1 + 1000 * 0.75 / 1e3)
+    assert made.estimate_us((16, 16), 1000, 1) == pytest.approx(1 + 1000 * 0.5 / 1e3)
     assert made.estimate_us((256, 256), 1000, 4) == pytest.approx(1 + 4 * 1000 * 1.5 / 1e3)
 
 
@@ -52,7 +53,7 @@ def test_arithmetic_is_never_free_and_a_portable_product_is_a_dense_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def made(*rates: float) -> Constants:
-        return Constants(np.array([rates] * 2), np.zeros((2, 4)), overhead_us=0.0)
+        return Constants(np.array([rates] * len(SIZES)), np.zeros((len(SIZES), 4)), overhead_us=0.0)
 
     ways = {
         "dense": made(0.4, 0.3, 0.2, 0.2),
@@ -65,6 +66,14 @@ def test_arithmetic_is_never_free_and_a_portable_product_is_a_dense_one(
     diagonal = Candidate("block-diagonal", "", SHAPE, 1000, 0, (32, 32), regular=True)
     portable = Target("portable", 1, "avx2")
     assert estimate_us(diagonal, 16, portable) == pytest.approx(16 * 1000 * 0.3 / 1e3)
+
+
+def test_a_gather_costs_by_the_element_that_it_gives() -> None:
+    at = [estimate_gather_us((features, 64), 16, TARGET) for features in (1000, 2000)]
+    # See conftest.
+    assert at[1] - at[0] == pytest.approx(16 * 1000 * (0.5 + 0.05) / 1e3)
+    half = estimate_gather_us((2000, 64), 16, Target("ort-cpu", 2, "avx2"))
+    assert half - 2.0 == pytest.approx((at[1] - 2.0) / 2)
 
 
 def test_threads_share_the_work_but_not_the_overhead() -> None:

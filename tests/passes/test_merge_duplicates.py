@@ -103,6 +103,13 @@ def test_without_an_activation_the_gather_follows_the_layer() -> None:
     assert op_types(source) == ["MatMul", "Gather"]
 
 
+def test_outputs_that_a_gather_repeats_more_slowly_stay() -> None:
+    few = "agraph (float[batch,8] x) => (float[batch,256] y)"
+    source = model(f"{few} {{ y = MatMul(x, w0) }}", w0=repeated()[:, :8].T.copy())
+    assert run_passes(source, MERGE) == 0
+    assert "stay: merged they are estimated at" in said(source, "missed")[0]
+
+
 def test_what_several_read_is_repeated_for_all_of_them() -> None:
     body = "{ h = MatMul(x, w0)\n r = Relu(h)\n a = MatMul(r, w1)\n y = Add(a, r) }"
     source = model(f"{HEAD} {body}", w0=repeated().T.copy(), w1=plain())
