@@ -30,6 +30,9 @@ class Product:
     @property
     def description(self) -> str: ...
     @property
+    def amx_columns(self) -> int:
+        """Columns of a chunk that the registers of AMX take; 0 where the weight has none."""
+    @property
     def generated(self) -> bool:
         """Whether code was generated for the weights."""
     def workers(self, batch: int, *, threads: int = 1) -> int: ...

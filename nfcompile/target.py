@@ -20,10 +20,13 @@ PRECISIONS = ("fp32", "bf16")
 HALVES = ("fp16", "bf16")
 """Types of the weights and activations of models in half precision."""
 
+_AVX2 = {"avx2", "fma"}
+_AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 _ISA_FLAGS = {
-    "avx512_bf16": {"avx512_bf16", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"},
-    "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"},
-    "avx2": {"avx2", "fma"},
+    "amx_bf16": _AVX512 | {"avx512_bf16", "amx_tile", "amx_bf16"},
+    "avx512_bf16": _AVX512 | {"avx512_bf16"},
+    "avx512": _AVX512,
+    "avx2": _AVX2,
 }
 
 
@@ -34,7 +37,8 @@ class Target:
     Attributes:
         name: One of `TARGETS`.
         threads: Threads that one inference may use.
-        isa: Instruction set of the kernels: `avx512_bf16`, `avx512`, `avx2` or `scalar`.
+        isa: Instruction set of the kernels: `amx_bf16`, `avx512_bf16`, `avx512`, `avx2`,
+            `scalar`.
         precision: One of `PRECISIONS`.
         half: One of `HALVES` for a layer of that type, which keeps it whatever the precision;
             empty for fp32.

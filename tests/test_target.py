@@ -35,7 +35,7 @@ def test_the_variable_can_only_lower_it(flags: list[str], monkeypatch: pytest.Mo
     assert isa() == "scalar"
     monkeypatch.setenv("NFCOMPILE_MAX_ISA", "sse9")
     with pytest.raises(
-        InputError, match="must be one of avx512_bf16, avx512, avx2, scalar, got 'sse9'"
+        InputError, match="must be one of amx_bf16, avx512_bf16, avx512, avx2, scalar, got 'sse9'"
     ):
         isa()
 

@@ -87,7 +87,7 @@ def kernel_name(encoding: str, target: str, isa: str, precision: str) -> str:
         return "runtime's batched MatMul"
     if target == "ort-cuda":
         return f"{encoding.replace('-', '_')} on CUDA"
-    fp32_isa = "avx512" if isa == "avx512_bf16" else isa  # which brings no fp32 kernels of its own
+    fp32_isa = "avx512" if isa.endswith("_bf16") else isa  # which brings no fp32 kernels of its own
     tile = f"tile_bf16_{isa}" if precision == "bf16" else f"tile_f32_{fp32_isa}"
     if encoding == "csr" and tile == "tile_f32_avx512":
         tile = "generated_f32_avx512"

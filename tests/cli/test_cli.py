@@ -189,7 +189,7 @@ def test_env_tells_what_is_here() -> None:
     data = json.loads(run("env", "--json", "-").stdout)
     assert data["packages"]["onnxruntime"]
     assert Path(data["op library"]).is_file()
-    assert data["kernels used"] in ("avx512_bf16", "avx512", "avx2", "scalar")
+    assert data["kernels used"] in ("amx_bf16", "avx512_bf16", "avx512", "avx2", "scalar")
     assert data["gpu"] == "none"
     assert data["target ort-cuda"]
     assert "onnxruntime" in run("env").stdout

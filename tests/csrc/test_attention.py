@@ -117,7 +117,7 @@ def test_odd_shapes_agree_with_numpy(isa: str, queries: int) -> None:
         check(shape, isa, RNG.standard_normal(shape.scores()).astype(np.float32))
 
 
-BF16 = ["scalar", *(isa for isa in ISAS if isa == "avx512_bf16")]
+BF16 = ["scalar", *(isa for isa in ISAS if isa in ("avx512_bf16", "amx_bf16"))]
 
 
 def check_rounded(

@@ -339,7 +339,7 @@ def test_the_library_for_cuda_runs_on_a_cpu_without_it(tmp_path: Path, name: str
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512", "avx512_bf16"])
+@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512", "avx512_bf16", "amx_bf16"])
 def test_the_environment_lowers_the_instruction_set(tmp_path: Path, isa: str) -> None:
     here = [path for path in sys.path if path]
     done, y = run_elsewhere(tmp_path, "csr", here, NFCOMPILE_MAX_ISA=isa)
@@ -355,7 +355,7 @@ def test_the_environment_lowers_the_instruction_set(tmp_path: Path, isa: str) ->
         text=True,
         check=True,
     ).stdout.strip()
-    order = ["scalar", "avx2", "avx512", "avx512_bf16"]
+    order = ["scalar", "avx2", "avx512", "avx512_bf16", "amx_bf16"]
     best = max(order.index(usable) for usable in _native.isas())
     assert selected == order[min(order.index(isa), best)]
 
@@ -365,7 +365,7 @@ def test_an_unknown_instruction_set_in_the_environment_is_refused(tmp_path: Path
     done, y = run_elsewhere(tmp_path, "csr", here, NFCOMPILE_MAX_ISA="sse9")
     assert y is None
     assert (
-        "NFCOMPILE_MAX_ISA must be one of scalar, avx2, avx512, avx512_bf16, got sse9"
+        "NFCOMPILE_MAX_ISA must be one of scalar, avx2, avx512, avx512_bf16, amx_bf16, got sse9"
         in done.stderr
     )
 

@@ -4,12 +4,18 @@
 #include <cstdlib>
 #include <iterator>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "base/text.h"
 
 namespace nfcompile {
 namespace {
 
-constexpr Isa kLimits[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16};
+constexpr Isa kLimits[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16,
+                           Isa::kAmxBf16};
 
 bool HasAvx2() {
 #if defined(__x86_64__)
@@ -36,6 +42,20 @@ bool HasAvx512Bf16() {
 #endif
 }
 
+// Linux hands out the 8 KiB of tile registers on request, to a process for good.
+bool HasAmxBf16() {
+#if defined(__x86_64__) && defined(__linux__)
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  static const bool has = HasAvx512Bf16() && __builtin_cpu_supports("amx-tile") &&
+                          __builtin_cpu_supports("amx-bf16") &&
+                          syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return has;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 std::string_view IsaName(Isa isa) {
@@ -48,8 +68,12 @@ std::string_view IsaName(Isa isa) {
       return "avx512";
     case Isa::kAvx512Bf16:
       return "avx512_bf16";
+    case Isa::kAmxBf16:
+      return "amx_bf16";
     case Isa::kAvx512Emulated:
       return "avx512-emulated";
+    case Isa::kAmxEmulated:
+      return "amx-emulated";
   }
   return "unknown";
 }
@@ -59,6 +83,7 @@ std::vector<Isa> UsableIsas() {
   __builtin_cpu_init();
 #endif
   std::vector<Isa> isas;
+  if (HasAmxBf16()) isas.push_back(Isa::kAmxBf16);
   if (HasAvx512Bf16()) isas.push_back(Isa::kAvx512Bf16);
   if (HasAvx512()) isas.push_back(Isa::kAvx512);
   if (HasAvx2()) isas.push_back(Isa::kAvx2);
@@ -68,18 +93,20 @@ std::vector<Isa> UsableIsas() {
 
 std::vector<Isa> TestIsas() {
   std::vector<Isa> isas = UsableIsas();
-  if (HasAvx2()) isas.push_back(Isa::kAvx512Emulated);
+  if (HasAvx2()) isas.insert(isas.end(), {Isa::kAvx512Emulated, Isa::kAmxEmulated});
   return isas;
 }
 
 Isa SelectIsa() {
   const char* text = std::getenv("NFCOMPILE_MAX_ISA");
-  Isa max_isa = Isa::kAvx512Bf16;
+  Isa max_isa = Isa::kAmxBf16;
   if (text != nullptr && *text != '\0') {
     const auto named = [&](Isa isa) { return IsaName(isa) == text; };
     const auto found = std::find_if(std::begin(kLimits), std::end(kLimits), named);
     if (found == std::end(kLimits)) {
-      Refuse("NFCOMPILE_MAX_ISA must be one of scalar, avx2, avx512, avx512_bf16, got ", text);
+      Refuse(
+          "NFCOMPILE_MAX_ISA must be one of scalar, avx2, avx512, avx512_bf16, amx_bf16, got ",
+          text);
     }
     max_isa = *found;
   }

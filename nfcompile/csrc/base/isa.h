@@ -13,14 +13,24 @@ enum class Isa {
   kAvx2,            // AVX2 and FMA
   kAvx512,          // AVX-512 F, VL, BW and DQ
   kAvx512Bf16,      // the same and AVX512-BF16
+  kAmxBf16,         // the same and AMX-TILE and AMX-BF16
   kAvx512Emulated,  // the 16-wide code compiled for AVX2: for tests, never selected
+  kAmxEmulated,     // the same with the registers of AMX in plain code
 };
 
 std::string_view IsaName(Isa isa);
 
-// The set whose fp32 kernels a machine of `isa` runs: the bf16 extension brings none of its
-// own.
-inline Isa Fp32Isa(Isa isa) { return isa == Isa::kAvx512Bf16 ? Isa::kAvx512 : isa; }
+// The set whose kernels a machine of `isa` runs where they are not products of bf16 tiles: AMX
+// brings nothing else.
+inline Isa VectorIsa(Isa isa) {
+  if (isa == Isa::kAmxBf16) return Isa::kAvx512Bf16;
+  return isa == Isa::kAmxEmulated ? Isa::kAvx512Emulated : isa;
+}
+
+// The set whose fp32 kernels it runs: the bf16 extensions bring none of their own.
+inline Isa Fp32Isa(Isa isa) {
+  return VectorIsa(isa) == Isa::kAvx512Bf16 ? Isa::kAvx512 : VectorIsa(isa);
+}
 
 // Instruction sets of this machine (processor and operating system), best first; the
 // environment does not matter here.

@@ -138,6 +138,11 @@ void BindProduct(nb::module_& m) {
   };
   nb::class_<Product>(m, "Product")
       .def_prop_ro("in_features", [](const Product& p) { return p.matmul->in_features; })
+      .def_prop_ro("amx_columns",
+                   [](const Product& p) {
+                     const auto& blocks = p.matmul->tile.blocks;
+                     return blocks == nullptr ? 0 : blocks->columns;
+                   })
       .def_prop_ro("out_features", [](const Product& p) { return p.matmul->out_features; })
       .def_prop_ro("generated",
                    [](const Product& p) {

@@ -91,7 +91,7 @@ Attention ShapeAttention(int64_t heads, std::optional<float> scale, std::span<co
 const AttentionKernel& FindAttentionKernel(Isa isa, Precision precision) {
   const bool narrow = precision == Precision::kBfloat16;
 #if defined(__x86_64__)
-  if (narrow && isa == Isa::kAvx512Bf16) return attention_bf16_avx512_bf16;
+  if (narrow && VectorIsa(isa) == Isa::kAvx512Bf16) return attention_bf16_avx512_bf16;
   for (const AttentionKernel* kernel :
        {&attention_f32_avx512, &attention_f32_avx2, &attention_f32_avx512_emulated}) {
     if (kernel->isa == Fp32Isa(isa)) return *kernel;

@@ -27,6 +27,13 @@ int FewestVectors(int64_t rows, int width, int most) {
   return vectors;
 }
 
+// Whether threads are better off with tiles of their own, where they do not meet after each
+// layer and read nothing that another one wrote, even if some then wait for the last ones.
+bool SharedOut(int64_t tiles, int64_t threads) {
+  const int64_t rounds = CeilDiv(tiles, threads);
+  return rounds > kPartsPerThread || 4 * tiles >= 3 * rounds * threads;
+}
+
 // Where a chain is one convolution whose weights have code for planes of these images.
 std::optional<Planes> FindPlanes(const Chain& chain, int64_t batch, const Images& images) {
   const MatMul& matmul = *chain.layers()[0].matmul;
@@ -121,7 +128,11 @@ void ChainPlan::PlanTiles(const Chain& chain, Threads threads, bool rows) {
   int most = generated ? kMaxTileVectors : kTableVectors;
   const int64_t bytes = generated ? kGeneratedTileBytes : kTileBytes;
   while (most > 1 && most * vector_bytes > bytes) most /= 2;
-  vectors = FewestVectors(batch, kernel->width, Evenly(most, batch, threads));
+  const bool same_sums = std::all_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
+    return !layer.matmul || layer.matmul->tile.same_sums;
+  });
+  most = same_sums && !generated ? NarrowEnough(most, threads) : Evenly(most, batch, threads);
+  vectors = FewestVectors(batch, kernel->width, most);
   tiles = CeilDiv(batch, tile_rows());
   streams = rows && vectors > 1 && !narrow();
   tile_bytes = SlotBuffers(chain).size * tile_rows();
@@ -141,6 +152,18 @@ void ChainPlan::PlanPlanes(const Chain& chain, Threads threads) {
   AddSteps(chain, threads);
 }
 
+// Tables cost little to read again, so that tiles may be as narrow as threads need them.
+int ChainPlan::NarrowEnough(int most, Threads threads) const {
+  const auto rounds = [&](int vectors) {
+    return CeilDiv(CeilDiv(batch, vectors * kernel->width), threads.likely);
+  };
+  int best = most;
+  for (int narrow = most / 2; narrow >= 1 && rounds(best) < kPartsPerThread; narrow /= 2) {
+    if (rounds(narrow) * narrow <= rounds(best) * best) best = narrow;
+  }
+  return SharedOut(CeilDiv(batch, best * kernel->width), threads.likely) ? best : most;
+}
+
 // Where threads share out whole tiles, few of them are shared unevenly.
 int ChainPlan::Evenly(int most, int64_t places, Threads threads) const {
   const int64_t shared_out = kPartsPerThread * threads.likely;
@@ -152,7 +175,7 @@ int ChainPlan::Evenly(int most, int64_t places, Threads threads) const {
 }
 
 void ChainPlan::AddSteps(const Chain& chain, Threads threads) {
-  by_tile = tiles >= kPartsPerThread * threads.likely;
+  by_tile = SharedOut(tiles, threads.likely);
   int64_t macs = 0;
   const auto add = [&](ChainStep::Kind kind, int64_t i, int64_t row_macs, int64_t most_parts) {
     macs += row_macs * tile_rows();

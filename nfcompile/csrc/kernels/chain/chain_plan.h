@@ -57,6 +57,7 @@ struct ChainPlan {
   // `rows`: whether results are rows, not images.
   void PlanTiles(const Chain& chain, Threads threads, bool rows);
   void PlanPlanes(const Chain& chain, Threads threads);
+  int NarrowEnough(int most, Threads threads) const;
   int Evenly(int most, int64_t places, Threads threads) const;
   void AddSteps(const Chain& chain, Threads threads);
   void AddStep(ChainStep::Kind kind, int index, int64_t macs, int64_t threads,

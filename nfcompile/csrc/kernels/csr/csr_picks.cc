@@ -176,7 +176,7 @@ class PickedCsrMatMul final : public RowMatMul {
 
 const CsrPickKernel* FindPickKernel(Isa isa, Precision precision) {
 #if defined(__x86_64__)
-  if (isa == Isa::kAvx512Bf16 && precision == Precision::kBfloat16) {
+  if (VectorIsa(isa) == Isa::kAvx512Bf16 && precision == Precision::kBfloat16) {
     return &csr_picks_avx512_bf16;
   }
   for (const CsrPickKernel* kernel : {&csr_picks_avx512, &csr_picks_avx512_emulated}) {

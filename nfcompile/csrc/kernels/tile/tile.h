@@ -16,6 +16,7 @@
 #include "base/aligned_buffer.h"
 #include "base/isa.h"
 #include "base/partition.h"
+#include "kernels/amx/amx_blocks.h"
 #include "kernels/epilogue.h"
 #include "kernels/generated/generated_rows.h"
 #include "kernels/norm/norm.h"
@@ -53,6 +54,8 @@ struct TileWeights {
   int64_t out_features = 0;
   int64_t panels = 1;
   int64_t units = 0;
+  // Whether the order of a sum does not depend on how many vectors a tile has.
+  bool same_sums = false;
   AlignedArray<int64_t> cost;         // [units + 1] prefix sums, about one a multiply-add
   AlignedArray<int64_t> first_group;  // [panels * units + 1]
   AlignedArray<TileGroup> groups;
@@ -60,6 +63,8 @@ struct TileWeights {
   AlignedArray<int32_t> columns;
   // In place of groups, values and columns: its blocks are the units.
   std::shared_ptr<const GeneratedRows> generated;
+  // Or these, each a unit.
+  std::shared_ptr<const AmxBlocks> blocks;
 };
 
 // Where the elements of a tile lie: vector v of feature f begins at f * row + v * vector.

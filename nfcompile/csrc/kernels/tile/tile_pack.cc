@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "base/partition.h"
 #include "kernels/tile/tile_kernels.h"
@@ -47,6 +48,10 @@ Entries EntriesOf(const TileGroup& group, const std::vector<int32_t>& columns,
 }  // namespace
 
 TileWeights TilePacker::Pack(Precision precision, int64_t panel_columns) {
+  if (precision == Precision::kBfloat16 && panel_columns == 0) {
+    auto blocks = AmxBlocks::Make(groups_, columns_, values_, in_features_, isa_);
+    if (blocks != nullptr) return PackBlocks(std::move(blocks));
+  }
   const int64_t width = panel_columns > 0 ? panel_columns : std::max<int64_t>(in_features_, 1);
   const bool pairs = precision == Precision::kBfloat16;
   const auto count = static_cast<int64_t>(groups_.size());
@@ -54,6 +59,10 @@ TileWeights TilePacker::Pack(Precision precision, int64_t panel_columns) {
   packed.in_features = in_features_;
   packed.out_features = out_features_;
   packed.panels = std::max<int64_t>(CeilDiv(in_features_, width), 1);
+  // Kernels cut the sums of smaller groups, the more the fewer vectors there are.
+  packed.same_sums = std::all_of(groups_.begin(), groups_.end(), [&](const TileGroup& group) {
+    return group.rows == group_rows_;
+  });
   const int64_t unit = packed.panels == 1 ? kUnitGroups : kPanelUnitGroups;
   packed.units = CeilDiv(count, unit);
   if (packed.panels == 1) SortGroups(groups_.begin(), groups_.end());
@@ -83,6 +92,24 @@ TileWeights TilePacker::Pack(Precision precision, int64_t panel_columns) {
     }
   }
   packed.first_group[packed.panels * packed.units] = at.group;
+  return packed;
+}
+
+TileWeights TilePacker::PackBlocks(std::shared_ptr<const AmxBlocks> blocks) const {
+  TileWeights packed;
+  packed.in_features = in_features_;
+  packed.out_features = out_features_;
+  packed.same_sums = true;
+  packed.values = WeightArray(0, Precision::kBfloat16);
+  packed.units = static_cast<int64_t>(blocks->groups.size());
+  packed.cost = AlignedArray<int64_t>(packed.units + 1);
+  packed.cost[0] = 0;
+  for (int64_t u = 0; u < packed.units; ++u) {
+    const AmxGroup& group = blocks->groups[u];
+    const int64_t area = int64_t{group.tiles} * kAmxRows * group.chunks * blocks->columns;
+    packed.cost[u + 1] = packed.cost[u] + area + kGroupCost;
+  }
+  packed.blocks = std::move(blocks);
   return packed;
 }
 
@@ -121,6 +148,7 @@ void TilePacker::PackUnit(Range groups, Range panel, TileWeights& packed, Cursor
 bool RunUnits(const TileKernel& kernel, const TileWeights& weights, TileOperands operands,
               Range units) {
   if (weights.generated != nullptr) return kernel.run_generated(weights, operands, units);
+  if (weights.blocks != nullptr) return weights.blocks->run(*weights.blocks, operands, units);
   bool any = false;
   for (int64_t panel = 0; panel < weights.panels; ++panel) {
     const int64_t* first = weights.first_group.data() + panel * weights.units;
@@ -132,12 +160,12 @@ bool RunUnits(const TileKernel& kernel, const TileWeights& weights, TileOperands
 }
 
 int GroupRows(Isa isa) {
-  const bool wide = Fp32Isa(isa) == Isa::kAvx512 || isa == Isa::kAvx512Emulated;
+  const bool wide = Fp32Isa(isa) == Isa::kAvx512 || Fp32Isa(isa) == Isa::kAvx512Emulated;
   return wide ? kMaxGroupRows : kMaxGroupRows / 2;
 }
 
 const TileKernel* FindTileKernel(Precision precision, Isa isa) {
-  if (precision == Precision::kFloat32) isa = Fp32Isa(isa);
+  isa = precision == Precision::kFloat32 ? Fp32Isa(isa) : VectorIsa(isa);
   for (const TileKernel* kernel : kTileKernels) {
     if (kernel->precision == precision && kernel->isa == isa) return kernel;
   }

@@ -3,6 +3,7 @@
 #define NFCOMPILE_KERNELS_TILE_TILE_PACK_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/tile/tile.h"
@@ -13,7 +14,10 @@ namespace nfcompile {
 class TilePacker {
  public:
   TilePacker(int64_t out_features, int64_t in_features, Isa isa)
-      : out_features_(out_features), in_features_(in_features), group_rows_(GroupRows(isa)) {}
+      : out_features_(out_features),
+        in_features_(in_features),
+        isa_(isa),
+        group_rows_(GroupRows(isa)) {}
 
   // The outputs rows[0 .. row_count] read columns[0 .. count]; value(r, k) is the entry of row
   // r and column k. Rows and columns of -1 are padding and left out.
@@ -53,10 +57,12 @@ class TilePacker {
     int64_t column = 0;
     int64_t value = 0;
   };
+  TileWeights PackBlocks(std::shared_ptr<const AmxBlocks> blocks) const;
   void PackUnit(Range groups, Range panel, TileWeights& packed, Cursor& at) const;
 
   const int64_t out_features_;
   const int64_t in_features_;
+  const Isa isa_;
   const int group_rows_;
   std::vector<TileGroup> groups_;
   std::vector<float> values_;
