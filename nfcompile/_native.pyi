@@ -20,6 +20,13 @@ class Kernel(TypedDict):
     isa: str
     description: str
 
+class Crew:
+    """How many threads to call for runs of some rows, learned from how long they take."""
+
+    def __init__(self) -> None: ...
+    def call(self, rows: int, threads: int) -> int: ...
+    def learn(self, rows: int, threads: int, called: int, ns: int) -> None: ...
+
 class Product:
     """Packed weights: y = epilogue(x @ W.T)."""
 

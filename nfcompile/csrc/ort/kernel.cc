@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/text.h"
 #include "ort/layers.h"
@@ -68,10 +69,33 @@ float* Kernel::Output(OrtKernelContext* context, size_t index,
   return static_cast<float*>(y);
 }
 
+bool Kernel::Learned() const {
+  return shared_runs_.load(std::memory_order_relaxed) >= kRunsToLearn;
+}
+
 Threads Kernel::SessionThreads() const {
   static const int64_t most = MostThreads();
-  const bool learned = shared_runs_.load(std::memory_order_relaxed) >= kRunsToLearn;
-  return {.most = most, .likely = learned ? most_came_.load(std::memory_order_relaxed) : most};
+  const int64_t came = most_came_.load(std::memory_order_relaxed);
+  return {.most = most, .likely = Learned() ? came : most};
+}
+
+Threads Kernel::CallThreads(int64_t rows) const {
+  const Threads all = SessionThreads();
+  if (!Learned() || all.likely == 1) return all;
+  const int64_t called = crew_.Call(rows, all.likely);
+  return called == all.likely ? all : Threads{.most = called, .likely = called};
+}
+
+void Kernel::ShareAndLearn(OrtKernelContext* context, ChainRun& run, int64_t rows,
+                           Threads called) const {
+  const Threads all = SessionThreads();
+  const bool learns = Learned() && (run.meets() || called.likely < all.likely);
+  const auto begin = std::chrono::steady_clock::now();
+  Share(context, run);
+  if (!learns) return;
+  const auto took = std::chrono::steady_clock::now() - begin;
+  crew_.Learn(rows, all.likely, called.likely,
+              std::chrono::duration_cast<std::chrono::nanoseconds>(took).count());
 }
 
 void Kernel::Learn(int64_t came) const {
@@ -120,8 +144,9 @@ void ChainKernel::Run(OrtKernelContext* context) const {
     if (residual != nullptr) operands.inputs.push_back(static_cast<const float*>(residual));
   }
   if (operands.batch == 0 || chain_->empty()) return;
-  ChainRun run(*chain_, operands, SessionThreads());
-  Share(context, run);
+  const Threads threads = CallThreads(operands.batch);
+  ChainRun run(*chain_, operands, threads);
+  ShareAndLearn(context, run, operands.batch, threads);
 }
 
 void ImageChainKernel::Run(OrtKernelContext* context) const {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/crew.h"
 #include "kernels/chain/chain_run.h"
 #include "kernels/chain/image_chain.h"
 #include "kernels/tile/window.h"
@@ -47,18 +48,25 @@ class Kernel {
 
   // How many threads a session has.
   Threads SessionThreads() const;
+  // The same for a run of `rows` whose threads meet, once it is known what they are.
+  Threads CallThreads(int64_t rows) const;
 
   // Calls run.Work on as many threads as can be of use. Throws std::bad_alloc.
   template <typename Shared>
   void Share(OrtKernelContext* context, Shared& run) const;
+  // The same, and learns how many threads runs of `rows` should have.
+  void ShareAndLearn(OrtKernelContext* context, ChainRun& run, int64_t rows,
+                     Threads called) const;
 
  private:
+  bool Learned() const;
   void Learn(int64_t came) const;
 
   const Api api_;
   const std::string subject_;
   mutable std::atomic<int64_t> shared_runs_ = 0;
   mutable std::atomic<int64_t> most_came_ = 1;
+  mutable Crew crew_;
 };
 
 template <typename Shared>

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/crew.h"
 #include "base/isa.h"
 #include "base/text.h"
 #include "python/arrays.h"
@@ -99,6 +100,11 @@ void Bind(nb::module_& m) {
   m.def("test_isas", [] { return Names(TestIsas()); });
   m.def("selected_isa", [] { return std::string(IsaName(SelectIsa())); });
   m.def("kernels", &Kernels);
+
+  nb::class_<Crew>(m, "Crew")
+      .def(nb::init<>())
+      .def("call", &Crew::Call, "rows"_a, "threads"_a)
+      .def("learn", &Crew::Learn, "rows"_a, "threads"_a, "called"_a, "ns"_a);
 
   BindChain(m);
   m.def("pack_csr", &Csr, "values"_a, "indices"_a, "indptr"_a, "in_features"_a, nb::kw_only(),

@@ -1,0 +1,67 @@
+#include "base/crew.h"
+
+#include <algorithm>
+
+namespace nfcompile {
+namespace {
+
+// A choice must be faster by a tenth to be changed to.
+constexpr int64_t kTenths = 9;
+// Of the first runs every fourth tries another number of threads, later every 256th.
+constexpr int64_t kEarlyRuns = 64;
+constexpr int64_t kEarlyPeriod = 4;
+constexpr int64_t kPeriod = 256;
+// An estimate is the fastest run, but forgets: an eighth more with each slower one.
+constexpr int64_t kForgets = 8;
+
+// The largest choice: one thread.
+int Last(int64_t threads, int choices) {
+  int last = 0;
+  while (last + 1 < choices && threads >> (last + 1) > 0) ++last;
+  return last;
+}
+
+}  // namespace
+
+Crew::Entry& Crew::Find(int64_t rows, int64_t threads) {
+  Entry& entry = entries_[rows % kEntries];
+  if (entry.rows != rows || entry.threads != threads) {
+    entry = {};
+    entry.rows = rows;
+    entry.threads = threads;
+  }
+  return entry;
+}
+
+int64_t Crew::Call(int64_t rows, int64_t threads) {
+  const std::lock_guard<SpinLock> lock(lock_);
+  Entry& entry = Find(rows, threads);
+  if (entry.ns[entry.best] == 0) return threads >> entry.best;
+  const int64_t run = ++entry.runs;
+  const int64_t period = run < kEarlyRuns ? kEarlyPeriod : kPeriod;
+  if (run % period != 0) return threads >> entry.best;
+  const int last = Last(threads, kChoices);
+  const int fewer = std::min(entry.best + 1, last);
+  const int more = std::max(entry.best - 1, 0);
+  const bool down = more == entry.best || (run / period % 2 == 1 && fewer != entry.best);
+  return threads >> (down ? fewer : more);
+}
+
+void Crew::Learn(int64_t rows, int64_t threads, int64_t called, int64_t ns) {
+  const std::lock_guard<SpinLock> lock(lock_);
+  Entry& entry = Find(rows, threads);
+  const int last = Last(threads, kChoices);
+  int choice = 0;
+  while (choice < last && threads >> choice > called) ++choice;
+  int64_t& known = entry.ns[choice];
+  known = std::max<int64_t>(known == 0 ? ns : std::min(ns, known + known / kForgets), 1);
+  for (int c = std::max(entry.best - 1, 0); c <= std::min(entry.best + 1, last); ++c) {
+    const bool faster = 10 * entry.ns[c] < kTenths * entry.ns[entry.best];
+    if (entry.ns[c] != 0 && faster) {
+      entry.best = c;
+      break;
+    }
+  }
+}
+
+}  // namespace nfcompile
