@@ -61,7 +61,7 @@ def test_without_reports_all_are_called() -> None:
 
 def test_numbers_of_rows_are_told_apart_and_so_are_those_of_threads() -> None:
     crew = _native.Crew()
-    called(crew, lambda t: float(t), 300, rows=1)
+    called(crew, float, 300, rows=1)
     assert crew.call(1, 8) == 1
     assert crew.call(2, 8) == 8
     assert crew.call(1, 4) == 4
