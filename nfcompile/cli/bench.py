@@ -61,6 +61,12 @@ def bench_command(
         str | None,
         typer.Option(help="Names.", show_default="all engines", rich_help_panel=_SUITE),
     ] = None,
+    isa: Annotated[
+        str | None,
+        typer.Option(
+            help="Hold engines to avx2 or avx512, those that can be.", rich_help_panel=_SUITE
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -75,11 +81,13 @@ def bench_command(
         if models or op_library or length is not None:
             raise InputError("a suite has models of its own: give either models or --suite")
         run_bench_suite(
-            suite, cases=cases, engines=engines, batch=batch, threads=threads, warmup=warmup,
-            time=time, json=json, output=output,
+            suite, cases=cases, engines=engines, isa=isa, batch=batch, threads=threads,
+            warmup=warmup, time=time, json=json, output=output,
         )  # fmt: skip
         return
-    for name, value in (("cases", cases), ("engines", engines), ("output", output)):
+    for name, value in zip(
+        ("cases", "engines", "isa", "output"), (cases, engines, isa, output), strict=True
+    ):
         if value is not None:
             raise InputError(f"--{name} goes with --suite only")
     if not models:

@@ -14,6 +14,7 @@ def run_bench_suite(
     *,
     cases: str | None,
     engines: str | None,
+    isa: str | None,
     batch: str | None,
     threads: str | None,
     warmup: float,
@@ -28,11 +29,14 @@ def run_bench_suite(
         KeyboardInterrupt: After what was measured has been written.
     """
     from nfcompile.bench.environment import describe
+    from nfcompile.bench.held import hold_to
     from nfcompile.bench.report import Results
     from nfcompile.bench.roofline import measure_roofline
     from nfcompile.bench.suite import Plan, run_suite
     from nfcompile.bench.suites import pick_suite
 
+    if isa is not None:
+        hold_to(isa)
     picked = pick_suite(suite)
     check_json(output)
     plan = Plan(

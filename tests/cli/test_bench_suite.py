@@ -70,6 +70,18 @@ def test_each_suite_has_its_title_its_engines_and_its_batches(tmp_path: Path) ->
     assert "deepsparse" in data["engines"] and "graphblas" not in data["engines"]
 
 
+def test_engines_are_held_to_an_instruction_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NFCOMPILE_MAX_ISA", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "NM_ARCH"):
+        monkeypatch.setenv(name, "")  # and so put back
+    monkeypatch.setenv("MKL_ENABLE_INSTRUCTIONS", "")
+    options = ["--engines", "nfcompile", "--batch", "1", "--threads", "1", "--isa", "avx2"]
+    assert run(*QUICK, *options, "--json", tmp_path / "s.json").exit_code == 0
+    data = json.loads((tmp_path / "s.json").read_text())
+    assert data["environment"]["kernels"] in ("avx2", "scalar")
+
+
 def test_an_interrupt_keeps_what_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +105,8 @@ def test_an_interrupt_keeps_what_was_measured(
         (["--suite", "cpu", "--cases", "none"], "no case begins with 'none'"),
         (["--suite", "cpu", "--engines", "none"], "unknown engine 'none'"),
         (["--suite", "cpu", "--threads", "0"], "threads must be integers above 0"),
+        (["--suite", "cpu", "--isa", "sse2"], "isa must be one of avx2, avx512, got 'sse2'"),
+        (["m.onnx", "--isa", "avx2"], "--isa goes with --suite only"),
         (["--suite", "cpu", "--batch", "x"], "batch must be integers above 0"),
         (["--suite", "cpu", "-t", "0"], "seconds must be positive"),
         (["--suite", "cpu", "-o", "/none/s.md"], "cannot write /none/s.md"),
