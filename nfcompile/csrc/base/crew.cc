@@ -7,12 +7,13 @@ namespace {
 
 // A choice must be faster by a tenth to be changed to.
 constexpr int64_t kTenths = 9;
-// Of the first runs every fourth tries another number of threads, later every 256th.
-constexpr int64_t kEarlyRuns = 64;
-constexpr int64_t kEarlyPeriod = 4;
+// Runs 4, 8, 16 … 256, and then every 256th, try another number of threads.
+constexpr int64_t kFirstTry = 4;
 constexpr int64_t kPeriod = 256;
-// An estimate is the fastest run, but forgets: an eighth more with each slower one.
-constexpr int64_t kForgets = 8;
+// A run moves the estimate by an eighth of the way, or, of what is tried seldom, all the way;
+// it counts as twice as long at most: others' work on the machine is no reason to change.
+constexpr int64_t kMemory = 8;
+constexpr int64_t kLongest = 2;
 
 // The largest choice: one thread.
 int Last(int64_t threads, int choices) {
@@ -38,12 +39,13 @@ int64_t Crew::Call(int64_t rows, int64_t threads) {
   Entry& entry = Find(rows, threads);
   if (entry.ns[entry.best] == 0) return threads >> entry.best;
   const int64_t run = ++entry.runs;
-  const int64_t period = run < kEarlyRuns ? kEarlyPeriod : kPeriod;
-  if (run % period != 0) return threads >> entry.best;
+  const bool early = run >= kFirstTry && (run & (run - 1)) == 0;
+  if (!early && run % kPeriod != 0) return threads >> entry.best;
+  const int64_t attempt = ++entry.tries;
   const int last = Last(threads, kChoices);
   const int fewer = std::min(entry.best + 1, last);
   const int more = std::max(entry.best - 1, 0);
-  const bool down = more == entry.best || (run / period % 2 == 1 && fewer != entry.best);
+  const bool down = more == entry.best || (attempt % 2 == 1 && fewer != entry.best);
   return threads >> (down ? fewer : more);
 }
 
@@ -54,7 +56,10 @@ void Crew::Learn(int64_t rows, int64_t threads, int64_t called, int64_t ns) {
   int choice = 0;
   while (choice < last && threads >> choice > called) ++choice;
   int64_t& known = entry.ns[choice];
-  known = std::max<int64_t>(known == 0 ? ns : std::min(ns, known + known / kForgets), 1);
+  const int64_t counted = known == 0 ? ns : std::min(ns, kLongest * known);
+  const bool often = choice == entry.best && known != 0;
+  known += (counted - known) / (often ? kMemory : 1);
+  known = std::max<int64_t>(known, 1);
   for (int c = std::max(entry.best - 1, 0); c <= std::min(entry.best + 1, last); ++c) {
     const bool faster = 10 * entry.ns[c] < kTenths * entry.ns[entry.best];
     if (entry.ns[c] != 0 && faster) {

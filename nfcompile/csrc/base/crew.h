@@ -1,7 +1,7 @@
 // How many threads to call for a run of some rows, learned from how long such runs take.
 //
-// Threads that meet after every layer, and read what others wrote, may be slower than fewer of
-// them: it depends on which caches their cores share, and on what else the machine does. So
+// All of them may be slower than fewer: where they meet after every layer, or read what others
+// wrote, and their cores share no cache; or where others' work keeps some of them waiting. So
 // now and then a run is given half of them or twice as many, and what was faster goes on.
 #ifndef NFCOMPILE_BASE_CREW_H_
 #define NFCOMPILE_BASE_CREW_H_
@@ -32,6 +32,7 @@ class Crew {
     int64_t rows = -1;
     int64_t threads = 0;
     int64_t runs = 0;
+    int64_t tries = 0;
     int best = 0;                           // calls threads >> best
     std::array<int64_t, kChoices> ns = {};  // 0: not known
   };

@@ -89,7 +89,7 @@ Threads Kernel::CallThreads(int64_t rows) const {
 void Kernel::ShareAndLearn(OrtKernelContext* context, ChainRun& run, int64_t rows,
                            Threads called) const {
   const Threads all = SessionThreads();
-  const bool learns = Learned() && (run.meets() || called.likely < all.likely);
+  const bool learns = Learned() && (run.workers() > 1 || called.likely < all.likely);
   const auto begin = std::chrono::steady_clock::now();
   Share(context, run);
   if (!learns) return;

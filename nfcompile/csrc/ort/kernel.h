@@ -48,7 +48,7 @@ class Kernel {
 
   // How many threads a session has.
   Threads SessionThreads() const;
-  // The same for a run of `rows` whose threads meet, once it is known what they are.
+  // Those of them that runs of `rows` are fastest with, as far as is known.
   Threads CallThreads(int64_t rows) const;
 
   // Calls run.Work on as many threads as can be of use. Throws std::bad_alloc.

@@ -25,11 +25,14 @@ int64_t StressCsrTraining();  // stress_csr_training.cc
 
 namespace {
 
-using Factory = std::function<MatMul(Isa)>;
+using Factory = std::function<MatMul(Isa, Precision)>;
 
 std::mt19937 generator(1);
 
-float Normal() { return std::normal_distribution<float>()(generator); }
+// Exact in bf16, so that sums in either precision are of the same products.
+float Normal() {
+  return FromBfloat16(ToBfloat16(std::normal_distribution<float>()(generator)));
+}
 
 std::vector<float> Normals(int64_t size) {
   std::vector<float> values(size);
@@ -65,34 +68,42 @@ std::vector<float> Run(const std::shared_ptr<const MatMul>& matmul, const std::v
   return y;
 }
 
-int64_t Compare(const char* what, const Factory& make) {
+int64_t CompareOne(const std::shared_ptr<const MatMul>& twin,
+                   const std::shared_ptr<const MatMul>& matmul) {
   int64_t failures = 0;
-  const auto twin = std::make_shared<const MatMul>(make(Isa::kScalar));
-  for (const Isa isa : TestIsas()) {
-    const auto matmul = std::make_shared<const MatMul>(make(isa));
-    for (const int64_t batch : {1, 2, 7, 8, 9, 17, 33, 70}) {
-      const std::vector<float> x = Normals(batch * matmul->in_features);
-      const std::vector<float> bias = Normals(matmul->out_features);
-      const std::vector<float> residual = Normals(batch * matmul->out_features);
-      for (int32_t activation = 0; activation <= 10; ++activation) {
-        Epilogue epilogue;
-        epilogue.activation = static_cast<Activation>(activation);
-        epilogue.alpha = -0.5f;
-        epilogue.beta = 0.75f;
-        epilogue.residual_mode = static_cast<ResidualMode>(activation % 3);
-        const auto* added = activation % 4 == 3 ? nullptr : &residual;
-        const std::vector<float> shift = activation % 2 == 0 ? bias : std::vector<float>();
-        const std::vector<float> expected =
-            Run(twin, x, shift, added, batch, epilogue, Form::kRows, 1);
-        for (const Form form : {Form::kRows, Form::kTiles}) {
-          const std::vector<float> got =
-              Run(matmul, x, shift, added, batch, epilogue, form, 1 + activation % 3);
-          for (size_t i = 0; i < got.size(); ++i) {
-            const float allowed = 1e-4f * (1.0f + std::fabs(expected[i]));
-            if (!(std::fabs(got[i] - expected[i]) <= allowed)) ++failures;
-          }
+  for (const int64_t batch : {1, 2, 7, 8, 9, 17, 33, 70}) {
+    const std::vector<float> x = Normals(batch * matmul->in_features);
+    const std::vector<float> bias = Normals(matmul->out_features);
+    const std::vector<float> residual = Normals(batch * matmul->out_features);
+    for (int32_t activation = 0; activation <= 10; ++activation) {
+      Epilogue epilogue;
+      epilogue.activation = static_cast<Activation>(activation);
+      epilogue.alpha = -0.5f;
+      epilogue.beta = 0.75f;
+      epilogue.residual_mode = static_cast<ResidualMode>(activation % 3);
+      const auto* added = activation % 4 == 3 ? nullptr : &residual;
+      const std::vector<float> shift = activation % 2 == 0 ? bias : std::vector<float>();
+      const std::vector<float> expected =
+          Run(twin, x, shift, added, batch, epilogue, Form::kRows, 1);
+      for (const Form form : {Form::kRows, Form::kTiles}) {
+        const std::vector<float> got =
+            Run(matmul, x, shift, added, batch, epilogue, form, 1 + activation % 3);
+        for (size_t i = 0; i < got.size(); ++i) {
+          const float allowed = 1e-4f * (1.0f + std::fabs(expected[i]));
+          if (!(std::fabs(got[i] - expected[i]) <= allowed)) ++failures;
         }
       }
+    }
+  }
+  return failures;
+}
+
+int64_t Compare(const char* what, const Factory& make) {
+  int64_t failures = 0;
+  const auto twin = std::make_shared<const MatMul>(make(Isa::kScalar, Precision::kFloat32));
+  for (const Isa isa : TestIsas()) {
+    for (const Precision precision : {Precision::kFloat32, Precision::kBfloat16}) {
+      failures += CompareOne(twin, std::make_shared<const MatMul>(make(isa, precision)));
     }
   }
   if (failures > 0) std::printf("%s: %ld wrong\n", what, static_cast<long>(failures));
@@ -113,13 +124,13 @@ int64_t StressCsr(int64_t out, int64_t in, double density) {
     indptr.push_back(static_cast<int32_t>(values.size()));
   }
   const auto nnz = static_cast<int64_t>(values.size());
-  return Compare("csr", [&](Isa isa) {
+  return Compare("csr", [&](Isa isa, Precision precision) {
     return MakeCsrMatMul({values.data(),
                           nnz,
                           {indices.data(), nnz, IndexType::kUint16},
                           {indptr.data(), out + 1, IndexType::kInt32},
                           in},
-                         isa, Precision::kFloat32);
+                         isa, precision);
   });
 }
 
@@ -137,7 +148,7 @@ int64_t StressBsr(int64_t block_rows, int64_t block_columns) {
   }
   const auto blocks = static_cast<int64_t>(indices.size());
   const std::vector<float> values = Normals(blocks * block_rows * block_columns);
-  return Compare("bsr", [&](Isa isa) {
+  return Compare("bsr", [&](Isa isa, Precision precision) {
     return MakeBsrMatMul({values.data(),
                           blocks,
                           block_rows,
@@ -145,14 +156,14 @@ int64_t StressBsr(int64_t block_rows, int64_t block_columns) {
                           {indices.data(), blocks, IndexType::kUint8},
                           {indptr.data(), kRows + 1, IndexType::kInt64},
                           kColumns * block_columns},
-                         isa, Precision::kFloat32);
+                         isa, precision);
   });
 }
 
 int64_t StressBlockDiagonal(int64_t blocks, int64_t block_rows, int64_t block_columns,
                             int64_t row_stride, int64_t col_stride) {
   const std::vector<float> values = Normals(blocks * block_rows * block_columns);
-  return Compare("block_diagonal", [&](Isa isa) {
+  return Compare("block_diagonal", [&](Isa isa, Precision precision) {
     return MakeBlockDiagonalMatMul({values.data(),
                                     blocks,
                                     block_rows,
@@ -161,7 +172,7 @@ int64_t StressBlockDiagonal(int64_t blocks, int64_t block_rows, int64_t block_co
                                     {false, {}, col_stride},
                                     blocks * block_columns,
                                     blocks * block_rows},
-                                   isa, Precision::kFloat32);
+                                   isa, precision);
   });
 }
 
@@ -177,7 +188,7 @@ int64_t StressLists(int64_t blocks, int64_t block_rows, int64_t block_columns) {
   const std::vector<float> values = Normals(blocks * block_rows * block_columns);
   const auto row_count = static_cast<int64_t>(rows.size());
   const auto col_count = static_cast<int64_t>(cols.size());
-  return Compare("block_diagonal lists", [&](Isa isa) {
+  return Compare("block_diagonal lists", [&](Isa isa, Precision precision) {
     return MakeBlockDiagonalMatMul({values.data(),
                                     blocks,
                                     block_rows,
@@ -186,7 +197,7 @@ int64_t StressLists(int64_t blocks, int64_t block_rows, int64_t block_columns) {
                                     {true, {cols.data(), col_count, IndexType::kInt32}, 0},
                                     col_count - 3,
                                     row_count - 2},
-                                   isa, Precision::kFloat32);
+                                   isa, precision);
   });
 }
 
@@ -200,9 +211,9 @@ int64_t Stress() {
   failures += StressCsr(150, 1100, 0.45);  // code for large batches beside the table
   failures += StressCsr(1800, 40, 0.1);    // a result of several stripes
   for (const int64_t r : {1, 3, 8, 11, 16, 40}) {
-    for (const int64_t c : {1, 3, 8, 17}) failures += StressBsr(r, c);
+    for (const int64_t c : {1, 3, 8, 16, 17, 32}) failures += StressBsr(r, c);
   }
-  for (const int64_t radix : {1, 2, 3, 4, 8, 16, 19}) {
+  for (const int64_t radix : {1, 2, 3, 4, 8, 16, 19, 32}) {
     for (const int64_t row_stride : {1, 2, 4, 8, 16, 32}) {
       for (const int64_t col_stride : {row_stride, int64_t{1}, int64_t{32}}) {
         failures += StressBlockDiagonal(32, radix, radix, row_stride, col_stride);

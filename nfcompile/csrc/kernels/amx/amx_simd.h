@@ -126,7 +126,8 @@ NFCOMPILE_INLINE void RunAmxGroup(const AmxBlocks& blocks, const AmxGroup& group
 }
 
 bool RunGroups(const AmxBlocks& blocks, const TileOperands& operands, Range units) {
-  Range reads{blocks.groups[units.begin].reads};
+  if (units.size() == 0) return false;
+  Range reads = blocks.groups[units.begin].reads;
   for (int64_t u = units.begin; u < units.end; ++u) {
     reads.begin = std::min(reads.begin, blocks.groups[u].reads.begin);
     reads.end = std::max(reads.end, blocks.groups[u].reads.end);

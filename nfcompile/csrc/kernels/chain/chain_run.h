@@ -30,9 +30,6 @@ class ChainRun {
   // How many threads can be of use; 1 where the work is too small to share.
   int64_t workers() const { return plan_.workers; }
 
-  // Whether threads meet after each layer.
-  bool meets() const { return !plan_.by_tile; }
-
   // Takes part until there is nothing left to take; never throws. `share`: which tiles to begin
   // with, a number of its own for each thread.
   void Work(int64_t share) noexcept;
