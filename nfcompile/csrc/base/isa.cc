@@ -91,6 +91,11 @@ std::vector<Isa> UsableIsas() {
   return isas;
 }
 
+bool IsUsable(Isa isa) {
+  const std::vector<Isa> isas = UsableIsas();
+  return std::find(isas.begin(), isas.end(), isa) != isas.end();
+}
+
 std::vector<Isa> TestIsas() {
   std::vector<Isa> isas = UsableIsas();
   if (HasAvx2()) isas.insert(isas.end(), {Isa::kAvx512Emulated, Isa::kAmxEmulated});

@@ -36,6 +36,9 @@ inline Isa Fp32Isa(Isa isa) {
 // environment does not matter here.
 std::vector<Isa> UsableIsas();
 
+// Whether it is one of them.
+bool IsUsable(Isa isa);
+
 // As UsableIsas, with the emulated ones.
 std::vector<Isa> TestIsas();
 

@@ -106,12 +106,11 @@ class AmxPacker {
 
   void Fill(const Run& run, AmxGroup& group, AmxBlocks& blocks) const {
     std::fill(std::begin(group.row), std::end(group.row), -1);
-    group.reads = {static_cast<int64_t>(index_.size()), 0};
     for (int64_t c = 0; c < group.chunks; ++c) {
-      const int32_t index = index_.at(Chunk(run, c));
-      blocks.chunks[group.chunk + c] = index;
-      group.reads.begin = std::min<int64_t>(group.reads.begin, index);
-      group.reads.end = std::max<int64_t>(group.reads.end, index + 1);
+      const int64_t index = index_.at(Chunk(run, c));
+      blocks.chunks[group.chunk + c] = static_cast<int32_t>(index);
+      group.reads.begin = c == 0 ? index : std::min(group.reads.begin, index);
+      group.reads.end = std::max(group.reads.end, index + 1);
     }
     int64_t row = 0;
     for (int64_t g = run.groups.begin; g < run.groups.end; ++g) {
@@ -137,6 +136,18 @@ class AmxPacker {
 };
 
 }  // namespace
+
+Range AmxBlocks::Reads(Range of) const {
+  Range reads;
+  for (int64_t g = of.begin; g < of.end; ++g) {
+    const Range own = groups[g].reads;
+    if (own.size() == 0) continue;
+    const bool first = reads.size() == 0;
+    reads.begin = first ? own.begin : std::min(reads.begin, own.begin);
+    reads.end = first ? own.end : std::max(reads.end, own.end);
+  }
+  return reads;
+}
 
 std::shared_ptr<const AmxBlocks> AmxBlocks::Make(const std::vector<TileGroup>& groups,
                                                  const std::vector<int32_t>& columns,

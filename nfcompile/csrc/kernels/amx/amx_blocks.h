@@ -46,6 +46,9 @@ struct AmxBlocks {
   AlignedArray<AmxGroup> groups;
   AlignedArray<uint16_t> values;
 
+  // The chunks that groups read, and those between them.
+  Range Reads(Range of) const;
+
   // Groups with columns[group.column ..] and values[group.value ..] as [k][r]. Null where `isa`
   // has no such registers, where they would be filled too badly, or where too much of x had to
   // be put in order.

@@ -2,8 +2,6 @@
 #ifndef NFCOMPILE_KERNELS_AMX_AMX_SIMD_H_
 #define NFCOMPILE_KERNELS_AMX_AMX_SIMD_H_
 
-#include <algorithm>
-
 #include "kernels/amx/amx_blocks.h"
 #include "kernels/amx/amx_registers.h"
 #include "kernels/tile/tile_epilogue_simd.h"
@@ -46,7 +44,7 @@ Pairs PairUp(const AmxBlocks& blocks, const TileOperands& operands, Range chunks
   const auto* x = static_cast<const uint16_t*>(operands.x);
   const int64_t vector = blocks.columns * kAmxRows;
   const int64_t chunk = vector * shape.vectors;
-  const int64_t bytes = std::max<int64_t>(chunks.size(), 0) * chunk * sizeof(uint16_t);
+  const int64_t bytes = chunks.size() * chunk * sizeof(uint16_t);
   auto* data = reinterpret_cast<uint16_t*>(ThreadWorkspace(bytes / sizeof(float)));
   uint16_t* to = data;
   for (int64_t c = chunks.begin; c < chunks.end; ++c) {
@@ -126,13 +124,7 @@ NFCOMPILE_INLINE void RunAmxGroup(const AmxBlocks& blocks, const AmxGroup& group
 }
 
 bool RunGroups(const AmxBlocks& blocks, const TileOperands& operands, Range units) {
-  if (units.size() == 0) return false;
-  Range reads = blocks.groups[units.begin].reads;
-  for (int64_t u = units.begin; u < units.end; ++u) {
-    reads.begin = std::min(reads.begin, blocks.groups[u].reads.begin);
-    reads.end = std::max(reads.end, blocks.groups[u].reads.end);
-  }
-  const Pairs pairs = PairUp(blocks, operands, reads);
+  const Pairs pairs = PairUp(blocks, operands, blocks.Reads(units));
   const RegisterShapes shapes = ShapesFor(blocks.columns);
   TILE_SHAPE(shapes);
   AnyNonZero any;
