@@ -2,7 +2,7 @@
 
     python benchmarks/calibrate.py [--isa scalar] [--seconds 0.3]
 
-Each way of running a layer is timed in ONNX Runtime at three densities, two widths and four batch
+Each way of running a layer is timed in ONNX Runtime at three densities, three widths and four batch
 sizes, one thread. Time is taken as linear in what is stored and in the activations that move: the
 two costs are a non-negative least-squares fit of the relative errors. What a layer costs that has
 nearly nothing to do is the difference between a long chain of them and a short one, so that the
@@ -13,9 +13,10 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
@@ -30,8 +31,10 @@ from nfcompile.cost.calibration import BATCHES, SIZES
 from nfcompile.ir.protobuf import write_model
 from nfcompile.models.chain import chain, weight_of
 
-LAYERS = 4
+LAYERS = {16: 4, 64: 16, 256: 8, 2048: 4}
+"""Of a chain, by width: more where one takes less than a call does."""
 MANY_LAYERS = 36
+NOISE_US = 0.02
 OVERHEAD_WIDTH = 16
 BUTTERFLIES = ("butterfly 4", "butterfly 16", "butterfly 32")
 WAYS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -77,6 +80,7 @@ def main() -> None:
             "date": date.today().isoformat(),
             "command": "python benchmarks/calibrate.py"
             + f" --isa {options.isa}" * bool(options.isa),
+            "overheads": {target: asdict(item) for target, item in overheads.items()},
         },
         "constants": measured,
     }
@@ -91,18 +95,24 @@ class Overhead:
     layer_us: float
     call_us: float
 
-    def rest(self, call_us: np.ndarray) -> np.ndarray:
-        """Microseconds of each layer beyond this, of calls that took `call_us`."""
-        return (call_us - self.call_us) / LAYERS - self.layer_us
+    def rest(self, call_us: np.ndarray, size: int) -> np.ndarray:
+        """Microseconds of each layer of this width beyond this, of calls that took `call_us`."""
+        rest = (call_us - self.call_us) / LAYERS[size] - self.layer_us
+        if (rest < -NOISE_US - self.layer_us / 5).any():
+            sys.exit(f"width {size}: calls of {call_us} us take less than {self}: measure again")
+        return np.maximum(rest, NOISE_US / 10)
 
 
 def overheads_of(folder: Path, seconds: float) -> dict[str, Overhead]:
-    """By target: the median of its ways, which share one code path."""
+    """By target: of its ways, which share one code path, the least of a layer."""
     found: dict[str, list[Overhead]] = {}
     for target, kind, patterns in WAYS.values():
         own = overhead_of(folder, target, kind, patterns[0], seconds)
         found.setdefault(target, []).append(own)
-    return {target: statistics.median_low(items) for target, items in found.items()}
+    return {
+        target: Overhead(min(items).layer_us, statistics.median(item.call_us for item in items))
+        for target, items in found.items()
+    }
 
 
 def measure(name: str, folder: Path, seconds: float, overhead: Overhead) -> dict[str, object]:
@@ -113,7 +123,7 @@ def measure(name: str, folder: Path, seconds: float, overhead: Overhead) -> dict
         times, stored = [], []
         for pattern in patterns:
             path, count = build(folder, size, pattern, target, kind, precision_of(name))
-            times.append(overhead.rest(call_times(path, BATCHES, seconds)))
+            times.append(overhead.rest(call_times(path, BATCHES, seconds), size))
             stored.append(count)
         fits = [
             fit(stored, size, at / batch * 1e3)
@@ -145,7 +155,7 @@ def measure_dense(folder: Path, seconds: float) -> dict[str, object]:
     overhead = overhead_of(folder, "ort-cpu", "", "dense", seconds)
     for size in SIZES:
         path, _ = build(folder, size, "dense", "ort-cpu", "")
-        time = overhead.rest(call_times(path, BATCHES, seconds))
+        time = overhead.rest(call_times(path, BATCHES, seconds), size)
         per_mac.append((time / BATCHES * 1e3 / size**2).round(5).tolist())
     zero = [[0.0] * len(BATCHES)] * len(SIZES)
     least = round(overhead.layer_us, 3)
@@ -179,9 +189,10 @@ def gather(size: int) -> ir.Model:
 
 def build(
     folder: Path, size: int, pattern: str, target: str, kind: str, precision: str = "fp32",
-    layers: int = LAYERS,
+    layers: int = 0,
 ) -> tuple[Path, int]:  # fmt: skip
     """A compiled chain of layers, and the values that one layer stores."""
+    layers = layers or LAYERS[size]
     path = folder / f"{layers} {size} {pattern} {target} {kind} {precision}.onnx"
     model = chain([weight_of(pattern, size, seed) for seed in range(layers)])
     force = f"force={kind}," if kind else "max_density=0,"
@@ -207,11 +218,11 @@ def overhead_of(folder: Path, target: str, kind: str, pattern: str, seconds: flo
     """Of two chains of narrow layers."""
     few, many = (
         float(call_times(path, [1], seconds)[0])
-        for layers in (LAYERS, MANY_LAYERS)
+        for layers in (LAYERS[OVERHEAD_WIDTH], MANY_LAYERS)
         for path, _ in [build(folder, OVERHEAD_WIDTH, pattern, target, kind, layers=layers)]
     )
-    layer = (many - few) / (MANY_LAYERS - LAYERS)
-    return Overhead(layer, few - LAYERS * layer)
+    layer = (many - few) / (MANY_LAYERS - LAYERS[OVERHEAD_WIDTH])
+    return Overhead(layer, few - LAYERS[OVERHEAD_WIDTH] * layer)
 
 
 def undisturbed_us(row: Row) -> float:

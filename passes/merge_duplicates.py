@@ -154,16 +154,19 @@ class _Step:
         """Times of both layers as they are, and merged."""
         batches = batches_of(self.layer.linear.x, target)
 
+        gathers = self.follower is None and target.name != "ort-cuda"
+        timer = None if gathers else timer  # a Gather is not measured, and like goes with like
+
         def cost(matrix: scipy.sparse.csr_array) -> Cost:
             return cost_of_matrix(matrix, batches, target, timer)[0]
 
         before, after = [cost(self.weight)], [cost(self.reduced)]
-        if self.follower is None and target.name == "ort-cuda":
-            # A Gather moves what a layer with one non-zero per row does, and computes nothing.
-            after.append(cost(_expansion(self.inverse)))
-        elif self.follower is None:
+        if gathers:
             shape = len(self.inverse), self.reduced.shape[0]
             after.append(Cost(tuple(estimate_gather_us(shape, at, target) for at in batches)))
+        elif self.follower is None:
+            # A Gather moves what a layer with one non-zero per row does, and computes nothing.
+            after.append(cost(_expansion(self.inverse)))
         else:
             before.append(cost(self.follower.weight()))
             after.append(cost(self._summed(self.follower)))

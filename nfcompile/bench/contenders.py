@@ -9,6 +9,7 @@ from typing import Any
 
 from nfcompile.api import compile as compile_network
 from nfcompile.bench.case import Network
+from nfcompile.bench.held import held_to
 from nfcompile.errors import EngineMissingError, UnsupportedModelError
 from nfcompile.passes import default_pipeline
 from nfcompile.runtime.deepsparse import DeepSparseEngine
@@ -124,7 +125,7 @@ CONTENDERS: tuple[Contender, ...] = (
     Contender("openvino", "fp32", False, _dense, OpenVinoEngine().load),
     Contender(
         "openvino-default",
-        "bf16" if _BF16_FLAGS & cpu_flags() else "fp32",
+        "bf16" if _BF16_FLAGS & cpu_flags() and not held_to() else "fp32",
         False,
         _dense,
         OpenVinoEngine("").load,

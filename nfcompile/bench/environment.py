@@ -5,6 +5,7 @@ import platform
 from importlib import metadata
 from typing import Any
 
+from nfcompile.bench.held import held_to
 from nfcompile.errors import EngineMissingError
 from nfcompile.runtime.cuda import gpu_name
 from nfcompile.target import caches, cpu_flags, cpu_name, isa
@@ -41,6 +42,7 @@ def describe(threads: int | None = None) -> dict[str, Any]:
         "caches": caches(),
         "instruction_sets": instruction_sets(),
         "kernels": isa(),
+        "held_to": held_to(),
         "gpu": gpu_name(),
         "threads": cores if threads is None else threads,
         "python": platform.python_version(),

@@ -8,7 +8,7 @@ import os
 
 from nfcompile.errors import InputError
 
-__all__ = ["ISAS", "hold_to"]
+__all__ = ["ISAS", "held_to", "hold_to"]
 
 _VARIABLES = {
     "NFCOMPILE_MAX_ISA": ("avx2", "avx512"),
@@ -20,6 +20,13 @@ _VARIABLES = {
 
 ISAS = ("avx2", "avx512")
 """What engines can be held to."""
+
+
+def held_to() -> str:
+    """What engines are held to, or nothing."""
+    own = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+    values = _VARIABLES["ONEDNN_MAX_CPU_ISA"]
+    return ISAS[values.index(own)] if own in values else ""
 
 
 def hold_to(isa: str) -> None:

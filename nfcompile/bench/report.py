@@ -78,7 +78,9 @@ class Results:
         about = self.environment
         versions = {**about["packages"], **{f"{k} (peers)": v for k, v in about["peers"].items()}}
         yield (
-            f"{about['cpu']}, {about['cores']} cores, kernels {about['kernels']}; "
+            f"{about['cpu']}, {about['cores']} cores, kernels {about['kernels']}"
+            + (f", engines that can be held to {held}" if (held := about.get("held_to")) else "")
+            + "; "
             + ", ".join(f"{name} {version}" for name, version in versions.items())
             + "."
         )

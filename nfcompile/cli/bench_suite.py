@@ -28,15 +28,17 @@ def run_bench_suite(
         InputError: If an argument breaks its rule, before anything is run.
         KeyboardInterrupt: After what was measured has been written.
     """
-    from nfcompile.bench.environment import describe
     from nfcompile.bench.held import hold_to
+
+    if isa is not None:
+        hold_to(isa)  # before engines are loaded
+
+    from nfcompile.bench.environment import describe
     from nfcompile.bench.report import Results
     from nfcompile.bench.roofline import measure_roofline
     from nfcompile.bench.suite import Plan, run_suite
     from nfcompile.bench.suites import pick_suite
 
-    if isa is not None:
-        hold_to(isa)
     picked = pick_suite(suite)
     check_json(output)
     plan = Plan(

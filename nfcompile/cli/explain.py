@@ -88,7 +88,10 @@ def kernel_name(encoding: str, target: str, isa: str, precision: str) -> str:
     if target == "ort-cuda":
         return f"{encoding.replace('-', '_')} on CUDA"
     fp32_isa = "avx512" if isa.endswith("_bf16") else isa  # which brings no fp32 kernels of its own
-    tile = f"tile_bf16_{isa}" if precision == "bf16" else f"tile_f32_{fp32_isa}"
+    pairs = "avx512_bf16" if isa == "amx_bf16" else isa
+    tile = f"tile_bf16_{pairs}" if precision == "bf16" else f"tile_f32_{fp32_isa}"
+    if precision == "bf16" and isa == "amx_bf16" and encoding != "csr":
+        tile += " or amx_bf16"  # where blocks are of 16 and more
     if encoding == "csr" and tile == "tile_f32_avx512":
         tile = "generated_f32_avx512"
     return f"{encoding.replace('-', '_')}_f32_{fp32_isa}, {tile}"

@@ -70,18 +70,6 @@ def test_each_suite_has_its_title_its_engines_and_its_batches(tmp_path: Path) ->
     assert "deepsparse" in data["engines"] and "graphblas" not in data["engines"]
 
 
-def test_engines_are_held_to_an_instruction_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("NFCOMPILE_MAX_ISA", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "NM_ARCH"):
-        monkeypatch.setenv(name, "")  # and so put back
-    monkeypatch.setenv("MKL_ENABLE_INSTRUCTIONS", "")
-    options = ["--engines", "nfcompile", "--batch", "1", "--threads", "1", "--isa", "avx2"]
-    assert run(*QUICK, *options, "--json", tmp_path / "s.json").exit_code == 0
-    data = json.loads((tmp_path / "s.json").read_text())
-    assert data["environment"]["kernels"] in ("avx2", "scalar")
-
-
 def test_an_interrupt_keeps_what_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,5 +67,14 @@ def test_numbers_of_rows_are_told_apart_and_so_are_those_of_threads() -> None:
     assert crew.call(1, 4) == 4
 
 
+def test_each_of_the_usual_numbers_of_rows_is_learned() -> None:
+    crew = _native.Crew()
+    sizes = (1, 16, 32, 64, 128, 256, 512)
+    for _ in range(300):
+        for rows in sizes:
+            called(crew, lambda t, rows=rows: float(t if rows < 100 else 9 - t), 1, rows=rows)
+    assert [crew.call(rows, 8) for rows in sizes] == [1, 1, 1, 1, 8, 8, 8]
+
+
 def test_one_thread_is_always_called() -> None:
     assert set(called(_native.Crew(), lambda t: 1.0, 300, threads=1)) == {1}

@@ -24,14 +24,21 @@ int Last(int64_t threads, int choices) {
 
 }  // namespace
 
+// Numbers of rows that were not used for longest are forgotten.
 Crew::Entry& Crew::Find(int64_t rows, int64_t threads) {
-  Entry& entry = entries_[rows % kEntries];
-  if (entry.rows != rows || entry.threads != threads) {
-    entry = {};
-    entry.rows = rows;
-    entry.threads = threads;
+  Entry* oldest = entries_.data();
+  for (Entry& entry : entries_) {
+    if (entry.rows == rows && entry.threads == threads) {
+      entry.used = ++uses_;
+      return entry;
+    }
+    if (entry.used < oldest->used) oldest = &entry;
   }
-  return entry;
+  *oldest = {};
+  oldest->rows = rows;
+  oldest->threads = threads;
+  oldest->used = ++uses_;
+  return *oldest;
 }
 
 int64_t Crew::Call(int64_t rows, int64_t threads) {

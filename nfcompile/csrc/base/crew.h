@@ -31,6 +31,7 @@ class Crew {
   struct Entry {
     int64_t rows = -1;
     int64_t threads = 0;
+    int64_t used = 0;  // the larger, the later
     int64_t runs = 0;
     int64_t tries = 0;
     int best = 0;                           // calls threads >> best
@@ -40,6 +41,7 @@ class Crew {
   Entry& Find(int64_t rows, int64_t threads);
 
   SpinLock lock_;
+  int64_t uses_ = 0;
   std::array<Entry, kEntries> entries_;
 };
 

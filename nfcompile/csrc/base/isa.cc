@@ -56,6 +56,23 @@ bool HasAmxBf16() {
 #endif
 }
 
+// Those not above `max_isa`: nothing is asked of the system for others.
+std::vector<Isa> Usable(Isa max_isa) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+#endif
+  std::vector<Isa> isas;
+  const auto add = [&](Isa isa, bool (*has)()) {
+    if (isa <= max_isa && has()) isas.push_back(isa);
+  };
+  add(Isa::kAmxBf16, HasAmxBf16);
+  add(Isa::kAvx512Bf16, HasAvx512Bf16);
+  add(Isa::kAvx512, HasAvx512);
+  add(Isa::kAvx2, HasAvx2);
+  isas.push_back(Isa::kScalar);
+  return isas;
+}
+
 }  // namespace
 
 std::string_view IsaName(Isa isa) {
@@ -78,18 +95,7 @@ std::string_view IsaName(Isa isa) {
   return "unknown";
 }
 
-std::vector<Isa> UsableIsas() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-#endif
-  std::vector<Isa> isas;
-  if (HasAmxBf16()) isas.push_back(Isa::kAmxBf16);
-  if (HasAvx512Bf16()) isas.push_back(Isa::kAvx512Bf16);
-  if (HasAvx512()) isas.push_back(Isa::kAvx512);
-  if (HasAvx2()) isas.push_back(Isa::kAvx2);
-  isas.push_back(Isa::kScalar);
-  return isas;
-}
+std::vector<Isa> UsableIsas() { return Usable(Isa::kAmxBf16); }
 
 bool IsUsable(Isa isa) {
   const std::vector<Isa> isas = UsableIsas();
@@ -115,10 +121,7 @@ Isa SelectIsa() {
     }
     max_isa = *found;
   }
-  for (const Isa isa : UsableIsas()) {
-    if (isa <= max_isa) return isa;
-  }
-  return Isa::kScalar;
+  return Usable(max_isa).front();
 }
 
 Isa IsaFromName(std::string_view name) {

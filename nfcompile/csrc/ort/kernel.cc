@@ -16,6 +16,8 @@ constexpr size_t kX = 0;
 // ONNX Runtime does not tell how many threads a session has: no more than there are cores, and
 // after some runs, as many as have come.
 constexpr int64_t kRunsToLearn = 4;
+// Now and then all cores are called again: threads may have been late until now.
+constexpr int64_t kCallsToLookAgain = 64;
 
 int64_t MostThreads() {
   cpu_set_t cores;
@@ -69,32 +71,30 @@ float* Kernel::Output(OrtKernelContext* context, size_t index,
   return static_cast<float*>(y);
 }
 
-bool Kernel::Learned() const {
-  return shared_runs_.load(std::memory_order_relaxed) >= kRunsToLearn;
-}
-
 Threads Kernel::SessionThreads() const {
   static const int64_t most = MostThreads();
-  const int64_t came = most_came_.load(std::memory_order_relaxed);
-  return {.most = most, .likely = Learned() ? came : most};
+  const bool learned = shared_runs_.load(std::memory_order_relaxed) >= kRunsToLearn;
+  return {.most = most, .likely = learned ? most_came_.load(std::memory_order_relaxed) : most};
 }
 
-Threads Kernel::CallThreads(int64_t rows) const {
+Kernel::Callees Kernel::Call(int64_t rows) const {
+  const bool learned = shared_runs_.load(std::memory_order_relaxed) >= kRunsToLearn;
   const Threads all = SessionThreads();
-  if (!Learned() || all.likely == 1) return all;
-  const int64_t called = crew_.Call(rows, all.likely);
-  return called == all.likely ? all : Threads{.most = called, .likely = called};
+  const int64_t call = calls_.fetch_add(1, std::memory_order_relaxed);
+  if (!learned || call % kCallsToLookAgain == 0) return {{all.most, all.most}, 0};
+  const int64_t called = all.likely == 1 ? 1 : crew_.Call(rows, all.likely);
+  return {{called, called}, all.likely};
 }
 
 void Kernel::ShareAndLearn(OrtKernelContext* context, ChainRun& run, int64_t rows,
-                           Threads called) const {
-  const Threads all = SessionThreads();
-  const bool learns = Learned() && (run.workers() > 1 || called.likely < all.likely);
+                           const Callees& callees) const {
+  const int64_t called = callees.threads.most;
+  const bool learns = callees.all > 1 && (run.workers() > 1 || called < callees.all);
   const auto begin = std::chrono::steady_clock::now();
   Share(context, run);
   if (!learns) return;
   const auto took = std::chrono::steady_clock::now() - begin;
-  crew_.Learn(rows, all.likely, called.likely,
+  crew_.Learn(rows, callees.all, called,
               std::chrono::duration_cast<std::chrono::nanoseconds>(took).count());
 }
 
@@ -144,9 +144,9 @@ void ChainKernel::Run(OrtKernelContext* context) const {
     if (residual != nullptr) operands.inputs.push_back(static_cast<const float*>(residual));
   }
   if (operands.batch == 0 || chain_->empty()) return;
-  const Threads threads = CallThreads(operands.batch);
-  ChainRun run(*chain_, operands, threads);
-  ShareAndLearn(context, run, operands.batch, threads);
+  const Callees callees = Call(operands.batch);
+  ChainRun run(*chain_, operands, callees.threads);
+  ShareAndLearn(context, run, operands.batch, callees);
 }
 
 void ImageChainKernel::Run(OrtKernelContext* context) const {

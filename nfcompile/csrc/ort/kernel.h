@@ -48,23 +48,29 @@ class Kernel {
 
   // How many threads a session has.
   Threads SessionThreads() const;
-  // Those of them that runs of `rows` are fastest with, as far as is known.
-  Threads CallThreads(int64_t rows) const;
+
+  // Who is called for a run.
+  struct Callees {
+    Threads threads;
+    int64_t all = 0;  // that could have been called; 0 where nothing is to be learned of it
+  };
+  // Those threads that runs of `rows` are fastest with, as far as is known.
+  Callees Call(int64_t rows) const;
 
   // Calls run.Work on as many threads as can be of use. Throws std::bad_alloc.
   template <typename Shared>
   void Share(OrtKernelContext* context, Shared& run) const;
   // The same, and learns how many threads runs of `rows` should have.
   void ShareAndLearn(OrtKernelContext* context, ChainRun& run, int64_t rows,
-                     Threads called) const;
+                     const Callees& callees) const;
 
  private:
-  bool Learned() const;
   void Learn(int64_t came) const;
 
   const Api api_;
   const std::string subject_;
   mutable std::atomic<int64_t> shared_runs_ = 0;
+  mutable std::atomic<int64_t> calls_ = 0;
   mutable std::atomic<int64_t> most_came_ = 1;
   mutable Crew crew_;
 };

@@ -41,17 +41,17 @@ class AmxPacker {
     index_.clear();
     int64_t multiplied = 0;
     for (const Run& run : runs_) {
-      const int64_t count = Count(run);
-      for (int64_t c = 0; c < CeilDiv(count, width); ++c) index_[Chunk(run, c)] = 0;
-      multiplied += CeilDiv(run.rows, kAmxRows) * kAmxRows * CeilDiv(count, width) * width;
+      multiplied += CeilDiv(run.rows, kAmxRows) * kAmxRows * CeilDiv(Count(run), width) * width;
+    }
+    const auto stored = static_cast<double>(values_.size());
+    if (stored == 0 || static_cast<double>(multiplied) > kMostPadding * stored) return false;
+    for (const Run& run : runs_) {
+      for (int64_t c = 0; c < CeilDiv(Count(run), width); ++c) index_[Chunk(run, c)] = 0;
     }
     int32_t next = 0;
     for (auto& [chunk, index] : index_) index = next++;
     const auto ordered = static_cast<double>(index_.size()) * width;
-    return !values_.empty() &&
-           static_cast<double>(multiplied) <=
-               kMostPadding * static_cast<double>(values_.size()) &&
-           ordered <= kMostPadding * static_cast<double>(in_features_);
+    return ordered <= kMostPadding * static_cast<double>(in_features_);
   }
 
   // With the chunks that fit.

@@ -1,5 +1,6 @@
 // The tile registers of AMX: instructions where the source is compiled for them; for tests on
-// other machines, what Intel's manual says that they do.
+// other machines, plain code for what they do, which ends the process where they would fault.
+// (It adds products one by one and keeps subnormal numbers, which they do not.)
 //
 // Registers 0 to 3 hold sums, 4 and 5 weights, 6 and 7 pairs of x.
 #ifndef NFCOMPILE_KERNELS_AMX_AMX_REGISTERS_H_
@@ -70,9 +71,22 @@ inline void Configure(const RegisterShapes& shapes) {
   std::memset(TheRegisters().data, 0, sizeof(TheRegisters().data));
 }
 
+inline void Release() { Configure({.palette = 0}); }
+
+inline void Expect(bool right) {
+  if (!right) __builtin_trap();
+}
+
+inline uint8_t* Data(int t) {
+  Expect(TheRegisters().shapes.palette == 1 && TheRegisters().shapes.rows[t] > 0);
+  return TheRegisters().data[t][0];
+}
+
+inline void Zero(int t) { std::memset(Data(t), 0, sizeof(TheRegisters().data[t])); }
+
 inline void LoadRegister(int t, const void* from, int64_t stride) {
   Registers& at = TheRegisters();
-  std::memset(at.data[t], 0, sizeof(at.data[t]));
+  Zero(t);
   for (int r = 0; r < at.shapes.rows[t]; ++r) {
     const auto* row = static_cast<const uint8_t*>(from) + r * stride;
     std::memcpy(at.data[t][r], row, at.shapes.bytes_per_row[t]);
@@ -81,6 +95,7 @@ inline void LoadRegister(int t, const void* from, int64_t stride) {
 
 inline void StoreRegister(int t, void* to, int64_t stride) {
   const Registers& at = TheRegisters();
+  Expect(Data(t) != nullptr);
   for (int r = 0; r < at.shapes.rows[t]; ++r) {
     std::memcpy(static_cast<uint8_t*>(to) + r * stride, at.data[t][r],
                 at.shapes.bytes_per_row[t]);
@@ -95,6 +110,9 @@ inline float HalfAt(const uint8_t* row, int i) {
 
 inline void Dot(int sums, int w, int x) {
   Registers& at = TheRegisters();
+  Expect(at.shapes.palette == 1 && at.shapes.rows[sums] == at.shapes.rows[w] &&
+         at.shapes.bytes_per_row[sums] == at.shapes.bytes_per_row[x] &&
+         at.shapes.bytes_per_row[w] == 4 * at.shapes.rows[x]);
   for (int m = 0; m < at.shapes.rows[sums]; ++m) {
     for (int k = 0; k < at.shapes.bytes_per_row[w] / 4; ++k) {
       for (int n = 0; n < at.shapes.bytes_per_row[sums] / 4; ++n) {
@@ -110,8 +128,8 @@ inline void Dot(int sums, int w, int x) {
 }
 
 #define TILE_SHAPE(shapes) Configure(shapes)
-#define TILE_RELEASE() static_cast<void>(0)
-#define TILE_ZERO(t) std::memset(TheRegisters().data[t], 0, sizeof(TheRegisters().data[t]))
+#define TILE_RELEASE() Release()
+#define TILE_ZERO(t) Zero(t)
 #define TILE_LOAD(t, from, stride) LoadRegister(t, from, stride)
 #define TILE_STORE(t, to, stride) StoreRegister(t, to, stride)
 #define TILE_DOT(sums, w, x) Dot(sums, w, x)

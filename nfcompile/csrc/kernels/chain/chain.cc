@@ -1,6 +1,7 @@
 #include "kernels/chain/chain.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -14,7 +15,9 @@ namespace {
 bool OutweighsResult(const MatMul& matmul) {
   const TileWeights& tile = matmul.tile;
   const size_t value = tile.values.precision() == Precision::kBfloat16 ? 2 : sizeof(float);
-  const size_t weight = tile.values.size() * value + tile.columns.size() * sizeof(int32_t);
+  const size_t weight =
+      tile.blocks ? tile.blocks->values.size() * value
+                  : tile.values.size() * value + tile.columns.size() * sizeof(int32_t);
   const int64_t rows = kTableVectors * matmul.tile_kernel->width;
   return static_cast<int64_t>(weight) >
          matmul.out_features * rows * 2 * static_cast<int64_t>(sizeof(float));
@@ -24,7 +27,8 @@ bool KeepsZero(const ChainLayer& layer) {
   if (layer.norm != nullptr) return false;  // it does not look
   for (int64_t o = 0; o < layer.out_features(); ++o) {
     const float bias = layer.bias.empty() ? 0.0f : layer.bias[o];
-    if (Activate(layer.epilogue, bias) != 0.0f) return false;
+    const float y = Activate(layer.epilogue, bias);
+    if (y != 0.0f || std::signbit(y)) return false;
   }
   return true;
 }

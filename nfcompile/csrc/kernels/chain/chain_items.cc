@@ -190,9 +190,13 @@ void ChainItems::RunLayer(const ChainStep& step, int64_t tile, int64_t part, cha
   char* y = streamed ? nullptr : SlotData(slot, memory);
   const bool y_is_float = !Narrow(slot);
   const std::optional<TileShape> y_in_place = InPlace(slot, tile);
+  // A residual of zeros may be left out before an activation only: behind it, -0 + 0 is 0. So
+  // how wide tiles are, and which of them are zero, does not show.
+  const bool adds_before = layer.epilogue.residual_mode == ResidualMode::kAddBefore;
   const bool multiplies = layer.epilogue.residual_mode == ResidualMode::kMultiply;
-  const bool has_residual = layer.residual >= 0 && (multiplies || !zero(layer.residual));
-  if (!y_in_place && zero(layer.source) && !has_residual &&
+  const bool zero_residual = layer.residual >= 0 && zero(layer.residual);
+  const bool has_residual = layer.residual >= 0 && !(adds_before && zero_residual);
+  if (!y_in_place && zero(layer.source) && (!has_residual || (zero_residual && !multiplies)) &&
       chain_.keeps_zero(static_cast<int>(l)) && operands_.bias == nullptr) {
     const Range rows = EvenRange(layer.matmul->out_features, part, step.parts);
     if (streamed) return ClearResult(slot, tile, rows);
