@@ -31,7 +31,7 @@ from nfcompile.cost.calibration import BATCHES, SIZES
 from nfcompile.ir.protobuf import write_model
 from nfcompile.models.chain import chain, weight_of
 
-LAYERS = {16: 4, 64: 16, 256: 8, 2048: 4}
+LAYERS = {16: 4, 64: 8, 256: 4, 2048: 4}
 """Of a chain, by width: more where one takes less than a call does."""
 MANY_LAYERS = 36
 NOISE_US = 0.02
