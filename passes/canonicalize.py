@@ -23,7 +23,6 @@ from nfcompile.ir.rewrite import insert_before, replace_node, single_use
 __all__ = ["CanonicalizePass"]
 
 _END = np.iinfo(np.int32).max  # of a Slice, from here on: behind all there is
-_SLICE_INPUTS = 5
 
 
 @dataclass(frozen=True)
@@ -118,20 +117,14 @@ def _drop_cast(node: ir.Node) -> int:
 def _drop_slice(node: ir.Node) -> int:
     """Removes a Slice from the first element to behind the last."""
     x, y = node.inputs[0], node.outputs[0]
-    if (
-        x is None
-        or len(node.inputs) < _SLICE_INPUTS - 2
-        or y.is_graph_output()
-        or node.graph is None
-    ):
+    if x is None or y.is_graph_output() or node.graph is None:
         return 0
-    starts, ends = (constant(value) for value in node.inputs[1:3])
-    steps = constant(node.inputs[4]) if len(node.inputs) == _SLICE_INPUTS else None
-    if starts is None or ends is None or (len(node.inputs) == _SLICE_INPUTS and steps is None):
+    starts, ends, *steps = (constant(value) for value in (*node.inputs[1:3], *node.inputs[4:]))
+    if starts is None or ends is None or None in steps:
         return 0
     if starts.numpy().any() or (ends.numpy() < _END).any():
         return 0
-    if steps is not None and (steps.numpy() != 1).any():
+    if any((step.numpy() != 1).any() for step in steps if step is not None):
         return 0
     y.replace_all_uses_with(x)
     node.graph.remove(node, safe=True)

@@ -67,9 +67,7 @@ def shuffled(isa: str, blocks: int, rows: int, columns: int, padded: int) -> Mad
         values, *(side.reshape(blocks, -1) for side in sides), strict=True
     ):
         dense[np.ix_(row[row >= 0], column[column >= 0])] = block[np.ix_(row >= 0, column >= 0)]
-    made = _native.pack_block_diagonal(
-        values, *sides, in_, out, isa=isa, precision="bfloat16"
-    )  # fmt: skip
+    made = _native.pack_block_diagonal(values, *sides, in_, out, isa=isa, precision="bfloat16")
     return dense, made
 
 

@@ -152,7 +152,7 @@ void ChainPlan::PlanPlanes(const Chain& chain, Threads threads) {
   AddSteps(chain, threads);
 }
 
-// Tables cost little to read again (4 % of blocks of 16 x 16 at 16 rows, against 64, on Zen 4),
+// Tables cost little to read again (5 % of blocks of 16 x 16 at 16 rows, against 64, on Zen 4),
 // so that tiles may be as narrow as threads need them.
 int ChainPlan::NarrowEnough(int most, Threads threads) const {
   if (threads.likely == 1) return most;

@@ -26,8 +26,9 @@ struct ChainStep {
   int64_t parts = 1;
 };
 
-// Which kernel runs follows from the shapes alone. How wide tiles are and what an item is follow
-// from the number of threads, too, but no sum is cut or put in another order: results do not.
+// Which kernel runs follows from the shapes alone. How wide tiles are and what an item is
+// follow from the number of threads, too, but no sum is cut or put in another order: results do
+// not.
 struct ChainPlan {
   const TileKernel* kernel = nullptr;  // null: over rows
   int vectors = 0;                     // of a tile, but for the last one

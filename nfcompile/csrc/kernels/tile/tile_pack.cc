@@ -163,7 +163,8 @@ bool RunUnits(const TileKernel& kernel, const TileWeights& weights, TileOperands
 }
 
 int GroupRows(Isa isa) {
-  const bool wide = Fp32Isa(isa) == Isa::kAvx512 || Fp32Isa(isa) == Isa::kAvx512Emulated;
+  isa = Fp32Isa(isa);
+  const bool wide = isa == Isa::kAvx512 || isa == Isa::kAvx512Emulated;
   return wide ? kMaxGroupRows : kMaxGroupRows / 2;
 }
 
