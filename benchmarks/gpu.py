@@ -219,17 +219,29 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240, help="no case begins after that many")
     parser.add_argument("--rounds", type=int, default=_ROUNDS, help="samples of each contender")
     parser.add_argument("--cases", default="", help="only cases whose name begins so")
+    parser.add_argument("--skip", type=int, default=0, help="leave out that many cases first")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for gpu.json, gpu.md")
     parser.add_argument("--calibrate", action="store_true", help="write the cost model's constants")
     options = parser.parse_args()
     torch, cuda = device_modules()
     clock = GpuClock(torch)
     bench = Bench(torch, cuda, "cuda", clock, cuda.device()["l2_bytes"], options.rounds)
-    cases = [case for case in all_cases() if case.name.startswith(options.cases)]
+    cases = [case for case in all_cases() if case.name.startswith(options.cases)][options.skip :]
     found = run(bench, cases, options.seconds, lambda text: print(text, flush=True))
+    found["nodes"] = nodes()
     write(found, options.out)
     if options.calibrate:
         calibrated(found, f"python benchmarks/gpu.py --seconds {options.seconds:g} --calibrate")
+
+
+def nodes() -> dict[str, float] | str:
+    """What a node costs inside ONNX Runtime, or why nobody knows."""
+    from gpu_nodes import node_costs
+
+    try:
+        return {name: round(us, 2) for name, us in node_costs().items()}
+    except Exception as error:  # onnxruntime has no provider for CUDA, or fails
+        return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def device_modules() -> tuple[Any, Any]:

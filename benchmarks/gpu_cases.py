@@ -133,14 +133,16 @@ def all_cases() -> Iterator[Case]:
     headline = 8192, 64, 0.1
     first = (4096, 1, 16, 256, 1024, 8192)
     yield square(*headline, BF16, first, (*_SQUARE_PEERS, "ort"))
-    yield cascade(16384, 128, BF16, (4096, 1, 256))
+    yield cascade(16384, (512, 32), BF16, (4096, 1, 256))
+    yield cascade(16384, (128, 128), BF16, (4096, 1, 256))
     yield from graph_challenge()
     yield from (ffn(block, BF16, (128, 2048)) for block in (32, 64))
     for types in (FP16, NARROW, FP32):
         yield square(*headline, types, (4096, 1, 256), (*_SQUARE_PEERS, "ort"))
-    yield cascade(4096, 64, BF16, (4096, 1, 256))
-    yield from (cascade(n, 2, BF16, (4096, 1)) for n in (16384, 4096))
-    yield cascade(4096, 16, BF16, (4096, 1))
+    yield cascade(4096, (64, 64), BF16, (4096, 1, 256))
+    yield cascade(4096, (16, 16, 16), BF16, (4096, 1))
+    yield cascade(4096, (2,) * 12, BF16, (4096, 1))
+    yield cascade(16384, (2,) * 14, BF16, (4096, 1))
     done = {headline}
     for block in _BLOCKS:
         done.add((8192, block, 0.1))
@@ -170,14 +172,15 @@ def square(
     )
 
 
-def cascade(n: int, radix: int, types: tuple[str, str], batches: tuple[int, ...]) -> Case:
+def cascade(n: int, sizes: Sequence[int], types: tuple[str, str], batches: tuple[int, ...]) -> Case:
     """All factors of a butterfly, against the dense product that they make.
 
-    The last factor takes what is left of n where it is no power of the radix.
+    Args:
+        n: Width.
+        sizes: Of the blocks of its factors, whose product is n; the first has no stride.
+        types: Of activations and of stored values.
+        batches: Batch sizes.
     """
-    sizes = []
-    while math.prod(sizes) < n:
-        sizes.append(min(radix, n // math.prod(sizes)))
 
     def build() -> list[Layer]:
         strides = itertools.accumulate([1, *sizes[:-1]], lambda a, b: a * b)
@@ -185,8 +188,9 @@ def cascade(n: int, radix: int, types: tuple[str, str], batches: tuple[int, ...]
             block_diagonal(n, size, stride) for size, stride in zip(sizes, strides, strict=True)
         ]
 
+    factors = f"radix {sizes[0]}" if len(set(sizes)) == 1 else " x ".join(map(str, sizes))
     return Case(
-        f"cascade {n} radix {radix}", "cascade", build, types, batches, _FACTOR_PEERS,
+        f"cascade {n} of {factors}", "cascade", build, types, batches, _FACTOR_PEERS,
         multiplied=True,
     )  # fmt: skip
 

@@ -210,7 +210,8 @@ def measure(seconds: float, progress: Progress) -> dict[str, Any] | str:
     try:
         torch, cuda = gpu.device_modules()
         bench = gpu.Bench(torch, cuda, "cuda", GpuClock(torch), cuda.device()["l2_bytes"])
-        return gpu.run(bench, list(all_cases()), seconds, progress)
+        found = gpu.run(bench, list(all_cases()), seconds, progress)
+        return {**found, "nodes": gpu.nodes()}
     except (SystemExit, Exception) as error:  # whatever the device says
         progress(f"not measured: {error}")
         return f"{error}"

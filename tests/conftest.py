@@ -30,8 +30,9 @@ FIXED = {  # nanoseconds per multiply-add at batch 1, 16, 64, 256
 
 
 FIXED_GPU = GpuConstants(
-    launch_us=3.0,
-    operator_us=1.0,
+    start_us=3.0,
+    node_us=3.0,
+    operator_us=4.0,
     multiprocessors=100,
     memory_tbps=4.0,
     l2_mb=50,

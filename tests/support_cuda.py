@@ -30,6 +30,7 @@ VARIABLE = "NFCOMPILE_CUDA_STAND_IN"
 _TAIL = "ppp" + "iiiiffii"
 _PARAMETERS = {
     "bsr": "p" + "ppp" + _TAIL,
+    "bsr_vector": "p" + "ppp" + _TAIL,
     "csr": "p" + "ppp" + _TAIL,
     "block_diagonal": "p" + "p" + "ppp" + "ii" + _TAIL[3:],
     "block_diagonal_small": "p" + "p" + "ppp" + "ii" + _TAIL[3:],

@@ -27,10 +27,13 @@ class FakeProduct:
     def kernel(self, batch: int) -> str:
         return f"{self.name}_{self.x_type}_{self.precision}_{'small' if batch <= 16 else 'large'}"
 
+    def kernels(self) -> list[str]:
+        return [self.kernel(1), self.kernel(1000)]
+
     def run(
         self, x: np.ndarray, bias: np.ndarray | None = None, residual: np.ndarray | None = None,
         activation: str = "none", alpha: float = 0.0, beta: float = 0.0,
-        residual_mode: int = 0,
+        residual_mode: int = 0, kernel: str = "",
     ) -> np.ndarray:  # fmt: skip
         t = self._round(self._round(x, self.x_type), self.precision) @ self.weight.T
         t = t if bias is None else t + self._round(bias, self.x_type)

@@ -9,6 +9,7 @@ from nfcompile.bench.held import held_to
 from nfcompile.errors import EngineMissingError
 from nfcompile.runtime.cuda import gpu_name
 from nfcompile.target import caches, cpu_flags, cpu_name, isa
+from nfcompile.version import __version__
 
 __all__ = ["describe", "instruction_sets", "packages", "peers"]
 
@@ -47,7 +48,7 @@ def describe(threads: int | None = None) -> dict[str, Any]:
         "threads": cores if threads is None else threads,
         "python": platform.python_version(),
         "onnxruntime": present.get("onnxruntime") or present.get("onnxruntime-gpu"),
-        "nfcompile": metadata.version("nfcompile"),
+        "nfcompile": __version__,
         "packages": present,
         "peers": peers(),
     }

@@ -1,6 +1,9 @@
 """What a linear layer costs on a GPU: microseconds per call, from a roofline.
 
-    time = launch + max(flops / rate, bytes of memory / bandwidth, bytes of the L2 cache / its own)
+    time = max(node, start + max(flops / rate, bytes of memory / bandwidth, bytes of L2 / its own))
+
+    node       what the host does for a node, while the device works on those before
+    start      of a kernel behind another
 
     memory     the weight as it is stored, and activations where they outgrow the cache
     L2, bsr    x once per block and row of the batch, each block once per tile of the batch
@@ -31,6 +34,8 @@ _TYPES = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 _SMALL_BATCH = 16
 _SECTOR = 32
 _INDEX = 2
+_BUSY = 3 / 4
+"""The share of multiprocessors that are to have a program, rather than many rows each."""
 _ALONE = 3.0
 """Shares of the bandwidth that a multiprocessor draws where most others are idle: an assumption."""
 
@@ -40,8 +45,9 @@ class GpuConstants:
     """What a GPU can do.
 
     Attributes:
-        launch_us: Microseconds of any call.
-        operator_us: Those that a call of our operators takes besides.
+        start_us: Microseconds that a kernel takes to start behind another.
+        node_us: Those that the host takes for a dense node of ONNX Runtime.
+        operator_us: For a node of ours.
         multiprocessors: Number of them.
         memory_tbps: Bandwidth of the memory, terabytes a second.
         l2_mb: Size of the second-level cache, megabytes.
@@ -50,7 +56,8 @@ class GpuConstants:
             the activations.
     """
 
-    launch_us: float
+    start_us: float
+    node_us: float
     operator_us: float
     multiprocessors: int
     memory_tbps: float
@@ -122,9 +129,10 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
     flops = 2.0 * candidate.stored * batch
     if kernel == "dense":
         rate = gpu.rate(kernel, 0, target.half or "fp32")
-        return gpu.launch_us + max(flops / rate / 1e6, memory_us, activations / gpu.l2_tbps / 1e6)
+        work_us = max(flops / rate / 1e6, memory_us, activations / gpu.l2_tbps / 1e6)
+        return max(gpu.node_us, gpu.start_us + work_us)
     fitting = _variants(kernel, size, candidate.strides, target)
-    variant = next((item for item in fitting if item.rows >= batch), fitting[-1])
+    variant = _picked(fitting, candidate.shape[0], batch)
     outputs, rows = variant.outputs, variant.rows
     tiles = -(-batch // rows)
     read = activations + candidate.stored * target.value_bytes * tiles
@@ -138,7 +146,20 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
     if kernel != "csr":
         rate = gpu.rate(kernel, size, target.stored)
         work_us = max(work_us, flops / rate / 1e6 / min(1.0, busy))
-    return gpu.launch_us + gpu.operator_us + work_us
+    return max(gpu.operator_us, gpu.start_us + work_us)
+
+
+def _picked(fitting: tuple[Variant, ...], out_features: int, batch: int) -> Variant:
+    """What the library launches: as `Product::Pick` in `csrc/cuda/product.cc`."""
+
+    def programs(item: Variant) -> int:
+        return -(-out_features // item.outputs) * -(-batch // item.rows)
+
+    at = next((i for i, item in enumerate(fitting) if item.rows >= batch), len(fitting) - 1)
+    enough = constants().multiprocessors * _BUSY
+    while at > 0 and fitting[at - 1].rows > 1 and programs(fitting[at]) < enough:
+        at -= 1
+    return fitting[at]
 
 
 @cache
@@ -147,14 +168,13 @@ def _variants(
 ) -> tuple[Variant, ...]:
     """What the library has for these weights, few rows of the batch first."""
     types = _TYPES[target.half or "fp32"], _TYPES[target.stored]
-    found = [
-        item
-        for item in VARIANTS
-        if (item.kernel, item.x_type, item.value_type) == (kernel, *types)
-        and item.size == size
-        and _fits(item, strides)
-    ]
-    return tuple(sorted(found, key=lambda item: item.rows))
+    found: dict[int, Variant] = {}
+    for item in VARIANTS:
+        named = item.kernel == kernel or (item.kernel, kernel) == ("bsr_vector", "bsr")
+        typed = (item.x_type, item.value_type) == types
+        if named and typed and item.size == size and _fits(item, strides):
+            found.setdefault(item.rows, item)  # the first is the faster
+    return tuple(found[rows] for rows in sorted(found))
 
 
 def _fits(variant: Variant, strides: tuple[int, int]) -> bool:

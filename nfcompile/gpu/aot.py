@@ -56,12 +56,12 @@ def _line(variant: Variant, image: Image, offset: int) -> str:
 
 
 def _compiled(variants: Sequence[Variant], cache: str) -> Iterator[tuple[Variant, Image]]:
-    count = len(variants) * len(ARCHITECTURES)
+    jobs = [(item, sm) for item in variants for sm in ARCHITECTURES if sm >= item.least]
+    count = len(jobs)
     # Started afresh: a process that has loaded Triton would not see what `_prepare` sets.
     with ProcessPoolExecutor(
         _PROCESSES, mp_context=get_context("spawn"), initializer=_prepare, initargs=(cache,)
     ) as pool:
-        jobs = [(variant, sm) for variant in variants for sm in ARCHITECTURES]
         results = pool.map(_compile, *zip(*jobs, strict=True))
         for done, ((variant, _), result) in enumerate(zip(jobs, results, strict=True), start=1):
             if isinstance(result, str):

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from nfcompile.gpu.block_diagonal import group_base
-from nfcompile.gpu.epilogue import finish
+from nfcompile.gpu.epilogue import finish, rows_from
 
 __all__ = ["block_diagonal_small"]
 
@@ -44,7 +44,7 @@ def block_diagonal_small(
         x: Pointer to (batch, in_features), 16-byte aligned, as all pointers are.
         values: Pointer to (B, SIZE, SIZE).
         bias: See `finish`, with all that follow and are not named here.
-        residual: The same.
+        residual: Pointer to (batch, out_features), or null.
         y: Pointer to (batch, out_features).
         col_stride: Of the columns; divides B, and is a multiple of G if ALIGNED.
         row_stride: Of the rows, the same.
@@ -63,23 +63,25 @@ def block_diagonal_small(
     """
     first = tl.program_id(0) * G
     b = first + tl.arange(0, G)
-    m = (tl.program_id(1) * BM + tl.arange(0, BM))[:, None]
-    row = m.to(tl.int64)
+    above = tl.program_id(1) * BM
+    row = tl.arange(0, BM)[:, None]
     if ALIGNED:
         known = tl.full((G,), 1, tl.int1)
-        inside = m < batch
+        inside = row < batch - above
         apart = col_stride // G * G
         below = row_stride // G * G
         left = group_base(first, apart, SIZE, G) + tl.arange(0, G)
         top = group_base(first, below, SIZE, G) + tl.arange(0, G)
     else:
         known = b * SIZE < in_features
-        inside = (m < batch) & known[None, :]
+        inside = (row < batch - above) & known[None, :]
         apart = col_stride
         below = row_stride
         left = b // apart * (SIZE * apart) + b % apart
         top = b // below * (SIZE * below) + b % below
-    from_x = x + row * in_features + left[None, :]
+    from_x = rows_from(x, above, in_features) + (row * in_features + left[None, :])
+    from_residual = rows_from(residual, above, out_features)
+    from_y = rows_from(y, above, out_features)
     a: tl.tuple = ()
     for c in tl.static_range(SIZE):
         loaded = tl.load(from_x + c * apart, mask=inside, other=0.0)
@@ -90,8 +92,7 @@ def block_diagonal_small(
             v = tl.load(values + (b * SIZE + r) * SIZE + c, mask=known, other=0.0)
             sums += v.to(tl.float32)[None, :] * a[c]
         outputs = (top + r * below)[None, :]
-        places = row * out_features + outputs
         finish(
-            sums, bias, residual, y, outputs, known[None, :], places, inside,
+            sums, bias, from_residual, from_y, row, outputs, known[None, :], inside, out_features,
             activation, alpha, beta, has_bias, residual_mode,
         )  # fmt: skip

@@ -6,7 +6,7 @@ y[b, o] = epilogue(sum over starts[o] <= p < starts[o + 1] of values[p] x[b, ind
 import triton
 import triton.language as tl
 
-from nfcompile.gpu.epilogue import finish
+from nfcompile.gpu.epilogue import finish, rows_from
 
 __all__ = ["csr"]
 
@@ -43,7 +43,7 @@ def csr(
         starts: Pointer to the first value of each row, and the end, int32.
         indices: Pointer to the column of each value, int32 or uint16.
         bias: See `finish`, with all that follow and are not named here.
-        residual: The same.
+        residual: Pointer to (batch, out_features), or null.
         y: Pointer to (batch, out_features).
         batch: Number of rows.
         in_features: Number of columns of x.
@@ -58,11 +58,11 @@ def csr(
         BM: Rows of the batch that it computes.
     """
     outputs = tl.program_id(0) * RN + tl.arange(0, RN)
-    m = tl.program_id(1) * BM + tl.arange(0, BM)
+    above = tl.program_id(1) * BM
+    row = tl.arange(0, BM)
     known = outputs < out_features
-    inside = m < batch
-    row = m.to(tl.int64)
-    from_x = x + (row * in_features)[:, None, None]
+    inside = row < batch - above
+    from_x = rows_from(x, above, in_features) + (row * in_features)[:, None, None]
     begin = tl.load(starts + outputs, mask=known, other=0)
     end = tl.load(starts + outputs + 1, mask=known, other=0)
     sums = tl.full((BM, RN, KN), 0.0, tl.float32)
@@ -74,9 +74,9 @@ def csr(
         taken = inside[:, None, None] & stored[None, :, :]
         a = tl.load(from_x + column[None, :, :], mask=taken, other=0.0)
         sums += v.to(tl.float32)[None, :, :] * a.to(v.dtype).to(tl.float32)
-    places = row[:, None] * out_features + outputs[None, :]
     finish(
-        tl.sum(sums, 2), bias, residual, y, outputs[None, :], known[None, :],
-        places, inside[:, None] & known[None, :],
+        tl.sum(sums, 2), bias, rows_from(residual, above, out_features),
+        rows_from(y, above, out_features), row[:, None], outputs[None, :], known[None, :],
+        inside[:, None] & known[None, :], out_features,
         activation, alpha, beta, has_bias, residual_mode,
     )  # fmt: skip

@@ -10,7 +10,7 @@ their place in `nfcompile.ir.product_schemas.ACTIVATIONS`.
 import triton
 import triton.language as tl
 
-__all__ = ["activate", "finish"]
+__all__ = ["activate", "finish", "finished", "rows_from"]
 
 _RELU = tl.constexpr(1)
 _LEAKY_RELU = tl.constexpr(2)
@@ -34,40 +34,45 @@ def _at_most(t: tl.tensor, high: tl.tensor) -> tl.tensor:
 
 
 @triton.jit
-def _activate_by_exp(t: tl.tensor, activation: tl.tensor, alpha: tl.tensor) -> tl.tensor:
-    """The activations that need e = exp(-u), and all but ELU s = 1 / (1 + e).
+def _sigmoid(u: tl.tensor) -> tl.tensor:
+    return 1.0 / (1.0 + tl.exp(-u))
 
-    silu = t s at u = t; gelu_tanh = t s at u = 2 v, as (1 + tanh(v)) / 2 = s;
-    gelu = t s at u = log(P / (1 - P)) with P the normal distribution: t times a polynomial in t^2
-    that a linear program fitted so that t s is off by at most 6.7e-8 before rounding;
-    tanh = 2 s - 1 at u = 2 t, near zero the series of `tanhf` in the Cephes library.
-    """
+
+@triton.jit
+def _expm1(t: tl.tensor) -> tl.tensor:
+    """exp(t) - 1 for t < 0; near zero, where that cancels, the series."""
+    p = ((t * (1.0 / 720.0) + 1.0 / 120.0) * t + 1.0 / 24.0) * t + 1.0 / 6.0
+    return tl.where(t > -0.25, ((p * t + 0.5) * t) * t + t, tl.exp(t) - 1.0)
+
+
+@triton.jit
+def _tanh(t: tl.tensor) -> tl.tensor:
+    """2 s - 1 with s = sigmoid(2 t), near zero the series of `tanhf` in the Cephes library."""
     z = t * t
-    u = t
-    if activation == _GELU:
-        p = (3.61121529e-9 * z - 2.66891944e-7) * z + 7.93820271e-6
-        p = ((p * z - 1.10480175e-4) * z - 6.62606063e-5) * z + 7.26685683e-2
-        u = t * (p * z + 1.59576843)
-    elif activation == _GELU_TANH:
-        u = t * (1.59576912 + 0.0713548163 * z)
-    elif activation == _TANH:
-        u = 2.0 * t
-    elif activation == _ELU:
-        u = -t
-    e = tl.exp(-u)
-    if activation == _ELU:
-        t = tl.where(t < 0.0, alpha * (e - 1.0), t)
-    else:
-        s = 1.0 / (1.0 + e)
-        if activation == _SIGMOID:
-            t = s
-        elif activation == _TANH:
-            p = (-5.70498872745e-3 * z + 2.06390887954e-2) * z - 5.37397155531e-2
-            p = (p * z + 1.33314422036e-1) * z - 3.33332819422e-1
-            t = tl.where(z < 0.625 * 0.625, p * z * t + t, 2.0 * s - 1.0)
-        else:
-            t = t * s
-    return t
+    p = (-5.70498872745e-3 * z + 2.06390887954e-2) * z - 5.37397155531e-2
+    p = (p * z + 1.33314422036e-1) * z - 3.33332819422e-1
+    return tl.where(z < 0.625 * 0.625, p * z * t + t, 2.0 * _sigmoid(2.0 * t) - 1.0)
+
+
+@triton.jit
+def _gate(t: tl.tensor, activation: tl.tensor) -> tl.tensor:
+    """The activations that are t s or s with s = sigmoid(u).
+
+    silu and sigmoid have u = t; gelu_tanh u = 2 v, as (1 + tanh(v)) / 2 = s; gelu
+    u = log(P / (1 - P)) with P the normal distribution: t times a polynomial in t^2 that a linear
+    program fitted so that t s is off by at most 6.7e-8 before rounding. All are one polynomial
+    with coefficients of its own: sums that went through branches would need registers twice.
+    """
+    gelu = activation == _GELU
+    tanh = activation == _GELU_TANH
+    z = _at_most(t * t, 1e30)  # infinity times no coefficient would be NaN
+    p = tl.where(gelu, 3.61121529e-9, 0.0) * z - tl.where(gelu, 2.66891944e-7, 0.0)
+    p = p * z + tl.where(gelu, 7.93820271e-6, 0.0)
+    p = p * z - tl.where(gelu, 1.10480175e-4, 0.0)
+    p = p * z - tl.where(gelu, 6.62606063e-5, 0.0)
+    p = p * z + tl.where(gelu, 7.26685683e-2, tl.where(tanh, 0.0713548163, 0.0))
+    p = p * z + tl.where(gelu, 1.59576843, tl.where(tanh, 1.59576912, 1.0))
+    return tl.where(activation == _SIGMOID, 1.0, t) * _sigmoid(t * p)
 
 
 @triton.jit
@@ -88,38 +93,52 @@ def activate(t: tl.tensor, activation: tl.tensor, alpha: tl.tensor, beta: tl.ten
         t = tl.where(t < 0.0, alpha * t, t)
     elif activation == _HARD_SWISH:
         t = t * _at_most(_at_least(t * (1.0 / 6.0) + 0.5, 0.0), 1.0)
+    elif activation == _TANH:
+        t = _tanh(t)
+    elif activation == _ELU:
+        t = tl.where(t < 0.0, alpha * _expm1(t), t)
     elif activation >= _GELU:
-        t = _activate_by_exp(t, activation, alpha)
+        t = _gate(t, activation)
     return t
 
 
 @triton.jit
-def finish(
+def rows_from(pointer: tl.tensor, above: tl.tensor, features: tl.tensor) -> tl.tensor:
+    """Where rows begin that have `above` others of `features` elements above them.
+
+    So far offsets take 64 bits; from there on 32 are enough, and take half the registers.
+    """
+    return pointer + above.to(tl.int64) * features
+
+
+@triton.jit
+def finished(
     t: tl.tensor,
     bias: tl.tensor,
     residual: tl.tensor,
-    y: tl.tensor,
+    row: tl.tensor,
     outputs: tl.tensor,
     known: tl.tensor,
-    places: tl.tensor,
     inside: tl.tensor,
+    out_features: tl.tensor,
     activation: tl.tensor,
     alpha: tl.tensor,
     beta: tl.tensor,
     has_bias: tl.tensor,
     residual_mode: tl.tensor,
-) -> None:
-    """Turns sums into outputs and stores them.
+) -> tl.tensor:
+    """Turns sums into outputs, fp32.
 
     Args:
         t: The sums, fp32.
-        bias: Pointer to (out,); not read unless has_bias.
-        residual: Pointer to (batch, out); not read where residual_mode is 0.
-        y: Pointer to (batch, out), of the type of x, as bias and residual are.
+        bias: Pointer to (out,), of the type of x; not read unless has_bias.
+        residual: Pointer to the first row of t in (batch, out), of the type of x; not read where
+            residual_mode is 0.
+        row: Rows of t, from 0, broadcast against t.
         outputs: Columns of y, broadcast against t.
         known: Which of them exist, broadcast against outputs.
-        places: Offsets into y and residual, int64, shape of t.
-        inside: Which of them exist, broadcast against t.
+        inside: Which elements of t exist, broadcast against it.
+        out_features: Number of columns of y.
         activation: See `activate`, with alpha and beta.
         alpha: The same.
         beta: The same.
@@ -130,9 +149,53 @@ def finish(
     if has_bias != 0:
         t += tl.load(bias + outputs, mask=known, other=0.0).to(tl.float32)
     if residual_mode == 1:
+        places = row * out_features + outputs
         t += tl.load(residual + places, mask=inside, other=0.0).to(tl.float32)
     t = activate(t, activation, alpha, beta)
     if residual_mode >= 2:
+        places = row * out_features + outputs
         r = tl.load(residual + places, mask=inside, other=0.0).to(tl.float32)
         t = tl.where(residual_mode == 2, t + r, t * r)
-    tl.store(y + places, t.to(y.dtype.element_ty), mask=inside)
+    return t
+
+
+@triton.jit
+def finish(
+    t: tl.tensor,
+    bias: tl.tensor,
+    residual: tl.tensor,
+    y: tl.tensor,
+    row: tl.tensor,
+    outputs: tl.tensor,
+    known: tl.tensor,
+    inside: tl.tensor,
+    out_features: tl.tensor,
+    activation: tl.tensor,
+    alpha: tl.tensor,
+    beta: tl.tensor,
+    has_bias: tl.tensor,
+    residual_mode: tl.tensor,
+) -> None:
+    """Turns sums into outputs, and stores them.
+
+    Args:
+        t: The sums, fp32.
+        bias: See `finished`, with all that follow and are not named here.
+        residual: The same.
+        y: Pointer to the first row of t in (batch, out), of the type of x.
+        row: See `finished`.
+        outputs: The same.
+        known: The same.
+        inside: The same.
+        out_features: The same.
+        activation: The same.
+        alpha: The same.
+        beta: The same.
+        has_bias: The same.
+        residual_mode: The same.
+    """
+    t = finished(
+        t, bias, residual, row, outputs, known, inside, out_features,
+        activation, alpha, beta, has_bias, residual_mode,
+    )  # fmt: skip
+    tl.store(y + (row * out_features + outputs), t.to(y.dtype.element_ty), mask=inside)

@@ -21,6 +21,43 @@ _LETTERS = {
 }  # fmt: skip
 """What a constant is called in a symbol. Blocks are square: C is left out."""
 
+_BSR = {
+    16: {
+        16: [(16, 16, 1, 6, 80), (64, 16, 4, 4, 80), (128, 16, 4, 4, 80)],
+        32: [(16, 16, 2, 6, 80), (32, 32, 4, 6, 80), (128, 32, 4, 4, 80), (256, 32, 4, 4, 80)],
+        64: [(16, 32, 2, 6, 80), (64, 64, 4, 4, 80), (128, 64, 4, 4, 80), (512, 64, 8, 3, 90)],
+        128: [(16, 16, 2, 6, 80), (64, 64, 4, 4, 80), (128, 128, 4, 3, 80), (256, 128, 8, 4, 90)],
+    },
+    32: {
+        16: [(16, 16, 1, 6, 80), (64, 16, 4, 4, 80)],
+        32: [(16, 32, 2, 4, 80), (64, 32, 4, 4, 80)],
+        64: [(16, 32, 2, 4, 80), (64, 64, 4, 4, 80)],
+        128: [(16, 32, 2, 4, 80), (64, 128, 8, 4, 80)],
+    },
+}
+"""By bits of x and the size of blocks: rows of the batch and of a block per program, warps,
+stages, and the compute capability."""
+
+_VECTOR = {16: (16, 16, 8, 1), 32: (8, 4, 2, 3), 64: (4, 2, 1, 4), 128: (8, 1, 2, 4)}
+"""By the size of blocks: rows of a block per program, blocks at a time, warps, steps ahead."""
+
+_DIAGONAL = {
+    16: {
+        16: [(8, 8, 16, 4, 2, 80), (32, 16, 16, 4, 1, 80)],
+        32: [(8, 8, 32, 4, 2, 80), (32, 16, 32, 4, 1, 80)],
+        64: [(8, 4, 64, 4, 2, 80), (16, 8, 64, 4, 1, 80), (32, 8, 64, 4, 1, 90)],
+        128: [(8, 2, 128, 8, 2, 80), (16, 8, 16, 8, 2, 80), (32, 8, 64, 8, 1, 90)],
+    },
+    32: {
+        16: [(8, 8, 16, 4, 2, 80), (16, 8, 16, 4, 2, 80)],
+        32: [(8, 4, 32, 4, 2, 80), (16, 8, 32, 8, 2, 80)],
+        64: [(8, 2, 64, 4, 2, 80), (16, 8, 16, 8, 1, 80)],
+        128: [(8, 1, 128, 8, 2, 80), (16, 4, 16, 8, 1, 80)],
+    },
+}
+"""By bits of x and the size of blocks: rows of the batch and blocks per program, rows of a block
+at a time, warps, stages, and the compute capability."""
+
 _STRIDED = ((1, 1), (0, 1), (1, 0))
 """Whether columns and rows have a stride: where neither has, weights are packed as BSR."""
 
@@ -37,6 +74,7 @@ class Variant:
         warps: Of 32 threads, per program.
         stages: How many steps of its loop overlap.
         index_type: Of the indices of csr, `i32` or `u16`; empty for other kernels.
+        least: The compute capability that it needs, for its shared memory.
     """
 
     kernel: str
@@ -46,6 +84,7 @@ class Variant:
     warps: int
     stages: int = 3
     index_type: str = ""
+    least: int = 80
 
     @property
     def symbol(self) -> str:
@@ -75,34 +114,36 @@ class Variant:
     @property
     def multiples_of_16(self) -> bool:
         """Whether in_features and out_features are, as the compiler may then assume."""
-        return self.kernel in {"bsr", "block_diagonal"} or self.constants.get("ALIGNED") == 1
+        whole = {"bsr", "bsr_vector", "block_diagonal"}
+        return self.kernel in whole or self.constants.get("ALIGNED") == 1
 
 
 def _bsr() -> Iterator[Variant]:
     for (x_type, value_type), size in product(_TYPES, _BLOCKS):
-        for batch in (16, 64) if x_type == "f32" else (16, 64, 128):
-            if batch == 16:  # bound by reading weights: more programs, more copies ahead
-                rows = min(size, 32)
-                warps, stages = rows // 16, 6 if size == 16 else 4
-            else:
-                rows = size
-                warps = 4 if batch * rows <= 4096 else 8
-                stages = 3 if batch * rows > 8192 else 4
+        kind = 32 if x_type == "f32" else 16
+        for batch, rows, warps, stages, least in _BSR[kind][size]:
             constants = {"R": size, "C": size, "RS": rows, "BM": batch}
-            yield Variant("bsr", x_type, value_type, constants, warps, stages)
+            yield Variant("bsr", x_type, value_type, constants, warps, stages, least=least)
+
+
+def _bsr_vector() -> Iterator[Variant]:
+    for (x_type, value_type), size in product(_TYPES, _BLOCKS):
+        rows, blocks, warps, ahead = _VECTOR[size]
+        if value_type == "f32":  # as many bytes at a time
+            rows, blocks = (rows, blocks // 2) if blocks > 1 else (rows // 2, 1)
+        constants = {"R": size, "C": size, "RS": rows, "KN": blocks, "BM": 1, "AHEAD": ahead}
+        yield Variant("bsr_vector", x_type, value_type, constants, warps)
 
 
 def _block_diagonal() -> Iterator[Variant]:
     for (x_type, value_type), size, (x, y) in product(_TYPES, _BLOCKS, _STRIDED):
-        for batch in (8, 16) if x and y else (16,):
-            if batch == 8:  # bound by reading weights: more programs
-                group = 1 if value_type == "f32" and size == 128 else max(128 // size, 2)
-            else:  # 32 bytes of x at once, but 16 where sums would not fit registers
-                group = (8 if x_type == "f32" else 16) // (2 if size == 128 else 1)
-            sums = group * batch * size
-            warps = min(max(sums // (512 if x_type == "f32" else 1024), size // 16, 4), 16)
-            constants = {"SIZE": size, "G": group, "BM": batch, "X_STRIDED": x, "Y_STRIDED": y}
-            yield Variant("block_diagonal", x_type, value_type, constants, warps)
+        kind = 32 if x_type == "f32" else 16
+        for batch, group, rows, warps, stages, least in _DIAGONAL[kind][size]:
+            constants = {"SIZE": size, "G": group, "BM": batch, "STEP": rows}
+            constants |= {"X_STRIDED": x, "Y_STRIDED": y}
+            yield Variant(
+                "block_diagonal", x_type, value_type, constants, warps, stages, least=least
+            )
 
 
 def _block_diagonal_small() -> Iterator[Variant]:
@@ -121,6 +162,6 @@ def _csr() -> Iterator[Variant]:
         yield Variant("csr", x_type, value_type, constants, 4, index_type=index_type)
 
 
-VARIANTS = (*_bsr(), *_block_diagonal(), *_block_diagonal_small(), *_csr())
+VARIANTS = (*_bsr(), *_bsr_vector(), *_block_diagonal(), *_block_diagonal_small(), *_csr())
 """All of them. Of two that compute the same weights for as many rows of the batch, the one that
 stands first is the faster."""

@@ -50,8 +50,8 @@ CASES = [
     square(128, 16, 0.3, FP16, (5,), ("dense",)),
     square(128, 32, 0.3, FP32, (5,), ("dense",)),
     square(128, 32, 0.3, NARROW, (5,), ("dense",)),
-    cascade(256, 16, FP32, (5,)),
-    cascade(512, 16, FP32, (5,)),
+    cascade(256, (16, 16), FP32, (5,)),
+    cascade(512, (16, 16, 2), FP32, (5,)),
     ffn(32, FP16, (5,)),
 ]
 
@@ -118,7 +118,7 @@ def test_the_goals_cases_come_first_and_names_are_told_apart() -> None:
 
 
 def test_factors_of_a_cascade_mix_all_inputs() -> None:
-    for case in (cascade(64, 8, FP32, ()), cascade(128, 16, FP32, ())):
+    for case in (cascade(64, (8, 8), FP32, ()), cascade(128, (16, 8), FP32, ())):
         network = Network(case, torch, FakeCuda(), "cpu")
         dense = network._product()
         assert bool((dense != 0).all())
@@ -239,10 +239,26 @@ def test_constants_are_replaced_by_what_was_measured_and_nothing_else() -> None:
     assert made["constants"]["memory_tbps"] == 4.0
     assert made["constants"]["multiprocessors"] == 99
     assert "tflops.dense" in made["provenance"]["measured"]
-    assert "launch_us" not in made["provenance"]["measured"]
+    # Of blocks of 64, 128 rows of the batch at a time, at 0.65 of 800 Tflop/s.
+    assert made["constants"]["l2_tbps"] == round(520 * (1 / 64 + 1 / 128), 1)
+    assert "node_us" not in made["provenance"]["measured"]
     assert made["provenance"]["command"] == "a command"
     rates["bsr"]["64"]["bf16"] = former["constants"]["tflops"]["bsr"]["64"]["bf16"]
     assert rates["bsr"] == former["constants"]["tflops"]["bsr"]
+
+
+@pytest.mark.parametrize("nodes", [{"dense": 9.5, "nfcompile": 6.5}, "no CUDA"])
+def test_costs_of_nodes_are_kept_where_nobody_measured_them(nodes: dict[str, float] | str) -> None:
+    former = json.loads((Path(gpu.__file__).parents[1] / "nfcompile/cost/gpu.json").read_text())
+    found = {
+        "device": {"name": "Fake", "multiprocessors": 99, "l2_bytes": 4e7},
+        "ceilings": CEILINGS, "date": "2030-01-01", "results": [], "nodes": nodes,
+    }  # fmt: skip
+    made = constants_from(found, former, "a command")["constants"]
+    told = isinstance(nodes, dict)
+    assert made["node_us"] == (9.5 if told else former["constants"]["node_us"])
+    assert made["operator_us"] == (6.5 if told else former["constants"]["operator_us"])
+    assert made["l2_tbps"] == former["constants"]["l2_tbps"]
 
 
 def test_without_a_gpu_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 own, on the stand-in for a driver."""
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from support import blocky, butterfly_factor, unstructured
 from support_cuda import VARIABLE, StandIn
 
 from nfcompile import _native
+from nfcompile.cost import gpu
 from nfcompile.cost.gpu import kernel_of
 from nfcompile.gpu.variants import VARIANTS
 from nfcompile.ir.candidates import CUDA_BLOCKSIZES, sparse_candidates
@@ -57,22 +60,24 @@ def driver() -> StandIn:
     return made
 
 
-def kernels(encoding: Encoding, types: tuple[str, str]) -> set[tuple[str, int]]:
-    """The kernels that run an encoding at any batch size, with the sizes of their blocks."""
+def product(encoding: Encoding, types: tuple[str, str]) -> Any:
     cuda, (x_type, precision) = _native.cuda, types
     arrays = dict(encoding.components())
     out_features, in_features = encoding.shape
     if encoding.kind == "block-diagonal":
-        product = cuda.BlockDiagonalProduct(
+        return cuda.BlockDiagonalProduct(
             arrays["values"], arrays.get("rows"), arrays.get("cols"), encoding.row_stride,
             encoding.col_stride, in_features, out_features, precision, x_type,
         )  # fmt: skip
-    else:
-        make = cuda.CsrProduct if encoding.kind == "csr" else cuda.BsrProduct
-        product = make(*arrays.values(), in_features, precision, x_type)
-    found = set()
+    make = cuda.CsrProduct if encoding.kind == "csr" else cuda.BsrProduct
+    return make(*arrays.values(), in_features, precision, x_type)
+
+
+def kernels(encoding: Encoding, types: tuple[str, str]) -> set[tuple[str, int]]:
+    """The kernels that run an encoding at any batch size, with the sizes of their blocks."""
+    made, found = product(encoding, types), set()
     for batch in (1, 16, 100, 4096):
-        match = _KERNEL.match(product.kernel(batch))
+        match = _KERNEL.match(made.kernel(batch))
         found.add((match[1], int(match[2])) if match else ("csr", 0))
     return found
 
@@ -95,6 +100,31 @@ def test_a_cost_is_that_of_the_kernel_that_the_library_picks(name: str) -> None:
                 candidate.strides,
                 types,
             )
+
+
+@pytest.mark.parametrize("types", TYPES)
+@pytest.mark.parametrize("size", [16, 64, 128])
+def test_a_cost_counts_the_programs_that_are_launched(
+    driver: StandIn, size: int, types: tuple[str, str]
+) -> None:
+    driver["multiprocessors"] = gpu.constants().multiprocessors
+    try:
+        for weight in (blocky(RNG, (1024, 512), size, 0.3), butterfly_factor(RNG, 2048, size, 16)):
+            candidates, _ = sparse_candidates(CsrTensor.from_dense(weight), 4, CUDA_BLOCKSIZES)
+            for candidate in candidates:
+                assert candidate.make is not None
+                kernel, square = kernel_of(candidate, target_of(types))
+                fitting = gpu._variants(kernel, square, candidate.strides, target_of(types))
+                made = product(candidate.make(), types)
+                for batch in (1, 2, 16, 64, 200, 700, 1024, 5000):
+                    picked = gpu._picked(fitting, candidate.shape[0], batch)
+                    assert of_any_index(made.kernel(batch)) == of_any_index(picked.symbol)
+    finally:
+        driver["multiprocessors"] = 1
+
+
+def of_any_index(symbol: str) -> str:
+    return re.sub("_(i32|u16)_", "_", symbol)
 
 
 def test_checks_run_every_kernel() -> None:

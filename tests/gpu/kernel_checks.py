@@ -85,6 +85,7 @@ def csr(variant: Variant) -> Weight:
 
 MAKE = {
     "bsr": bsr,
+    "bsr_vector": bsr,
     "block_diagonal": block_diagonal,
     "block_diagonal_small": block_diagonal,
     "csr": csr,
@@ -198,6 +199,21 @@ def test_an_activation_has_the_accuracy_of_fp32(activation: str) -> None:
     got = run(*identity(t), activation=activation, alpha=0.25, beta=1.5).ravel()
     expected = formula(activation, t, 0.25, 1.5)
     assert np.abs(got - expected).max() <= 5e-7 * max(1, np.abs(expected).max() / 16)
+
+
+def test_elu_is_right_where_its_exponential_is_nearly_one() -> None:
+    t = -np.geomspace(1e-7, 0.5, 60).astype(np.float32).astype(np.float64)
+    got = run(*identity(t), activation="elu", alpha=0.7).ravel()
+    np.testing.assert_allclose(got, 0.7 * np.expm1(t), rtol=3e-6)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "silu", "sigmoid"])
+def test_huge_numbers_do_not_become_nan(activation: str) -> None:
+    t = np.array([-np.inf, -1e25, 1e25, np.inf])
+    got = run(*identity(t), activation=activation).ravel()
+    right = [0, 0, 1, 1] if activation == "sigmoid" else [0, 0, 1e25, np.inf]
+    np.testing.assert_allclose(got[1:], right[1:], rtol=1e-6)
+    assert activation != "sigmoid" or got[0] == 0
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -96,9 +96,41 @@ def test_a_product_is_that_of_the_dense_weight(
     x = RNG.standard_normal((batch, encoding.shape[1])).astype(np.float32)
     got = made.run(x)
     assert driver.launched[0].symbol == made.kernel(batch)
-    assert driver.launched[0].symbol.startswith(KERNELS[name] + "_" + x_type)
+    kernel = KERNELS[name] + "_vector" * (batch == 1 and KERNELS[name] == "bsr")
+    assert driver.launched[0].symbol.startswith(f"{kernel}_{x_type}")
     wide, weight = rounded(x, x_type), rounded(encoding.numpy(), x_type)
     close(got, wide @ weight.T, weight, wide, x_type)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_each_kernel_of_a_product_can_be_named(driver: StandIn, name: str) -> None:
+    encoding = ENCODINGS[name]
+    made = product(encoding, "f32", "f32")
+    x = RNG.standard_normal((3, encoding.shape[1])).astype(np.float32)
+    for kernel in made.kernels():
+        driver.launched.clear()
+        close(made.run(x, kernel=kernel), x @ encoding.numpy().T, encoding.numpy(), x, "f32")
+        assert driver.launched[0].symbol == kernel
+    with pytest.raises(ValueError, match="no kernel of this product is named bsr_none"):
+        made.run(x, kernel="bsr_none")
+
+
+@pytest.mark.parametrize(
+    ("batch", "rows"), [(1, 1), (2, 16), (64, 16), (448, 64), (1024, 128), (4096, 512)]
+)
+def test_programs_are_enough_for_most_multiprocessors(
+    driver: StandIn, batch: int, rows: int
+) -> None:
+    weight = BsrTensor.from_dense(np.eye(1024, dtype=np.float32), (64, 64))
+    driver["multiprocessors"] = 132
+    try:
+        assert product(weight, "bf16", "bf16").kernel(batch).endswith(f"bm{rows}")
+    finally:
+        driver["multiprocessors"] = 1
+    if batch > 1:  # as many rows as there are
+        fits = min(size for size in (16, 64, 128, 512, 4096) if size >= batch)
+        alone = product(weight, "bf16", "bf16").kernel(batch)
+        assert alone.endswith(f"bm{min(fits, 512)}")
 
 
 IDENTITY = BsrTensor.from_dense(np.eye(512, dtype=np.float32), (128, 128))
@@ -163,6 +195,17 @@ def test_the_image_fits_the_device(driver: StandIn, device: int, image: int, is_
     finally:
         driver["architecture"], driver["context"] = 90, 0
     assert (driver.launched[0].architecture, driver.launched[0].is_ptx) == (image, is_ptx)
+
+
+def test_a_kernel_for_newer_devices_is_left_out(driver: StandIn) -> None:
+    largest = []
+    for device in (80, 90, 100):
+        driver["architecture"] = driver["context"] = device
+        try:
+            largest.append(product(IDENTITY, "bf16", "bf16").kernel(4096))
+        finally:
+            driver["architecture"], driver["context"] = 90, 0
+    assert [name.rpartition("bm")[2] for name in largest] == ["128", "256", "128"]
 
 
 def test_a_driver_that_takes_no_cubin_gets_ptx(driver: StandIn) -> None:

@@ -15,6 +15,7 @@ struct Function {
 
 Launch stand_in_launch = NULL;
 int stand_in_architecture = 90;
+int stand_in_multiprocessors = 1;
 int stand_in_refuses_cubins = 0;
 int stand_in_allocations = 0;  // not released yet
 int stand_in_devices = 1;
@@ -35,6 +36,7 @@ int cuDeviceGetAttribute(int* value, int attribute, int device) {
   (void)device;
   *value = attribute == 75   ? stand_in_architecture / 10
            : attribute == 76 ? stand_in_architecture % 10
+           : attribute == 16 ? stand_in_multiprocessors
                              : 1;
   return 0;
 }

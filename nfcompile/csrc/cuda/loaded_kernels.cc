@@ -14,6 +14,8 @@ namespace {
 constexpr Result kInvalidImage = 200;
 constexpr Result kNoBinary = 209;
 
+constexpr int kOldest = 80;  // compute capability
+
 constexpr int kSharedBytesByDefault = 48 << 10;  // what a program gets unless it asks for more
 
 int Architecture() {
@@ -30,6 +32,11 @@ int Architecture() {
 LoadedKernel Load(std::string_view symbol) {
   const Driver& driver = GetDriver();
   const int architecture = Architecture();
+  if (architecture < kOldest) {
+    throw std::runtime_error(
+        Cat("kernels need compute capability 8.0 or newer, this device has ", architecture / 10,
+            ".", architecture % 10));
+  }
   const Image* image = FindImage(symbol, architecture, /*ptx_only=*/false);
   Module module = nullptr;
   Result result = image != nullptr ? driver.load_module(&module, Data(*image)) : 0;
@@ -37,11 +44,7 @@ LoadedKernel Load(std::string_view symbol) {
     image = FindImage(symbol, architecture, /*ptx_only=*/true);
     if (image != nullptr) result = driver.load_module(&module, Data(*image));
   }
-  if (image == nullptr) {
-    throw std::runtime_error(
-        Cat("kernels need compute capability 8.0 or newer, this device has ", architecture / 10,
-            ".", architecture % 10));
-  }
+  if (image == nullptr) return {};
   Check(result, "load a kernel");
   LoadedKernel loaded{.image = image};
   Check(driver.get_function(&loaded.function, module, image->entry), "find a kernel");

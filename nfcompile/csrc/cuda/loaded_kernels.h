@@ -14,9 +14,10 @@ struct LoadedKernel {
   Function function = nullptr;
 };
 
-// The best image of this symbol for the device of the current context. A cubin that the driver
-// does not take, as it is older than the compiler, is replaced by PTX. Throws
-// std::runtime_error where the driver takes neither.
+// The best image of this symbol for the device of the current context; none if it is for other
+// devices only. A cubin that the driver does not take, as it is older than the compiler, is
+// replaced by PTX. Throws std::runtime_error where the driver takes neither, or the device is
+// older than all kernels.
 LoadedKernel LoadKernel(std::string_view symbol);
 
 }  // namespace nfcompile::cuda

@@ -138,6 +138,9 @@ bool Fits(const Packed& packed, const Types& types, const Image& image) {
     return constants.x_strided == 0 || (packed.strides[0] % constants.group == 0 &&
                                         packed.strides[1] % constants.group == 0);
   }
+  if (kernel == "bsr_vector") {
+    return packed.kernel == std::string_view("bsr") && constants.size == packed.size;
+  }
   if (kernel != packed.kernel || constants.size != packed.size) return false;
   if (kernel == "csr")
     return image.index_type == std::string_view(packed.narrow ? "u16" : "i32");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <stdexcept>
 #include <string_view>
 
 #include "base/text.h"
@@ -14,6 +15,9 @@ constexpr int64_t kMostPrograms = 65535;  // along the second axis of a grid
 constexpr DevicePointer kAlignment = 16;
 constexpr unsigned kLanes = 32;
 constexpr size_t kMostArguments = 24;  // a kernel has 17 at most
+constexpr double kBusy = 4.0 / 3;      // programs for three of four multiprocessors are enough
+
+int64_t Ceil(int64_t count, int64_t per) { return (count + per - 1) / per; }
 
 DeviceArray UploadList(const std::vector<int32_t>& list, bool narrow) {
   if (!narrow) return {list.data(), list.size() * sizeof(int32_t)};
@@ -35,15 +39,19 @@ Product::Product(const Packed& packed, const Types& types)
       x_type_(types.x),
       strides_(packed.strides) {
   CurrentContext();
+  DeviceId device = 0;
+  Check(GetDriver().context_device(&device), "tell the current device");
+  Check(GetDriver().device_attribute(&multiprocessors_, kMultiprocessors, device),
+        "tell the number of multiprocessors");
   for (const Image& image : Images()) {
     if (!Fits(packed, types, image)) continue;
     const auto same = [&](const Kernel& kernel) {
       return kernel.image->constants.batch == image.constants.batch;
     };
-    // Every symbol has an image per architecture; what fits best stands first.
+    // A symbol has an image per architecture; what fits best stands first.
     if (std::any_of(kernels_.begin(), kernels_.end(), same)) continue;
     const LoadedKernel loaded = LoadKernel(image.symbol);
-    kernels_.push_back({loaded.image, loaded.function});
+    if (loaded.image != nullptr) kernels_.push_back({loaded.image, loaded.function});
   }
   Require(!kernels_.empty(), "no kernel computes ", packed.kernel, " with activations in ",
           Name(types.x), " and weights in ", Name(types.values));
@@ -60,19 +68,40 @@ Product::Product(const Packed& packed, const Types& types)
 }
 
 const Product::Kernel& Product::Pick(int64_t batch) const {
-  for (const Kernel& kernel : kernels_) {
-    if (kernel.image->constants.batch >= batch) return kernel;
+  size_t at = 0;
+  while (at + 1 < kernels_.size() && kernels_[at].image->constants.batch < batch) ++at;
+  const auto programs = [&](const Constants& constants) {
+    return Ceil(units_, constants.units()) * Ceil(batch, constants.batch);
+  };
+  // Rather few rows each than few multiprocessors at work; single rows would read weights anew.
+  while (at > 0 && kernels_[at - 1].image->constants.batch > 1 &&
+         kBusy * programs(kernels_[at].image->constants) < multiprocessors_) {
+    --at;
   }
-  return kernels_.back();
+  return kernels_[at];
 }
 
-void Product::Launch(const Operands& operands, const Epilogue& epilogue, Stream stream) const {
+const Product::Kernel& Product::Named(std::string_view symbol) const {
+  for (const Kernel& kernel : kernels_) {
+    if (kernel.image->symbol == symbol) return kernel;
+  }
+  throw std::invalid_argument(Cat("no kernel of this product is named ", symbol));
+}
+
+std::vector<std::string> Product::Symbols() const {
+  std::vector<std::string> symbols;
+  for (const Kernel& kernel : kernels_) symbols.emplace_back(kernel.image->symbol);
+  return symbols;
+}
+
+void Product::Launch(const Operands& operands, const Epilogue& epilogue, Stream stream,
+                     std::string_view symbol) const {
   if (operands.batch == 0 || out_features_ == 0) return;
   CheckAligned(operands.x, "x");
   CheckAligned(operands.bias, "bias");
   CheckAligned(operands.residual, "residual");
   CheckAligned(operands.y, "y");
-  const Kernel& kernel = Pick(operands.batch);
+  const Kernel& kernel = symbol.empty() ? Pick(operands.batch) : Named(symbol);
   const Image& image = *kernel.image;
   const auto in = static_cast<int32_t>(in_features_);
   const auto out = static_cast<int32_t>(out_features_);
@@ -112,13 +141,12 @@ void Product::Launch(const Operands& operands, const Epilogue& epilogue, Stream 
     pass(scratch);
     pass(scratch);
     // The driver reads the arguments before it returns, and changes none of them.
-    Check(
-        GetDriver().launch(kernel.function, static_cast<unsigned>((units_ + units - 1) / units),
-                           static_cast<unsigned>((count + rows - 1) / rows), 1,
-                           kLanes * static_cast<unsigned>(image.warps), 1, 1,
-                           static_cast<unsigned>(image.shared_bytes), stream,
-                           const_cast<void**>(arguments.data()), nullptr),
-        "launch a kernel");
+    Check(GetDriver().launch(kernel.function, static_cast<unsigned>(Ceil(units_, units)),
+                             static_cast<unsigned>(Ceil(count, rows)), 1,
+                             kLanes * static_cast<unsigned>(image.warps), 1, 1,
+                             static_cast<unsigned>(image.shared_bytes), stream,
+                             const_cast<void**>(arguments.data()), nullptr),
+          "launch a kernel");
   }
 }
 

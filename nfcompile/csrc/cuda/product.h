@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cuda/device_array.h"
@@ -39,14 +40,18 @@ class Product {
   int64_t out_features() const { return out_features_; }
   ElementType x_type() const { return x_type_; }
 
+  // The kernels that compute this product, those for few rows of the batch first.
+  std::vector<std::string> Symbols() const;
+
   // The kernel that a batch of this size takes.
   const char* Symbol(int64_t batch) const { return Pick(batch).image->symbol; }
 
   // Enqueues the product in the current context: it neither allocates nor waits, and may be
-  // called from several threads at once. Bias and residual of `epilogue` are not read. Throws
-  // std::invalid_argument on an operand that is not aligned, std::runtime_error where the
-  // driver fails.
-  void Launch(const Operands& operands, const Epilogue& epilogue, Stream stream) const;
+  // called from several threads at once. Bias and residual of `epilogue` are not read. `symbol`
+  // names the kernel, for tests; empty, the batch decides. Throws std::invalid_argument on an
+  // operand that is not aligned or no such kernel, std::runtime_error where the driver fails.
+  void Launch(const Operands& operands, const Epilogue& epilogue, Stream stream,
+              std::string_view symbol = {}) const;
 
  private:
   struct Kernel {
@@ -55,10 +60,12 @@ class Product {
   };
 
   const Kernel& Pick(int64_t batch) const;
+  const Kernel& Named(std::string_view symbol) const;
 
   int64_t in_features_;
   int64_t out_features_;
   int64_t units_;
+  int multiprocessors_ = 0;
   ElementType x_type_;
   std::vector<DeviceArray> arrays_;  // values, then lists
   std::vector<DevicePointer> pointers_;

@@ -3,6 +3,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
 
 #include <array>
 #include <memory>
@@ -71,7 +72,7 @@ DeviceArray Upload(const Product& product, const float* values, int64_t count) {
 
 Result Run(const Product& product, const Matrix& x, const std::optional<Vector>& bias,
            const std::optional<Matrix>& residual, const std::string& activation, float alpha,
-           float beta, int64_t residual_mode) {
+           float beta, int64_t residual_mode, const std::string& kernel) {
   const auto batch = static_cast<int64_t>(x.shape(0));
   const int64_t out = product.out_features();
   CheckShape("x", x, batch, product.in_features());
@@ -96,7 +97,7 @@ Result Run(const Product& product, const Matrix& x, const std::optional<Vector>&
                   .residual_mode = ResidualModeFromNumber(residual_mode),
                   .alpha = alpha,
                   .beta = beta},
-                 nullptr);
+                 nullptr, kernel);
   std::vector<std::byte> elements(batch * out * cuda::Bytes(product.x_type()));
   Check(GetDriver().synchronize(nullptr), "run a kernel");
   Check(GetDriver().download(elements.data(), device_y.pointer(), elements.size()),
@@ -137,8 +138,10 @@ void BindCuda(nb::module_& parent) {
       .def_prop_ro("in_features", &Product::in_features)
       .def_prop_ro("out_features", &Product::out_features)
       .def("kernel", &Product::Symbol, "batch"_a)
+      .def("kernels", &Product::Symbols)
       .def("run", &Run, "x"_a, "bias"_a.none() = nb::none(), "residual"_a.none() = nb::none(),
-           "activation"_a = "none", "alpha"_a = 0.0f, "beta"_a = 0.0f, "residual_mode"_a = 0)
+           "activation"_a = "none", "alpha"_a = 0.0f, "beta"_a = 0.0f, "residual_mode"_a = 0,
+           "kernel"_a = "")
       .def("launch", &Launch, "x"_a, "y"_a, "batch"_a, "stream"_a = 0, "bias"_a = 0,
            "activation"_a = "none", "alpha"_a = 0.0f, "beta"_a = 0.0f);
   BindIndexed<Vector, ToCsr>(m, "CsrProduct");
