@@ -95,7 +95,10 @@ class Bench:
         torch = self.torch
         source = torch.randn(nbytes // 4, device=self.device)
         target = torch.empty_like(source)
-        samples = {"memory": self.clock([lambda: target.copy_(source)])}
+        samples = {
+            "memory": self.clock([lambda: target.copy_(source)]),
+            "read": self.clock([lambda: torch.sum(source)]),
+        }
         for kind in ("bf16", "f16", "f32"):
             a, b = (
                 torch.randn((width, width), device=self.device).to(torch_type(torch, kind))
@@ -105,7 +108,8 @@ class Bench:
         timings = take_turns(samples, self.rounds)
         flops = 2.0 * width**3
         found = {kind: flops / timings[kind].median_us * 1e6 for kind in ("bf16", "f16", "f32")}
-        return {"memory": 2.0 * nbytes / timings["memory"].median_us * 1e6, **found}
+        bytes_per_us = {name: nbytes / timings[name].median_us for name in ("memory", "read")}
+        return {"memory": 2e6 * bytes_per_us["memory"], "read": 1e6 * bytes_per_us["read"], **found}
 
     def measure(
         self, case: Case, network: Network, batch: int, ceilings: dict[str, float]

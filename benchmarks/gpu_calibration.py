@@ -51,10 +51,15 @@ def constants_from(
     rates["dense"] = {name: round(limits[kind] / 1e12) for kind, name in _NAMES.items()}
     measured = ["multiprocessors", "l2_mb", "memory_tbps", "tflops.dense"]
     if not isinstance(told := found.get("nodes", ""), str):
-        constants["node_us"], constants["operator_us"] = told["dense"], told["nfcompile"]
-        measured += ["node_us", "operator_us"]
-    if cache := _cache_rate(found, limits):
-        constants["l2_tbps"] = round(cache / 1e12, 1)
+        constants["node_us"] = min(told.values())
+        measured.append("node_us")
+    if read := limits.get("read"):
+        constants["read_tbps"] = round(read / 1e12, 2)
+        measured.append("read_tbps")
+    same = former["provenance"]["gpu"] == device["name"]
+    cache = round(_cache_rate(found, limits) / 1e12, 1)
+    if cache > (constants["l2_tbps"] if same else 0):
+        constants["l2_tbps"] = cache
         measured.append("l2_tbps")
     for (kernel, size, kind), rate in _rates(found, limits).items():
         rates[kernel][size][kind] = round(rate / 1e12, 1)
@@ -72,15 +77,15 @@ def constants_from(
 def _cache_rate(found: Mapping[str, Any], limits: Mapping[str, float]) -> float:
     """The most bytes a second that blocks were seen to read of the second-level cache.
 
-    x is read once per block and row of the batch, each block once per tile of the batch.
+    x is read once per block, row of the batch and program of the block's rows; each block once per
+    tile of the batch.
     """
     best = 0.0
     for row in found["results"]:
-        tile = re.match(r"^bsr_b?f16_b?f16_r(\d+)_.*_bm(\d+)$", " ".join(row["kernels"]))
-        halves = row["types"][0] == row["types"][1]
-        if not (tile and halves and row["batch"] >= _LARGE_BATCH and "nfcompile" in row["timings"]):
+        tile = re.fullmatch(r"bsr_(b?f16)_\1_r\d+_rs(\d+)_bm(\d+)", "+".join(row["kernels"]))
+        if not tile or row["batch"] < _LARGE_BATCH or "nfcompile" not in row["timings"]:
             continue
-        size, rows = map(int, tile.groups())
+        size, rows = map(int, tile.groups()[1:])
         seconds = row["timings"]["nfcompile"]["median_us"] / 1e6
         multiplied = row["matrix_share"] * limits[row["types"][1]] * seconds / 2
         nbytes = 2 * multiplied * (1 / size + 1 / rows)

@@ -181,6 +181,8 @@ def cascade(n: int, sizes: Sequence[int], types: tuple[str, str], batches: tuple
         types: Of activations and of stored values.
         batches: Batch sizes.
     """
+    if math.prod(sizes) != n:
+        raise ValueError(f"factors of {n} must have its sizes as their product, got {sizes}")
 
     def build() -> list[Layer]:
         strides = itertools.accumulate([1, *sizes[:-1]], lambda a, b: a * b)

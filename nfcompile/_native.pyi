@@ -275,6 +275,8 @@ class _CudaProduct:
     def out_features(self) -> int: ...
     def kernel(self, batch: int) -> str:
         """Name of the kernel that a batch of this size takes."""
+    def kernels(self) -> list[str]:
+        """Names of all that compute this product, those for few rows of the batch first."""
     def run(
         self,
         x: _Floats,
@@ -284,8 +286,12 @@ class _CudaProduct:
         alpha: float = 0.0,
         beta: float = 0.0,
         residual_mode: int = 0,
+        kernel: str = "",
     ) -> _Floats:
-        """Copies to the device in the product's type, runs, and copies back."""
+        """Copies to the device in the product's type, runs, and copies back.
+
+        `kernel` names the one to run; empty, the batch decides.
+        """
     def launch(
         self,
         x: int,

@@ -31,10 +31,10 @@ FIXED = {  # nanoseconds per multiply-add at batch 1, 16, 64, 256
 
 FIXED_GPU = GpuConstants(
     start_us=3.0,
-    node_us=3.0,
-    operator_us=4.0,
+    node_us=5.0,
     multiprocessors=100,
     memory_tbps=4.0,
+    read_tbps=4.0,
     l2_mb=50,
     l2_tbps=5.0,
     tflops={

@@ -41,7 +41,7 @@ _TYPES = {
     "u16": torch.uint16,
 }  # fmt: skip
 _KINDS = {"p": ctypes.c_uint64, "i": ctypes.c_int32, "f": ctypes.c_float}
-_CONSTANTS = ("size", "rows", "group", "batch", "csr_rows", "csr_values", "x_strided", "y_strided")
+_CONSTANTS = ("size", "rows", "group", "batch", "csr_rows", "x_strided", "y_strided")
 
 
 class _Image(ctypes.Structure):

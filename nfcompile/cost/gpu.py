@@ -1,19 +1,21 @@
 """What a linear layer costs on a GPU: microseconds per call, from a roofline.
 
-    time = max(node, start + max(flops / rate, bytes of memory / bandwidth, bytes of L2 / its own))
+    time = max(node, device) + min(node, device) / 10
+    device = start + max(flops / rate, bytes of memory / bandwidth, bytes of L2 / its own)
 
-    node       what the host does for a node, while the device works on those before
+    node       what the host does for a node, while the device works on those before: the same for
+               all kernels, so that of layers which the host bounds the one with less work wins
     start      of a kernel behind another
-
     memory     the weight as it is stored, and activations where they outgrow the cache
-    L2, bsr    x once per block and row of the batch, each block once per tile of the batch
+    L2, bsr    x once per block, row of the batch and program of the block's rows; each block once
+               per tile of the batch
     L2, csr    a sector of 32 bytes per non-zero and row of the batch: x is gathered
 
 Where there are fewer programs than multiprocessors, only a share of all that is used. Dense is
 cuBLAS, in TF32 where the model is fp32, as ONNX Runtime runs it by default. So BSR of large blocks
 wins where enough of them are zero, block-diagonal weights nearly everywhere, and CSR at the
-smallest batches only. What a program
-computes is told by the list of kernels that the library is built from, `nfcompile/gpu/variants.py`.
+smallest batches only. What a program computes is told by the list of kernels that the library is
+built from, `nfcompile/gpu/variants.py`, all of them, as devices of compute capability 9.0 have.
 """
 
 import json
@@ -31,11 +33,12 @@ __all__ = ["GpuConstants", "constants", "estimate_us", "kernel_of", "provenance"
 
 _SQUARES = sorted({item.size for item in VARIANTS if item.kernel == "bsr"}, reverse=True)
 _TYPES = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
-_SMALL_BATCH = 16
 _SECTOR = 32
 _INDEX = 2
-_BUSY = 3 / 4
-"""The share of multiprocessors that are to have a program, rather than many rows each."""
+_MOST_COUNTED = 2**31 - 1025
+"""Elements that a program's rows may have, as `csrc/cuda/pack.cc` has it."""
+_HIDDEN = 0.1
+"""The share of a time that still counts where another hides it."""
 _ALONE = 3.0
 """Shares of the bandwidth that a multiprocessor draws where most others are idle: an assumption."""
 
@@ -46,10 +49,10 @@ class GpuConstants:
 
     Attributes:
         start_us: Microseconds that a kernel takes to start behind another.
-        node_us: Those that the host takes for a dense node of ONNX Runtime.
-        operator_us: For a node of ours.
+        node_us: Those that the host takes for a node of ONNX Runtime.
         multiprocessors: Number of them.
-        memory_tbps: Bandwidth of the memory, terabytes a second.
+        memory_tbps: Bandwidth of the memory, terabytes a second, of a copy: read and written.
+        read_tbps: The same where it is read only.
         l2_mb: Size of the second-level cache, megabytes.
         l2_tbps: Its bandwidth.
         tflops: Rates by kernel, block size and type of the stored values; of `dense` by the type of
@@ -58,9 +61,9 @@ class GpuConstants:
 
     start_us: float
     node_us: float
-    operator_us: float
     multiprocessors: int
     memory_tbps: float
+    read_tbps: float
     l2_mb: float
     l2_tbps: float
     tflops: Mapping[str, Mapping[str, Any]]
@@ -124,40 +127,53 @@ def estimate_us(candidate: Candidate, batch: int, target: Target) -> float:
     kernel, size = kernel_of(candidate, target)
     activations = batch * sum(candidate.shape) * target.activation_bytes
     cached = 2 * activations <= gpu.l2_mb * 1e6
-    memory = candidate.nbytes + (0 if cached else activations)
-    memory_us = memory / gpu.memory_tbps / 1e6
+    memory_us = candidate.nbytes / gpu.read_tbps / 1e6
+    memory_us += 0 if cached else activations / gpu.memory_tbps / 1e6
     flops = 2.0 * candidate.stored * batch
     if kernel == "dense":
         rate = gpu.rate(kernel, 0, target.half or "fp32")
         work_us = max(flops / rate / 1e6, memory_us, activations / gpu.l2_tbps / 1e6)
-        return max(gpu.node_us, gpu.start_us + work_us)
+        return _call_us(gpu, work_us)
     fitting = _variants(kernel, size, candidate.strides, target)
-    variant = _picked(fitting, candidate.shape[0], batch)
+    variant = _picked(fitting, candidate.shape, batch)
     outputs, rows = variant.outputs, variant.rows
     tiles = -(-batch // rows)
     read = activations + candidate.stored * target.value_bytes * tiles
     if kernel == "csr":
         read += candidate.stored * (_SECTOR * batch + _INDEX * tiles)
     if kernel == "bsr":
-        read += candidate.stored // size * max(batch, _SMALL_BATCH) * target.activation_bytes
+        read += candidate.stored // outputs * batch * target.activation_bytes
     programs = -(-candidate.shape[0] // outputs) * tiles
     busy = programs / gpu.multiprocessors
     work_us = max(memory_us, read / gpu.l2_tbps / 1e6) / min(1.0, _ALONE * busy)
     if kernel != "csr":
         rate = gpu.rate(kernel, size, target.stored)
         work_us = max(work_us, flops / rate / 1e6 / min(1.0, busy))
-    return max(gpu.operator_us, gpu.start_us + work_us)
+    return _call_us(gpu, work_us)
 
 
-def _picked(fitting: tuple[Variant, ...], out_features: int, batch: int) -> Variant:
-    """What the library launches: as `Product::Pick` in `csrc/cuda/product.cc`."""
+def _call_us(gpu: GpuConstants, work_us: float) -> float:
+    device_us = gpu.start_us + work_us
+    return max(gpu.node_us, device_us) + _HIDDEN * min(gpu.node_us, device_us)
+
+
+def _picked(fitting: tuple[Variant, ...], shape: tuple[int, int], batch: int) -> Variant:
+    """What the library launches: as `Product::Pick` in `csrc/cuda/product.cc`.
+
+    Args:
+        fitting: Variants for these weights, few rows first.
+        shape: Of the weight, (out, in).
+        batch: Rows of the activations.
+    """
+    counted = [item for item in fitting if item.rows * max(shape) <= _MOST_COUNTED]
+    fitting = tuple(counted) or fitting[:1]
 
     def programs(item: Variant) -> int:
-        return -(-out_features // item.outputs) * -(-batch // item.rows)
+        return -(-shape[0] // item.outputs) * -(-batch // item.rows)
 
     at = next((i for i, item in enumerate(fitting) if item.rows >= batch), len(fitting) - 1)
-    enough = constants().multiprocessors * _BUSY
-    while at > 0 and fitting[at - 1].rows > 1 and programs(fitting[at]) < enough:
+    multiprocessors = constants().multiprocessors
+    while at > 0 and fitting[at - 1].rows > 1 and 4 * programs(fitting[at]) < 3 * multiprocessors:
         at -= 1
     return fitting[at]
 

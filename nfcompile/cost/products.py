@@ -148,10 +148,11 @@ def _least(shape: tuple[int, int], nonzeros: int, batches: Sequence[int], target
 def _least_on_cuda(
     shape: tuple[int, int], nonzeros: int, batches: Sequence[int], target: Target
 ) -> Times:
-    """The same on a GPU, where no kernel of blocks beats that of a block-diagonal weight."""
+    """The same on a GPU, where no blocks beat those of a block-diagonal weight."""
     ways = [
-        Candidate("block-diagonal", "", shape, nonzeros, 0, (size, size), True, (size, size))
+        Candidate("block-diagonal", "", shape, nonzeros, 0, (size, size), True, (stride, stride))
         for size in _CUDA_BLOCKS
+        for stride in (1, size)
     ]
     ways += [Candidate("csr", "", shape, nonzeros, 0), dense_candidate(shape)]
     return tuple(min(estimate_us(way, batch, target) for way in ways) for batch in batches)

@@ -23,7 +23,7 @@ __all__ = ["build", "main"]
 
 _ALIGNMENT = 16
 _PROCESSES = min(len(os.sched_getaffinity(0)), 16)
-_ORDER = (("SIZE", "R"), ("RS",), ("G",), ("BM",), ("RN",), ("KN",))
+_ORDER = (("SIZE", "R"), ("RS",), ("G",), ("BM",), ("RN",))
 """Names of the constants in C++, each with those that it has here."""
 
 

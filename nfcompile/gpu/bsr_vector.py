@@ -36,7 +36,7 @@ def bsr_vector(
     BM: tl.constexpr,
     AHEAD: tl.constexpr,
 ) -> None:
-    """Computes RS output rows for one row of the batch; the grid is (out / RS, batch).
+    """Computes RS output rows for one row of the batch each; the grid is (out / RS, batch).
 
     Programs are small and many, so that reads of all of them are under way at once. Products are
     added by lane: only at the end do lanes meet.
@@ -84,6 +84,6 @@ def bsr_vector(
         sums += b.to(tl.float32) * a.to(b.dtype).to(tl.float32)[:, None, :]
     finish(
         tl.sum(tl.sum(sums, 2), 0), bias, rows_from(residual, above, out_features),
-        rows_from(y, above, out_features), 0, first + r, True, r < RS, out_features,
+        rows_from(y, above, out_features), 0, first + r, True, True, out_features,
         activation, alpha, beta, has_bias, residual_mode,
     )  # fmt: skip

@@ -106,7 +106,8 @@ def activate(t: tl.tensor, activation: tl.tensor, alpha: tl.tensor, beta: tl.ten
 def rows_from(pointer: tl.tensor, above: tl.tensor, features: tl.tensor) -> tl.tensor:
     """Where rows begin that have `above` others of `features` elements above them.
 
-    So far offsets take 64 bits; from there on 32 are enough, and take half the registers.
+    So far offsets take 64 bits; from there on 32 are enough, and take half the registers: the
+    library leaves out kernels for so many rows that they are not (`Fits`, `csrc/cuda/pack.cc`).
     """
     return pointer + above.to(tl.int64) * features
 

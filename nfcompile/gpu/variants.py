@@ -1,7 +1,8 @@
 """What each kernel is compiled for.
 
-The choices weigh registers (no kernel may spill), shared memory (99 KiB on the smallest device
-that runs images of compute capability 8.0), and how many programs a small batch gives.
+Those in fp16 and bf16 were the fastest on an H100 (docs/gpu.md; `benchmarks/gpu_search.py`), the
+rest weigh registers, shared memory (99 KiB on the smallest device that runs images of compute
+capability 8.0), and how many programs a small batch gives.
 """
 
 from collections.abc import Iterator, Mapping
@@ -132,7 +133,7 @@ def _bsr_vector() -> Iterator[Variant]:
         if value_type == "f32":  # as many bytes at a time
             rows, blocks = (rows, blocks // 2) if blocks > 1 else (rows // 2, 1)
         constants = {"R": size, "C": size, "RS": rows, "KN": blocks, "BM": 1, "AHEAD": ahead}
-        yield Variant("bsr_vector", x_type, value_type, constants, warps)
+        yield Variant("bsr_vector", x_type, value_type, constants, warps, ahead)
 
 
 def _block_diagonal() -> Iterator[Variant]:

@@ -184,7 +184,7 @@ def test_what_does_not_fit_the_seconds_is_left_out_and_said(
 
 def test_ceilings_are_measured() -> None:
     limits = bench().ceilings(width=64, nbytes=1 << 16)
-    assert set(limits) == set(CEILINGS)
+    assert set(limits) == {*CEILINGS, "read"}
     assert all(value > 0 for value in limits.values())
 
 
@@ -205,7 +205,8 @@ def test_goals_are_told_as_reached_or_missed() -> None:
     rows = [
         row("8192 blocks 64 density 0.10", BF16, 4096, 160.0),
         row("8192 blocks 64 density 0.10", BF16, 1, 4.0, memory_share=0.5),
-        row("cascade 16384 radix 128", BF16, 4096, 50.0),
+        row("cascade 16384 of radix 128", BF16, 4096, 50.0),
+        row("cascade 16384 of radix 128", BF16, 256, 5.0),
         row("graph challenge 1024x120 csr", FP16, 8192, 50.0, edges_per_s=2e12),
     ]
     (table,) = goals(rows)
@@ -225,7 +226,8 @@ def test_constants_are_replaced_by_what_was_measured_and_nothing_else() -> None:
             row("a", BF16, 4096, 1.0),
             row("b", BF16, 8192, 1.0, matrix_share=0.5),
             row("c", BF16, 16, 1.0, matrix_share=9.0),
-            row("d", NARROW, 4096, 1.0, matrix_share=9.0),
+            row("d", NARROW, 4096, 1.0, matrix_share=9.0,
+                kernels=["bsr_f32_bf16_r64_rs64_bm64"]),
             row("e", FP32, 4096, 1.0, matrix_share=0.4,
                 kernels=["block_diagonal_small_f32_f32_s4_g32_bm16_a1"]),
             row("f", BF16, 4096, 1.0, matrix_share=9.0, kernels=["csr_bf16_bf16_u16_rn4"]),
@@ -239,8 +241,9 @@ def test_constants_are_replaced_by_what_was_measured_and_nothing_else() -> None:
     assert made["constants"]["memory_tbps"] == 4.0
     assert made["constants"]["multiprocessors"] == 99
     assert "tflops.dense" in made["provenance"]["measured"]
-    # Of blocks of 64, 128 rows of the batch at a time, at 0.65 of 800 Tflop/s.
-    assert made["constants"]["l2_tbps"] == round(520 * (1 / 64 + 1 / 128), 1)
+    # Of 64 rows of blocks, 128 rows of the batch at a time, at 0.65 of 800 Tflop/s.
+    assert made["constants"]["l2_tbps"] == round(520 * (1 / 64 + 1 / 128), 1) == 12.2
+    assert made["constants"]["read_tbps"] == former["constants"]["read_tbps"]
     assert "node_us" not in made["provenance"]["measured"]
     assert made["provenance"]["command"] == "a command"
     rates["bsr"]["64"]["bf16"] = former["constants"]["tflops"]["bsr"]["64"]["bf16"]
@@ -252,13 +255,26 @@ def test_costs_of_nodes_are_kept_where_nobody_measured_them(nodes: dict[str, flo
     former = json.loads((Path(gpu.__file__).parents[1] / "nfcompile/cost/gpu.json").read_text())
     found = {
         "device": {"name": "Fake", "multiprocessors": 99, "l2_bytes": 4e7},
-        "ceilings": CEILINGS, "date": "2030-01-01", "results": [], "nodes": nodes,
+        "ceilings": {**CEILINGS, "read": 5e12}, "date": "2030-01-01", "results": [],
+        "nodes": nodes,
     }  # fmt: skip
     made = constants_from(found, former, "a command")["constants"]
     told = isinstance(nodes, dict)
-    assert made["node_us"] == (9.5 if told else former["constants"]["node_us"])
-    assert made["operator_us"] == (6.5 if told else former["constants"]["operator_us"])
+    assert made["node_us"] == (6.5 if told else former["constants"]["node_us"])
+    assert made["read_tbps"] == 5.0
     assert made["l2_tbps"] == former["constants"]["l2_tbps"]
+
+
+def test_a_slower_read_of_the_cache_of_the_same_gpu_is_no_news() -> None:
+    former = json.loads((Path(gpu.__file__).parents[1] / "nfcompile/cost/gpu.json").read_text())
+    slow = row("a", BF16, 4096, 1.0, matrix_share=0.01)
+    both = row("b", BF16, 4096, 1.0, kernels=["bsr_bf16_bf16_r64_rs64_bm128", "csr_bf16"])
+    device = {"name": former["provenance"]["gpu"], "multiprocessors": 99, "l2_bytes": 4e7}
+    found = {
+        "device": device, "ceilings": CEILINGS, "date": "2030-01-01", "results": [slow, both],
+    }  # fmt: skip
+    kept = constants_from(found, former, "")["constants"]["l2_tbps"]
+    assert kept == former["constants"]["l2_tbps"]
 
 
 def test_without_a_gpu_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ own, on the stand-in for a driver."""
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +104,15 @@ def test_a_cost_is_that_of_the_kernel_that_the_library_picks(name: str) -> None:
 
 
 @pytest.mark.parametrize("types", TYPES)
-@pytest.mark.parametrize("size", [16, 64, 128])
+@pytest.mark.parametrize("size", [2, 4, 16, 32, 64, 128])
+@pytest.mark.parametrize("multiprocessors", [84, 100, 132])
 def test_a_cost_counts_the_programs_that_are_launched(
-    driver: StandIn, size: int, types: tuple[str, str]
-) -> None:
-    driver["multiprocessors"] = gpu.constants().multiprocessors
+    driver: StandIn, size: int, types: tuple[str, str], multiprocessors: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    costs = replace(gpu.constants(), multiprocessors=multiprocessors)
+    monkeypatch.setattr(gpu, "constants", lambda: costs)
+    driver["multiprocessors"] = multiprocessors
     try:
         for weight in (blocky(RNG, (1024, 512), size, 0.3), butterfly_factor(RNG, 2048, size, 16)):
             candidates, _ = sparse_candidates(CsrTensor.from_dense(weight), 4, CUDA_BLOCKSIZES)
@@ -117,7 +122,7 @@ def test_a_cost_counts_the_programs_that_are_launched(
                 fitting = gpu._variants(kernel, square, candidate.strides, target_of(types))
                 made = product(candidate.make(), types)
                 for batch in (1, 2, 16, 64, 200, 700, 1024, 5000):
-                    picked = gpu._picked(fitting, candidate.shape[0], batch)
+                    picked = gpu._picked(fitting, candidate.shape, batch)
                     assert of_any_index(made.kernel(batch)) == of_any_index(picked.symbol)
     finally:
         driver["multiprocessors"] = 1

@@ -153,6 +153,13 @@ def test_every_constant_has_a_source_and_no_rate_is_missing() -> None:
             rates = [given.rate(kernel, size, kind) for size in (16, 32, 64, 128)]
             assert rates == sorted(rates)
         assert all(given.rate("block_diagonal_small", size, kind) > 0 for size in (2, 4, 8))
-    if not told["measured"]:
-        named = {name.split(".")[-1] for name in told["sources"]}
-        assert named == {*stored["constants"], *given.tflops} - {"tflops"}
+    named = {".".join(name.split(".")[:2]) for name in told["sources"]}
+    kernels = {f"tflops.{kernel}" for kernel in given.tflops}
+    assert named == {*stored["constants"], *kernels} - {"tflops"}
+
+
+def test_of_layers_that_the_host_bounds_the_one_with_less_work_wins() -> None:
+    weight = blocky(RNG, (2048, 2048), 64, 0.1)
+    assert choose(weight, CUDA, 1).candidate.kind == "bsr"
+    full = unstructured(RNG, (256, 256), 0.65)
+    assert choose(full, CUDA, 1, 16, 256).candidate.kind == "dense"

@@ -208,6 +208,23 @@ def test_a_kernel_for_newer_devices_is_left_out(driver: StandIn) -> None:
     assert [name.rpartition("bm")[2] for name in largest] == ["128", "256", "128"]
 
 
+def test_a_cubin_that_has_no_ptx_is_left_out_where_cubins_are_refused(driver: StandIn) -> None:
+    driver["refuses_cubins"], driver["context"] = 1, 2
+    try:
+        assert product(IDENTITY, "bf16", "bf16").kernel(4096).endswith("bm128")
+    finally:
+        driver["refuses_cubins"], driver["context"] = 0, 0
+
+
+@pytest.mark.parametrize(("in_features", "rows"), [(2**22 - 64, 512), (2**23, 128), (2**28, 1)])
+def test_rows_are_as_many_as_32_bits_count(in_features: int, rows: int) -> None:
+    one = np.ones((1, 64, 64), np.float32)
+    made = cuda.BsrProduct(
+        one, np.zeros(1, np.int32), np.array([0, 1], np.int32), in_features, "bf16", "bf16"
+    )
+    assert made.kernel(4096).endswith(f"bm{rows}")
+
+
 def test_a_driver_that_takes_no_cubin_gets_ptx(driver: StandIn) -> None:
     driver["refuses_cubins"], driver["context"] = 1, 1
     try:

@@ -11,12 +11,11 @@ namespace nfcompile::cuda {
 
 // What a kernel was specialized for; 0 where it has no such constant.
 struct Constants {
-  int32_t size;      // rows, and columns, of a block
-  int32_t rows;      // output rows per program: bsr, bsr_vector
-  int32_t group;     // blocks per program: block_diagonal
-  int32_t batch;     // rows of the batch per program
-  int32_t csr_rows;  // output rows per program: csr
-  int32_t csr_values;
+  int32_t size;       // rows, and columns, of a block
+  int32_t rows;       // output rows per program: bsr, bsr_vector
+  int32_t group;      // blocks per program: block_diagonal
+  int32_t batch;      // rows of the batch per program
+  int32_t csr_rows;   // output rows per program: csr
   int32_t x_strided;  // whether the columns of neighbouring blocks lie side by side
   int32_t y_strided;
 

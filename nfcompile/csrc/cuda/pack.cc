@@ -1,5 +1,6 @@
 #include "cuda/pack.h"
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 #include <string_view>
@@ -13,8 +14,9 @@ namespace {
 
 constexpr int64_t kBlockSizes[] = {128, 64, 32, 16};  // that the kernel bsr is compiled for
 constexpr int64_t kMostNarrow = std::numeric_limits<uint16_t>::max() + int64_t{1};
-// Kernels count in 32 bits, a step of values beyond the last one included.
-constexpr int64_t kMostStored = std::numeric_limits<int32_t>::max() - int64_t{1024};
+// Kernels count in 32 bits: values, a step beyond the last one included, and elements of x and
+// y from the first row of a program on.
+constexpr int64_t kMostCounted = std::numeric_limits<int32_t>::max() - int64_t{1024};
 
 // The largest square that blocks of this shape are cut into; 0 if there is none.
 int64_t SquareOf(int64_t rows, int64_t columns) {
@@ -26,8 +28,11 @@ int64_t SquareOf(int64_t rows, int64_t columns) {
 
 Packed NewPacked(const char* kernel, int64_t in_features, int64_t out_features,
                  int64_t stored) {
-  Require(stored <= kMostStored, "at most ", kMostStored, " values can be stored, got ",
+  Require(stored <= kMostCounted, "at most ", kMostCounted, " values can be stored, got ",
           stored);
+  const int64_t features = std::max(in_features, out_features);
+  Require(features <= kMostCounted, "layers for CUDA have at most ", kMostCounted,
+          " features, got ", features);
   Packed packed;
   packed.kernel = kernel;
   packed.in_features = in_features;
@@ -132,6 +137,8 @@ bool Fits(const Packed& packed, const Types& types, const Image& image) {
   }
   const std::string_view kernel = image.kernel;
   const Constants& constants = image.constants;
+  const int64_t features = std::max(packed.in_features, packed.out_features);
+  if (constants.batch * features > kMostCounted) return false;
   if (kernel == "block_diagonal_small" && packed.kernel == std::string_view("block_diagonal")) {
     // Where it is not told that neighbours lie side by side, any strides will do.
     if (constants.size != packed.size) return false;

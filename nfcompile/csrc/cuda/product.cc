@@ -15,7 +15,6 @@ constexpr int64_t kMostPrograms = 65535;  // along the second axis of a grid
 constexpr DevicePointer kAlignment = 16;
 constexpr unsigned kLanes = 32;
 constexpr size_t kMostArguments = 24;  // a kernel has 17 at most
-constexpr double kBusy = 4.0 / 3;      // programs for three of four multiprocessors are enough
 
 int64_t Ceil(int64_t count, int64_t per) { return (count + per - 1) / per; }
 
@@ -73,9 +72,10 @@ const Product::Kernel& Product::Pick(int64_t batch) const {
   const auto programs = [&](const Constants& constants) {
     return Ceil(units_, constants.units()) * Ceil(batch, constants.batch);
   };
-  // Rather few rows each than few multiprocessors at work; single rows would read weights anew.
+  // Rather few rows each than less than three of four multiprocessors at work; but single rows
+  // would read weights anew.
   while (at > 0 && kernels_[at - 1].image->constants.batch > 1 &&
-         kBusy * programs(kernels_[at].image->constants) < multiprocessors_) {
+         4 * programs(kernels_[at].image->constants) < 3 * int64_t{multiprocessors_}) {
     --at;
   }
   return kernels_[at];
@@ -96,12 +96,12 @@ std::vector<std::string> Product::Symbols() const {
 
 void Product::Launch(const Operands& operands, const Epilogue& epilogue, Stream stream,
                      std::string_view symbol) const {
+  const Kernel& kernel = symbol.empty() ? Pick(operands.batch) : Named(symbol);
   if (operands.batch == 0 || out_features_ == 0) return;
   CheckAligned(operands.x, "x");
   CheckAligned(operands.bias, "bias");
   CheckAligned(operands.residual, "residual");
   CheckAligned(operands.y, "y");
-  const Kernel& kernel = symbol.empty() ? Pick(operands.batch) : Named(symbol);
   const Image& image = *kernel.image;
   const auto in = static_cast<int32_t>(in_features_);
   const auto out = static_cast<int32_t>(out_features_);

@@ -14,10 +14,10 @@ namespace {
 
 constexpr int64_t kMaxNarrowColumns = 1 << 16;
 
-// What a panel of x may fill of the second-level cache. The first-level cache would hold a
-// quarter of it; the shorter segments that this takes cost more than it saves (Zen 3, 2048 x
-// 2048 at density 0.10: 24 KiB 43 GFLOP/s at batch 32 and 25 at batch 8, 96 KiB 45 and 32).
-constexpr int64_t kPanelBytes = 96 << 10;
+// What a panel of x may fill of the second-level cache. That smaller ones would stay in the
+// first level is worth less than what each row's shorter segments cost (Zen 4, 2048 x 2048 at
+// density 0.10, batch 16, AVX-512: 96 KiB 1325 us for four layers, 192 KiB 1210, 512 KiB 1120).
+constexpr int64_t kPanelBytes = 512 << 10;
 constexpr int64_t kPanelTile = 64;  // batch rows
 // A pass over a panel loads and stores each row's sums; fewer entries do not pay for that.
 constexpr double kMinEntriesPerSegment = 12;

@@ -32,6 +32,7 @@ constexpr int kTableVectors = 4;      // that suit kernels without generated cod
 constexpr int kMaxPlaneVectors = 67;  // of what such a tile reads of a plane (planes.h)
 // Rows of memory behind those of a tile's features: zeros, then room for whole vectors.
 constexpr int64_t kTileSlack = 16;
+constexpr size_t kLineBytes = 64;  // of a cache
 
 // Output rows that read the same columns.
 struct TileGroup {
@@ -135,12 +136,14 @@ struct TileKernel {
   void (*scatter)(const float* tile, const TileShape& shape, const Images& images, Range places,
                   Range features, float* y);
 
-  // Of tiles of `features`. fp32: vector by vector, so that what a panel of columns reads is
-  // contiguous, and one row more, so that vectors do not compete for the same sets of a cache.
-  // bf16: feature by feature, so that two vectors of it come by one load.
+  // Of tiles of `features`. Where a vector is a line of a cache, vector by vector, so that what
+  // a panel of columns reads is contiguous, and one row more, so that vectors do not compete
+  // for the same sets of a cache. Shorter ones, and those of bf16, feature by feature, so that
+  // two of a feature share a line, or come by one load.
   TileShape Shape(int vectors, int64_t features) const {
-    if (precision == Precision::kBfloat16) return {vectors, vectors * width, width};
-    return {vectors, width, (features + 1) * width};
+    const bool lines = precision == Precision::kFloat32 && width * sizeof(float) >= kLineBytes;
+    if (lines) return {vectors, width, (features + 1) * width};
+    return {vectors, int64_t{vectors} * width, width};
   }
 };
 

@@ -34,7 +34,8 @@ NFCOMPILE_INLINE void AddColumn(Floats (&acc)[kRows][kVectors], const float* val
 template <int kRows, int kVectors>
 NFCOMPILE_INLINE void AddEntry(Floats (&acc)[kRows][kVectors], const float* values,
                                const int32_t* columns, const float* x, const TileShape& shape) {
-  const float* column = x + int64_t{columns[0]} * kWidth;
+  // Rows of whole lines lie one behind the other: see TileKernel::Shape.
+  const float* column = x + columns[0] * (kWidth == 16 ? kWidth : shape.row);
   Floats vectors[kVectors];
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) vectors[v] = Load(column + v * shape.vector);
