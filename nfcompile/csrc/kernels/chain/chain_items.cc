@@ -126,7 +126,8 @@ std::optional<TileShape> ChainItems::InPlace(int slot, int64_t tile) const {
   const bool is_y = chain_.OutputOf(slot) >= 0;
   if (Tiled(slot)) {
     if (slot == 0 && !operands_.images->pointwise()) return std::nullopt;
-    return plan_.kernel->Shape(plan_.Vectors(tile), chain_.features(slot));
+    const int64_t width = plan_.kernel->width;  // as Images::Offset has it
+    return TileShape{plan_.Vectors(tile), width, (chain_.features(slot) + 1) * width};
   }
   if ((!is_y && !chain_.only_residual(slot)) || !InOneImage(tile)) return std::nullopt;
   return TileShape{plan_.Vectors(tile), operands_.images->places(), plan_.kernel->width};
