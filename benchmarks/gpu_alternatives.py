@@ -8,16 +8,15 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from gpu_cases import BF16
+from gpu_layers import BF16
 
-from nfcompile.gpu import variants
 from nfcompile.gpu.image import Image, compile_images
-from nfcompile.gpu.variants import Variant
+from nfcompile.gpu.variants import Entry, Variant, block_diagonal_variant, bsr_variant
 
-__all__ = ["SLOTS", "Entry", "Slot", "alternative", "build", "built"]
+__all__ = ["SLOTS", "Slot", "alternative", "build", "built"]
 
 _ARCHITECTURE = 90
-Entry = tuple[int, ...]
+
 Slot = tuple[str, int]
 
 SLOTS: Mapping[Slot, Sequence[Entry]] = {
@@ -49,24 +48,13 @@ SLOTS: Mapping[Slot, Sequence[Entry]] = {
 }  # fmt: skip
 """By kernel and size of blocks: entries of the tables of `variants`, for bf16."""
 
-_TABLES = {"bsr": "_BSR", "block_diagonal": "_DIAGONAL"}
-_MAKERS = {"bsr": variants._bsr, "block_diagonal": variants._block_diagonal}
+_MAKERS = {"bsr": bsr_variant, "block_diagonal": block_diagonal_variant}
 
 
 def alternative(slot: Slot, entry: Entry) -> Variant:
     """The variant in bf16 that an entry stands for, strided on both sides."""
     kernel, size = slot
-    table = getattr(variants, _TABLES[kernel])[16]
-    former, table[size] = table[size], [entry]
-    try:
-        return next(
-            item
-            for item in _MAKERS[kernel]()
-            if item.size == size and (item.x_type, item.value_type) == BF16
-            and item.constants.get("X_STRIDED", 1) and item.constants.get("Y_STRIDED", 1)
-        )  # fmt: skip
-    finally:
-        table[size] = former
+    return _MAKERS[kernel](BF16, size, entry)
 
 
 def build(folder: Path, slots: Mapping[Slot, Sequence[Entry]] = SLOTS) -> None:

@@ -47,15 +47,13 @@ def constants_from(
     constants["multiprocessors"] = device["multiprocessors"]
     constants["l2_mb"] = round(device["l2_bytes"] / 1e6, 1)
     constants["memory_tbps"] = round(limits["memory"] / 1e12, 2)
+    constants["read_tbps"] = round(limits["read"] / 1e12, 2)
     rates = constants["tflops"]
     rates["dense"] = {name: round(limits[kind] / 1e12) for kind, name in _NAMES.items()}
-    measured = ["multiprocessors", "l2_mb", "memory_tbps", "tflops.dense"]
+    measured = ["multiprocessors", "l2_mb", "memory_tbps", "read_tbps", "tflops.dense"]
     if not isinstance(told := found.get("nodes", ""), str):
         constants["node_us"] = min(told.values())
         measured.append("node_us")
-    if read := limits.get("read"):
-        constants["read_tbps"] = round(read / 1e12, 2)
-        measured.append("read_tbps")
     same = former["provenance"]["gpu"] == device["name"]
     cache = round(_cache_rate(found, limits) / 1e12, 1)
     if cache > (constants["l2_tbps"] if same else 0):

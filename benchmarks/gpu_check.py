@@ -205,12 +205,13 @@ def measure(seconds: float, progress: Progress) -> dict[str, Any] | str:
     if seconds < _LEAST_SECONDS:
         return "no time was left"
     import gpu
+    from gpu_bench import Bench
     from gpu_cases import all_cases
     from gpu_clock import GpuClock
 
     try:
         torch, cuda = gpu.device_modules()
-        bench = gpu.Bench(torch, cuda, "cuda", GpuClock(torch), cuda.device()["l2_bytes"])
+        bench = Bench(torch, cuda, "cuda", GpuClock(torch), cuda.device()["l2_bytes"])
         found = gpu.run(bench, list(all_cases()), seconds - _NODE_SECONDS, progress)
         return {**found, "nodes": gpu.nodes()}
     except (SystemExit, Exception) as error:  # whatever the device says

@@ -5,12 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from gpu_cases import Case, Epilogue, Layer
+from gpu_cases import Case
+from gpu_layers import Epilogue, Layer
 
-__all__ = ["BYTES", "Network", "torch_type"]
+__all__ = ["BYTES", "Network", "relative_error", "torch_type"]
 
 BYTES = {"f32": 4, "f16": 2, "bf16": 2}
 """Of a value of each type."""
+
+_CHECKED_ROWS = 16
 
 Tensor = Any
 Call = Callable[[Tensor], Tensor]
@@ -19,6 +22,25 @@ Call = Callable[[Tensor], Tensor]
 def torch_type(torch: Any, kind: str) -> Any:
     """The type of this name in torch."""
     return {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[kind]
+
+
+def relative_error(torch: Any, x: Tensor, y: Tensor, right: Call) -> float:
+    """The norm of the error over that of the exact result, of some rows.
+
+    Args:
+        torch: The module.
+        x: Activations (batch, in).
+        y: What a contender made of them.
+        right: Gives the exact result in float64.
+
+    Returns:
+        Infinity if anything in y is not finite.
+    """
+    if not bool(torch.isfinite(y).all()):
+        return math.inf
+    rows = torch.linspace(0, len(x) - 1, min(len(x), _CHECKED_ROWS), device=x.device).long()
+    exact = right(x[rows])
+    return float((y[rows].double() - exact).norm() / exact.norm())
 
 
 class Network:

@@ -76,7 +76,8 @@ def _conditions(found: Mapping[str, Any]) -> Iterable[str]:
     yield (
         f"{device['name']} ({device['multiprocessors']} multiprocessors, "
         f"{device['l2_bytes'] / 1e6:.0f} MB of L2), {found['date']}, {found['seconds']:.0f} s. "
-        f"Measured in the same run: copy {limits['memory'] / 1e12:.2f} TB/s read and written; "
+        f"Measured in the same run: copy {limits['memory'] / 1e12:.2f} TB/s read and written, "
+        f"{limits['read'] / 1e12:.2f} read; "
         f"dense products of 8192x8192x8192 {rates}{_told_nodes(found)}."
     )
     yield (

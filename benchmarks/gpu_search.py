@@ -13,21 +13,21 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gpu_alternatives import Entry, Slot, alternative, build, built
-from gpu_cases import BF16, Case, Layer, block_diagonal, bsr
+from gpu_alternatives import Slot, alternative, build, built
+from gpu_bench import LIMITS
+from gpu_cases import Case
 from gpu_clock import Clock, GpuClock, copies_beyond_cache, take_turns
 from gpu_launch import Launcher, arguments
-from gpu_network import BYTES, Network, torch_type
+from gpu_layers import BF16, Layer, block_diagonal, bsr
+from gpu_network import BYTES, Network, relative_error, torch_type
 
 from nfcompile.gpu.image import Image
-from nfcompile.gpu.variants import Variant
+from nfcompile.gpu.variants import Entry, Variant
 
 __all__ = ["OnDevice", "search"]
 
 _N = {"bsr": 8192, "block_diagonal": 16384}
 _BATCHES = (256, 4096)
-_CHECKED_ROWS = 16
-_LIMIT = 2e-2
 _ROUNDS = 5
 
 Run = Callable[[Image, Variant, Layer, int], float]
@@ -43,9 +43,9 @@ def search(
         run: Gives microseconds; raises what it likes.
     """
     for slot in dict.fromkeys(slot for slot, _ in images):
+        layer = _layer(slot)
         for batch in _BATCHES:
             found = []
-            layer = _layer(slot)
             for (of, entry), image in images.items():
                 if of != slot or isinstance(image, str):
                     continue
@@ -94,7 +94,9 @@ class OnDevice:
             outputs.append((x, y))
         calls[0]()
         torch.cuda.synchronize()
-        _check(torch, network, *outputs[0])
+        error = relative_error(torch, *outputs[0], network.exact)
+        if not error <= LIMITS["bf16"]:
+            raise ValueError(f"wrong: relative error {error:.2g}")
         return take_turns({"it": self._clock(calls)}, _ROUNDS)["it"].median_us
 
 
@@ -105,14 +107,6 @@ def _on_device(torch: Any, layer: Layer) -> list[Any]:
     columns = layer.indices * layer.values.shape[-1]
     lists = (torch.from_numpy(item).to("cuda") for item in (layer.indptr, columns))
     return [values, *lists]
-
-
-def _check(torch: Any, network: Network, x: Any, y: Any) -> None:
-    rows = torch.linspace(0, len(x) - 1, min(len(x), _CHECKED_ROWS), device=x.device).long()
-    exact = network.exact(x[rows])
-    error = float((y[rows].double() - exact).norm() / exact.norm())
-    if not (error <= _LIMIT and bool(torch.isfinite(y).all())):
-        raise ValueError(f"wrong: relative error {error:.2g}")
 
 
 def main() -> None:

@@ -113,6 +113,18 @@ def rows_from(pointer: tl.tensor, above: tl.tensor, features: tl.tensor) -> tl.t
 
 
 @triton.jit
+def _beside(
+    residual: tl.tensor,
+    row: tl.tensor,
+    outputs: tl.tensor,
+    inside: tl.tensor,
+    out_features: tl.tensor,
+) -> tl.tensor:
+    places = row * out_features + outputs
+    return tl.load(residual + places, mask=inside, other=0.0).to(tl.float32)
+
+
+@triton.jit
 def finished(
     t: tl.tensor,
     bias: tl.tensor,
@@ -150,12 +162,10 @@ def finished(
     if has_bias != 0:
         t += tl.load(bias + outputs, mask=known, other=0.0).to(tl.float32)
     if residual_mode == 1:
-        places = row * out_features + outputs
-        t += tl.load(residual + places, mask=inside, other=0.0).to(tl.float32)
+        t += _beside(residual, row, outputs, inside, out_features)
     t = activate(t, activation, alpha, beta)
     if residual_mode >= 2:
-        places = row * out_features + outputs
-        r = tl.load(residual + places, mask=inside, other=0.0).to(tl.float32)
+        r = _beside(residual, row, outputs, inside, out_features)
         t = tl.where(residual_mode == 2, t + r, t * r)
     return t
 

@@ -1,19 +1,26 @@
 """What each kernel is compiled for.
 
-Those in fp16 and bf16 were the fastest on an H100 (docs/gpu.md; `benchmarks/gpu_search.py`), the
-rest weigh registers, shared memory (99 KiB on the smallest device that runs images of compute
-capability 8.0), and how many programs a small batch gives.
+Of `bsr` and `bsr_vector` in fp16 and bf16 the fastest of those that ran on an H100 were taken, of
+`block_diagonal` those that pass shared memory least often (docs/gpu.md); the rest weigh registers,
+shared memory (99 KiB on the smallest device that runs images of compute capability 8.0), and how
+many programs a small batch gives. `benchmarks/gpu_search.py` times others.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-__all__ = ["VARIANTS", "Variant"]
+__all__ = [
+    "BLOCK_DIAGONAL", "BSR", "VARIANTS", "Entry", "Variant", "block_diagonal_variant",
+    "bsr_variant",
+]  # fmt: skip
+
+Entry = tuple[int, ...]
 
 _TYPES = (("f32", "f32"), ("f32", "bf16"), ("f16", "f16"), ("bf16", "bf16"))
 """Of x and of values."""
 
+_BITS = {"f32": 32, "f16": 16, "bf16": 16}
 _BLOCKS = (16, 32, 64, 128)
 _SMALL_BLOCKS = (2, 4, 8)
 _LETTERS = {
@@ -22,7 +29,7 @@ _LETTERS = {
 }  # fmt: skip
 """What a constant is called in a symbol. Blocks are square: C is left out."""
 
-_BSR = {
+BSR: Mapping[int, Mapping[int, Sequence[Entry]]] = {
     16: {
         16: [(16, 16, 1, 6, 80), (64, 16, 4, 4, 80), (128, 16, 4, 4, 80)],
         32: [(16, 16, 2, 6, 80), (32, 32, 4, 6, 80), (128, 32, 4, 4, 80), (256, 32, 4, 4, 80)],
@@ -42,7 +49,7 @@ stages, and the compute capability."""
 _VECTOR = {16: (16, 16, 8, 1), 32: (8, 4, 2, 3), 64: (4, 2, 1, 4), 128: (8, 1, 2, 4)}
 """By the size of blocks: rows of a block per program, blocks at a time, warps, steps ahead."""
 
-_DIAGONAL = {
+BLOCK_DIAGONAL: Mapping[int, Mapping[int, Sequence[Entry]]] = {
     16: {
         16: [(8, 8, 16, 4, 2, 80), (32, 16, 16, 4, 1, 80)],
         32: [(8, 8, 32, 4, 2, 80), (32, 16, 32, 4, 1, 80)],
@@ -119,12 +126,27 @@ class Variant:
         return self.kernel in whole or self.constants.get("ALIGNED") == 1
 
 
+def bsr_variant(types: tuple[str, str], size: int, entry: Entry) -> Variant:
+    """The kernel bsr for types of x and of values, and blocks of a size, as an entry says."""
+    batch, rows, warps, stages, least = entry
+    constants = {"R": size, "C": size, "RS": rows, "BM": batch}
+    return Variant("bsr", *types, constants, warps, stages, least=least)
+
+
+def block_diagonal_variant(
+    types: tuple[str, str], size: int, entry: Entry, strided: tuple[int, int] = (1, 1)
+) -> Variant:
+    """The same of block_diagonal; `strided`: whether columns and rows have a stride."""
+    batch, group, rows, warps, stages, least = entry
+    constants = {"SIZE": size, "G": group, "BM": batch, "STEP": rows}
+    constants |= {"X_STRIDED": strided[0], "Y_STRIDED": strided[1]}
+    return Variant("block_diagonal", *types, constants, warps, stages, least=least)
+
+
 def _bsr() -> Iterator[Variant]:
-    for (x_type, value_type), size in product(_TYPES, _BLOCKS):
-        kind = 32 if x_type == "f32" else 16
-        for batch, rows, warps, stages, least in _BSR[kind][size]:
-            constants = {"R": size, "C": size, "RS": rows, "BM": batch}
-            yield Variant("bsr", x_type, value_type, constants, warps, stages, least=least)
+    for types, size in product(_TYPES, _BLOCKS):
+        for entry in BSR[_BITS[types[0]]][size]:
+            yield bsr_variant(types, size, entry)
 
 
 def _bsr_vector() -> Iterator[Variant]:
@@ -137,14 +159,9 @@ def _bsr_vector() -> Iterator[Variant]:
 
 
 def _block_diagonal() -> Iterator[Variant]:
-    for (x_type, value_type), size, (x, y) in product(_TYPES, _BLOCKS, _STRIDED):
-        kind = 32 if x_type == "f32" else 16
-        for batch, group, rows, warps, stages, least in _DIAGONAL[kind][size]:
-            constants = {"SIZE": size, "G": group, "BM": batch, "STEP": rows}
-            constants |= {"X_STRIDED": x, "Y_STRIDED": y}
-            yield Variant(
-                "block_diagonal", x_type, value_type, constants, warps, stages, least=least
-            )
+    for types, size, strided in product(_TYPES, _BLOCKS, _STRIDED):
+        for entry in BLOCK_DIAGONAL[_BITS[types[0]]][size]:
+            yield block_diagonal_variant(types, size, entry, strided)
 
 
 def _block_diagonal_small() -> Iterator[Variant]:

@@ -10,9 +10,8 @@ from gpu_alternatives import SLOTS, alternative, build, built
 from gpu_launch import Launcher, arguments
 from gpu_search import search
 
-from nfcompile.gpu import variants
 from nfcompile.gpu.image import Image
-from nfcompile.gpu.variants import Variant
+from nfcompile.gpu.variants import BLOCK_DIAGONAL, BSR, VARIANTS, Variant
 
 IMAGE = Image(90, False, b"\x7fELF", 4, 64 << 10, "bsr")
 
@@ -20,21 +19,13 @@ IMAGE = Image(90, False, b"\x7fELF", 4, 64 << 10, "bsr")
 @pytest.mark.parametrize("slot", SLOTS, ids=str)
 def test_every_entry_is_a_variant_and_what_is_built_is_among_them(slot: tuple[str, int]) -> None:
     kernel, size = slot
-    former = list(variants.VARIANTS)
     for entry in SLOTS[slot]:
         made = alternative(slot, entry)
-        assert (made.kernel, made.size, made.rows, made.least) == (
-            kernel,
-            size,
-            entry[0],
-            entry[-1],
-        )
+        told = made.kernel, made.size, made.rows, made.least
+        assert told == (kernel, size, entry[0], entry[-1])
         assert size % made.constants.get("STEP", made.constants.get("RS")) == 0
-    assert [*variants._bsr(), *variants._block_diagonal()] == [
-        item for item in former if item.kernel in {"bsr", "block_diagonal"}
-    ]
-    table = variants._BSR if kernel == "bsr" else variants._DIAGONAL
-    assert table[16][size][-1] in SLOTS[slot]
+    largest = (BSR if kernel == "bsr" else BLOCK_DIAGONAL)[16][size][-1]
+    assert largest in SLOTS[slot] and alternative(slot, largest) in VARIANTS
 
 
 def test_the_fastest_comes_first_and_failures_are_told(capsys: pytest.CaptureFixture[str]) -> None:

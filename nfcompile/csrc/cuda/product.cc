@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "base/partition.h"
 #include "base/text.h"
 #include "cuda/loaded_kernels.h"
 
@@ -15,8 +16,6 @@ constexpr int64_t kMostPrograms = 65535;  // along the second axis of a grid
 constexpr DevicePointer kAlignment = 16;
 constexpr unsigned kLanes = 32;
 constexpr size_t kMostArguments = 24;  // a kernel has 17 at most
-
-int64_t Ceil(int64_t count, int64_t per) { return (count + per - 1) / per; }
 
 DeviceArray UploadList(const std::vector<int32_t>& list, bool narrow) {
   if (!narrow) return {list.data(), list.size() * sizeof(int32_t)};
@@ -70,7 +69,7 @@ const Product::Kernel& Product::Pick(int64_t batch) const {
   size_t at = 0;
   while (at + 1 < kernels_.size() && kernels_[at].image->constants.batch < batch) ++at;
   const auto programs = [&](const Constants& constants) {
-    return Ceil(units_, constants.units()) * Ceil(batch, constants.batch);
+    return CeilDiv(units_, constants.units()) * CeilDiv(batch, constants.batch);
   };
   // Rather few rows each than less than three of four multiprocessors at work; but single rows
   // would read weights anew.
@@ -141,8 +140,8 @@ void Product::Launch(const Operands& operands, const Epilogue& epilogue, Stream 
     pass(scratch);
     pass(scratch);
     // The driver reads the arguments before it returns, and changes none of them.
-    Check(GetDriver().launch(kernel.function, static_cast<unsigned>(Ceil(units_, units)),
-                             static_cast<unsigned>(Ceil(count, rows)), 1,
+    Check(GetDriver().launch(kernel.function, static_cast<unsigned>(CeilDiv(units_, units)),
+                             static_cast<unsigned>(CeilDiv(count, rows)), 1,
                              kLanes * static_cast<unsigned>(image.warps), 1, 1,
                              static_cast<unsigned>(image.shared_bytes), stream,
                              const_cast<void**>(arguments.data()), nullptr),

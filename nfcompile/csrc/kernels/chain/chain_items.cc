@@ -109,46 +109,6 @@ void ChainItems::EndSlot(int slot, int64_t tile, int64_t part, char* memory) con
   ClearRows(SlotData(slot, memory), SlotShape(slot, tile), sizeof(uint16_t), {end, end + 1});
 }
 
-bool ChainItems::InOneImage(int64_t tile) const {
-  const Range rows = plan_.Rows(tile);
-  const int64_t places = operands_.images->places();
-  return rows.size() == RowElements(tile) && rows.begin / places == (rows.end - 1) / places;
-}
-
-bool ChainItems::Tiled(int slot) const {
-  if (chain_.OutputOf(slot) >= 0) return operands_.tiled_y;
-  return slot == 0 ? operands_.images->tiled
-                   : slot < chain_.inputs() && operands_.tiled_residual;
-}
-
-std::optional<TileShape> ChainItems::InPlace(int slot, int64_t tile) const {
-  if (operands_.images == nullptr || plan_.planes) return std::nullopt;
-  const bool is_y = chain_.OutputOf(slot) >= 0;
-  if (Tiled(slot)) {
-    if (slot == 0 && !operands_.images->pointwise()) return std::nullopt;
-    const int64_t width = plan_.kernel->width;  // as Images::Offset has it
-    return TileShape{plan_.Vectors(tile), width, (chain_.features(slot) + 1) * width};
-  }
-  if ((!is_y && !chain_.only_residual(slot)) || !InOneImage(tile)) return std::nullopt;
-  return TileShape{plan_.Vectors(tile), operands_.images->places(), plan_.kernel->width};
-}
-
-int64_t ChainItems::PlaceOffset(int slot, int64_t tile) const {
-  const int64_t begin = plan_.Rows(tile).begin;
-  const int64_t places = operands_.images->places();
-  Images images = PointImages(chain_.features(slot), places);
-  images.tiled = Tiled(slot);
-  return images.Offset(begin / places, begin % places, plan_.kernel->width);
-}
-
-Images ChainItems::Places(int slot) const {
-  Images places =
-      plan_.planes ? plan_.planes->places : PointImages(0, operands_.images->places());
-  places.channels = chain_.features(slot);
-  places.tiled = Tiled(slot);
-  return places;
-}
-
 void ChainItems::PackInput(const ChainStep& step, int64_t tile, int64_t part, char* memory) {
   const int input = step.index;
   if (InPlace(input, tile)) {

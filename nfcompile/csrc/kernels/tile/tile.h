@@ -142,8 +142,13 @@ struct TileKernel {
   // two of a feature share a line, or come by one load.
   TileShape Shape(int vectors, int64_t features) const {
     const bool lines = precision == Precision::kFloat32 && width * sizeof(float) >= kLineBytes;
-    if (lines) return {vectors, width, (features + 1) * width};
-    return {vectors, int64_t{vectors} * width, width};
+    return lines ? VectorByVector(vectors, features)
+                 : TileShape{vectors, int64_t{vectors} * width, width};
+  }
+
+  // As images that lie as tiles do, see Images, whatever the width.
+  TileShape VectorByVector(int vectors, int64_t features) const {
+    return {vectors, width, (features + 1) * width};
   }
 };
 

@@ -35,7 +35,8 @@ template <int kRows, int kVectors>
 NFCOMPILE_INLINE void AddEntry(Floats (&acc)[kRows][kVectors], const float* values,
                                const int32_t* columns, const float* x, const TileShape& shape) {
   // Rows of whole lines lie one behind the other: see TileKernel::Shape.
-  const float* column = x + columns[0] * (kWidth == 16 ? kWidth : shape.row);
+  constexpr bool kLines = kWidth * sizeof(float) >= kLineBytes;
+  const float* column = x + columns[0] * (kLines ? int64_t{kWidth} : shape.row);
   Floats vectors[kVectors];
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) vectors[v] = Load(column + v * shape.vector);
