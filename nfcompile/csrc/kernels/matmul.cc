@@ -11,7 +11,7 @@ MatMul MakeMatMul(std::unique_ptr<RowMatMul> rows, TileWeights tile, Isa isa) {
   matmul.rows = std::move(rows);
   matmul.tile_kernel = FindTileKernel(tile.values.precision(), isa);
   const bool wide = Fp32Isa(isa) == Isa::kAvx512;
-  if (wide && tile.values.precision() == Precision::kFloat32 && tile.generated == nullptr) {
+  if (wide && tile.values.precision() == Precision::kFloat32) {
     matmul.half_kernel = FindTileKernel(tile.values.precision(), Isa::kAvx2);
   }
   matmul.tile = std::move(tile);

@@ -146,7 +146,7 @@ void BindProduct(nb::module_& m) {
       .def_prop_ro("out_features", [](const Product& p) { return p.matmul->out_features; })
       .def_prop_ro("generated",
                    [](const Product& p) {
-                     return p.matmul->TileFor(kMaxTileVectors).generated != nullptr;
+                     return p.matmul->code.generated != nullptr;
                    })
       .def_prop_ro("description",
                    [](const Product& p) { return std::string(p.matmul->rows->description()); })

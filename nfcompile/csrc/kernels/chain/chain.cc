@@ -155,7 +155,7 @@ void Chain::AssignSlots() {
   for (int slot = 0; slot < slots(); ++slot) {
     const MatMul* by = slot < inputs_ ? nullptr : layers_[slot - inputs_].matmul.get();
     const bool leaves = OutputOf(slot) >= 0 && !read[slot] && by != nullptr;
-    streamed_.push_back(leaves && by->TileFor(kMaxTileVectors).generated != nullptr);
+    streamed_.push_back(leaves && by->tile.unit_rows > 0);
     if (streamed_[slot]) over_tiles[slot].size = 0;
     if (streamed_[slot] || (leaves && OutweighsResult(*by))) cached[slot].size = 0;
   }

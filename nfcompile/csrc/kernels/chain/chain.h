@@ -69,8 +69,8 @@ class Chain {
   const Buffers& row_buffers() const { return row_buffers_; }
   const Buffers& tile_buffers() const { return tile_buffers_; }
 
-  // Whether a slot is a result that no layer reads, given by generated code: tiles of several
-  // vectors take it out a few features at a time, and it lives nowhere.
+  // Whether a slot is a result that no layer reads, whose features come in order: tiles of
+  // several vectors take it out a few features at a time, and it lives nowhere.
   bool streamed(int slot) const { return streamed_[slot]; }
   const Buffers& streaming_buffers() const { return streaming_buffers_; }
 

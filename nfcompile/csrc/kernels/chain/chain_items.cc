@@ -199,7 +199,7 @@ void ChainItems::StreamLayer(TileOperands operands, int slot, int64_t tile, Rang
   const TileWeights& weights = plan_.Weights(*chain_.layers()[slot - chain_.inputs()].matmul);
   const Range rows = plan_.Rows(tile);
   const int64_t features = chain_.features(slot);
-  const int64_t unit = weights.generated->block_rows();
+  const int64_t unit = weights.unit_rows;
   const int64_t row_bytes = RowElements(tile) * static_cast<int64_t>(sizeof(float));
   const int64_t stripe = std::max<int64_t>(kStripeBytes / (unit * row_bytes), 1);
   float* y = operands_.outputs[chain_.OutputOf(slot)] + rows.begin * features;

@@ -72,7 +72,7 @@ int ChainPlan::Vectors(int64_t tile) const {
 }
 
 const TileWeights& ChainPlan::Weights(const MatMul& matmul) const {
-  return planes ? matmul.planes : matmul.TileFor(vectors);
+  return planes ? matmul.planes : matmul.TileFor(*kernel, vectors);
 }
 
 const Buffers& ChainPlan::SlotBuffers(const Chain& chain) const {
@@ -122,9 +122,11 @@ void ChainPlan::PlanTiles(const Chain& chain, Threads threads, bool rows) {
   const int64_t vector_bytes = bytes_each * kernel->width;
   // Generated code is longer than other weights, and the more worth reading seldom.
   const auto& layers = chain.layers();
-  const bool generated = std::any_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
-    return layer.matmul && layer.matmul->TileFor(kMaxTileVectors).generated != nullptr;
-  });
+  const bool generated =
+      std::any_of(layers.begin(), layers.end(), [&](const ChainLayer& layer) {
+        return layer.matmul &&
+               layer.matmul->TileFor(*kernel, kMaxTileVectors).generated != nullptr;
+      });
   int most = generated ? kMaxTileVectors : kTableVectors;
   const int64_t bytes = generated ? kGeneratedTileBytes : kTileBytes;
   while (most > 1 && most * vector_bytes > bytes) most /= 2;

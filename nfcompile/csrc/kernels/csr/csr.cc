@@ -72,6 +72,9 @@ std::unique_ptr<RowMatMul> MakeRows(const CsrView& weights, Isa isa, Precision p
   return std::make_unique<SimdCsrMatMul>(weights, *kernel, precision);
 }
 
+// Vectors of a tile from which on code pays that does not stay in the cache.
+constexpr int kMinCodeVectors = 6;
+
 }  // namespace
 
 void Check(const CsrView& weights) {
@@ -84,8 +87,9 @@ void Check(const CsrView& weights) {
 
 MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision, const CsrUse& use) {
   Check(weights);
-  const bool worth_code = use.generate && IsWorthCode(weights, isa);
-  if (worth_code && use.window != nullptr && precision == Precision::kBfloat16) {
+  const bool convolves = use.window != nullptr;
+  const bool has_code = use.generate && HasCode(weights, isa);
+  if (has_code && convolves && precision == Precision::kBfloat16) {
     // Generated code is faster than pairs of bf16 from tables, and convolutions of a chain need
     // not share a precision.
     std::vector<float> values(weights.values, weights.values + weights.nnz);
@@ -94,24 +98,20 @@ MatMul MakeCsrMatMul(const CsrView& weights, Isa isa, Precision precision, const
     wide.values = values.data();
     return MakeCsrMatMul(wide, isa, Precision::kFloat32, use);
   }
-  const bool over_planes = use.window != nullptr && HasPlanes(*use.window);
-  std::optional<TileWeights> code;
-  if (worth_code && precision == Precision::kFloat32) {
-    code = GenerateCsrTile(weights, over_planes ? use.window : nullptr);
-  }
-  std::unique_ptr<RowMatMul> rows = MakeRows(weights, isa, precision, use.window != nullptr);
-  // Code that does not stay in the cache pays for several vectors only.
-  const bool few = std::max(use.chain_entries, weights.nnz) <= kMostGenerated;
-  if (code && few && !over_planes) {
-    return MakeMatMul(std::move(rows), *std::move(code), isa);
-  }
-  MatMul made = MakeMatMul(std::move(rows), PackCsrTile(weights, isa, precision), isa);
-  if (!code) return made;
-  if (over_planes) {
+  MatMul made = MakeMatMul(MakeRows(weights, isa, precision, convolves),
+                           PackCsrTile(weights, isa, precision), isa);
+  if (!has_code || precision != Precision::kFloat32) return made;
+  if (convolves && HasPlanes(*use.window)) {
+    std::optional<TileWeights> code = GenerateCsrTile(weights, use.window);
+    if (!code) return made;
     made.planes = *std::move(code);
     made.window = *use.window;
-  } else {
+  } else if (IsWorthCode(weights)) {
+    std::optional<TileWeights> code = GenerateCsrTile(weights, nullptr);
+    if (!code) return made;
     made.code = *std::move(code);
+    const bool in_cache = std::max(use.chain_entries, weights.nnz) <= kMostGenerated;
+    made.code_vectors = in_cache ? 1 : kMinCodeVectors;
   }
   return made;
 }

@@ -58,13 +58,17 @@ std::vector<int32_t> ChunkByLength(const CsrView& view, int64_t begin);
 
 CsrSlices PackCsr(const CsrView& view, int width, Precision precision);
 
-// The rows for tiles: those that read the same columns together.
+// The rows for tiles: each for itself, or where most share their columns with others, and in
+// bf16, those that read the same columns together.
 TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision);
 
-// Whether weights of fp32 are worth code: not where the instruction set has none, nor where
-// most rows share their columns with others, since groups of them load each vector of x once,
-// too.
-bool IsWorthCode(const CsrView& view, Isa isa);
+// Whether code can be generated: not where the instruction set has none, nor where most rows
+// share their columns with others, since groups of them load each vector of x once, too.
+bool HasCode(const CsrView& view, Isa isa);
+
+// Whether code of fp32 is faster than tables for wide tiles: where enough of its rows share
+// what they read of x.
+bool IsWorthCode(const CsrView& view);
 
 // The same as code, which AVX-512 can run; nothing where it cannot be made executable.
 // `window`: of a convolution over planes, or null.

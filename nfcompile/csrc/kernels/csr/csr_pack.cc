@@ -14,26 +14,6 @@ namespace {
 
 constexpr int64_t kMaxNarrowColumns = 1 << 16;
 
-// What a panel of x may fill of the second-level cache. That smaller ones would stay in the
-// first level is worth less than what each row's shorter segments cost (Zen 4, 2048 x 2048 at
-// density 0.10, batch 16, AVX-512: 96 KiB 1325 us for four layers, 192 KiB 1210, 512 KiB 1120).
-constexpr int64_t kPanelBytes = 512 << 10;
-constexpr int64_t kPanelTile = 64;  // batch rows
-// A pass over a panel loads and stores each row's sums; fewer entries do not pay for that.
-constexpr double kMinEntriesPerSegment = 12;
-
-int64_t PanelColumns(const CsrView& view, Precision precision) {
-  if (precision != Precision::kFloat32 || view.nnz == 0) return 0;
-  const int64_t in_cache = kPanelBytes / static_cast<int64_t>(sizeof(float)) / kPanelTile;
-  const double per_row =
-      static_cast<double>(view.nnz) / static_cast<double>(view.out_features());
-  const auto worth = static_cast<int64_t>(kMinEntriesPerSegment / per_row *
-                                          static_cast<double>(view.in_features));
-  const int64_t columns = std::min(std::max(worth, in_cache), view.in_features);
-  const int64_t panels = (view.in_features + columns - 1) / columns;
-  return (view.in_features + panels - 1) / panels;  // equal ones
-}
-
 class SlicePacker {
  public:
   SlicePacker(const CsrView& view, int width, Precision precision)
@@ -123,6 +103,11 @@ namespace {
 // Entries that code is generated for at most: with their values it takes 14 bytes each, 235 MB.
 constexpr int64_t kMostCode = 1 << 24;
 
+// Entries for each vector of x that code loads, from which on it is faster than tables (Zen 4;
+// density 0.08 where zeros lie at random: at 0.10 8 to 20 % from tiles of 64 rows on, at 0.05
+// 10 % slower).
+constexpr double kMinShared = 2.5;
+
 // What a block of generated rows costs besides its entries.
 constexpr int64_t kBlockCost = 4 * kGeneratedRows;
 
@@ -176,10 +161,30 @@ std::vector<uint8_t> GenerateCsr(const CsrView& view, const Window* window) {
   return GeneratedRows::Code(entries, view.out_features(), columns);
 }
 
-bool IsWorthCode(const CsrView& view, Isa isa) {
-  if (view.nnz > kMostCode || Fp32Isa(isa) != Isa::kAvx512 || !MayGenerate()) return false;
+bool IsUnstructured(const CsrView& view) {
   const auto kinds = static_cast<int64_t>(FindKinds(view).rows.size());
   return 2 * kinds > view.out_features();
+}
+
+bool HasCode(const CsrView& view, Isa isa) {
+  if (view.nnz > kMostCode || Fp32Isa(isa) != Isa::kAvx512 || !MayGenerate()) return false;
+  return IsUnstructured(view);
+}
+
+bool IsWorthCode(const CsrView& view) {
+  const int64_t out = view.out_features();
+  const int64_t blocks = CeilDiv(out, kGeneratedRows);
+  const int64_t rows = blocks > 0 ? CeilDiv(out, blocks) : 0;
+  std::vector<int64_t> seen(view.in_features, -1);
+  int64_t loads = 0;
+  for (int64_t o = 0; o < out; ++o) {
+    for (int64_t p = view.indptr[o]; p < view.indptr[o + 1]; ++p) {
+      int64_t& block = seen[view.indices[p]];
+      loads += block != o / rows;
+      block = o / rows;
+    }
+  }
+  return static_cast<double>(view.nnz) >= kMinShared * static_cast<double>(loads);
 }
 
 std::optional<TileWeights> GenerateCsrTile(const CsrView& view, const Window* window) {
@@ -191,6 +196,7 @@ std::optional<TileWeights> GenerateCsrTile(const CsrView& view, const Window* wi
   packed.in_features = view.in_features;
   packed.out_features = view.out_features();
   packed.units = packed.generated->blocks();
+  packed.unit_rows = packed.generated->block_rows();
   packed.cost = AlignedArray<int64_t>(packed.units + 1);
   packed.cost[0] = 0;
   for (int64_t b = 0; b < packed.units; ++b) {
@@ -199,7 +205,26 @@ std::optional<TileWeights> GenerateCsrTile(const CsrView& view, const Window* wi
   return packed;
 }
 
+namespace {
+
+RowEntries RowEntriesOf(const CsrView& view) {
+  RowEntries rows;
+  rows.in_features = view.in_features;
+  rows.values.assign(view.values, view.values + view.nnz);
+  for (int64_t o = 0; o < view.indptr.size(); ++o) rows.indptr.push_back(view.indptr[o]);
+  for (int64_t p = 0; p < view.nnz; ++p) {
+    rows.columns.push_back(static_cast<int32_t>(view.indices[p]));
+  }
+  return rows;
+}
+
+}  // namespace
+
 TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision) {
+  if (precision == Precision::kFloat32 && IsUnstructured(view)) {
+    const RowEntries entries = RowEntriesOf(view);
+    if (FitsTileRows(entries)) return PackTileRows(entries);
+  }
   const Kinds found = FindKinds(view);
   const auto& rows = found.rows;
   TilePacker packer(view.out_features(), view.in_features, isa);
@@ -209,7 +234,7 @@ TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision) {
         static_cast<int64_t>(found.columns[kind]->size()),
         [&](int64_t r, int64_t k) { return view.values[view.indptr[rows[kind][r]] + k]; });
   }
-  return packer.Pack(precision, PanelColumns(view, precision));
+  return packer.Pack(precision);
 }
 
 }  // namespace nfcompile

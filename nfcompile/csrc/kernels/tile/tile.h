@@ -6,7 +6,8 @@
 // are neighbouring batch rows, so that it makes no difference where a column lies: permutations
 // and strides cost nothing, and layers that follow each other need no transposes between them.
 // Output rows that read the same columns form a group of up to eight: each vector of x is then
-// loaded once for all of them. Where no rows do, code is generated for the entries instead.
+// loaded once for all of them. Where no rows do, each row's entries follow each other
+// (tile_rows.h), or code is generated for them (generated_rows.h).
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_H_
 
@@ -22,6 +23,7 @@
 #include "kernels/norm/norm.h"
 #include "kernels/precision.h"
 #include "kernels/tile/images.h"
+#include "kernels/tile/tile_rows.h"
 #include "kernels/weight_array.h"
 
 namespace nfcompile {
@@ -45,24 +47,22 @@ struct TileGroup {
 
 // fp32: values [k][r]. bf16: columns come in pairs, values [k / 2][r][2]; an odd count is
 // filled up with a zero that reads feature `in_features`, a row of zeros behind the tile.
-//
-// The columns may be cut into panels, so that what a pass reads of x stays in the cache; sums
-// then wait in y from panel to panel. Units are runs of groups that can be cut apart, the same
-// output rows in every panel: unit u of panel p has the groups first_group[p * units + u] and
-// on.
+// Units are runs of groups that can be cut apart: unit u has the groups first_group[u] and on.
 struct TileWeights {
   int64_t in_features = 0;
   int64_t out_features = 0;
-  int64_t panels = 1;
   int64_t units = 0;
+  int64_t unit_rows = 0;  // outputs of a unit, where they are neighbours; else 0
   // Whether the order of a sum does not depend on how many vectors a tile has.
   bool same_sums = false;
   AlignedArray<int64_t> cost;         // [units + 1] prefix sums, about one a multiply-add
-  AlignedArray<int64_t> first_group;  // [panels * units + 1]
+  AlignedArray<int64_t> first_group;  // [units + 1]
   AlignedArray<TileGroup> groups;
   WeightArray values;
   AlignedArray<int32_t> columns;
-  // In place of groups, values and columns: its blocks are the units.
+  // In place of groups, values and columns: unstructured rows.
+  std::shared_ptr<const TileRows> rows;
+  // Or their code: its blocks are the units.
   std::shared_ptr<const GeneratedRows> generated;
   // Or these, each a unit.
   std::shared_ptr<const AmxBlocks> blocks;
@@ -87,8 +87,6 @@ struct TileOperands {
   Epilogue epilogue;  // its residual is not read
   bool y_is_float = true;
   bool residual_is_float = true;
-  bool adds_to_y = false;         // whether y holds sums of other panels: float, as they are
-  bool finishes = true;           // whether these are the last summands
   const int64_t* taps = nullptr;  // of planes: bytes from a place to what each tap reads
 };
 
@@ -111,7 +109,9 @@ struct TileKernel {
   int width;  // batch rows in a vector
   // Computes the groups `groups`; returns whether any output is not zero.
   bool (*run)(const TileWeights& weights, const TileOperands& operands, Range groups);
-  // The same for blocks of generated rows; null where there is no such code.
+  // The same for units of unstructured rows; null where weights are bf16.
+  bool (*run_rows)(const TileWeights& weights, const TileOperands& operands, Range units);
+  // And for blocks of generated rows; null where there is no such code.
   bool (*run_generated)(const TileWeights& weights, const TileOperands& operands, Range blocks);
   // Transposes features of row-major x [batch <= tile, stride] into a tile, whose other batch
   // rows become zero; returns whether any is not zero. `features` begins at a multiple of 64.
@@ -152,9 +152,9 @@ struct TileKernel {
   }
 };
 
-// Computes the units `units` of all panels; returns whether any output is not zero.
-bool RunUnits(const TileKernel& kernel, const TileWeights& weights, TileOperands operands,
-              Range units);
+// Computes the units `units`; returns whether any output is not zero.
+bool RunUnits(const TileKernel& kernel, const TileWeights& weights,
+              const TileOperands& operands, Range units);
 
 // How many rows the groups for `isa` have at most: as many as suit its registers.
 int GroupRows(Isa isa);

@@ -13,6 +13,7 @@ const TileKernel tile_bf16_avx2 = {
     .precision = Precision::kBfloat16,
     .width = avx2::kWidth,
     .run = avx2::RunTile<uint16_t>,
+    .run_rows = nullptr,
     .run_generated = nullptr,
     .pack = avx2::PackTile<uint16_t>,
     .pack_float = avx2::PackTile<float>,

@@ -13,6 +13,7 @@ const TileKernel tile_bf16_avx512 = {
     .precision = Precision::kBfloat16,
     .width = avx512::kWidth,
     .run = avx512::RunTile<uint16_t>,
+    .run_rows = nullptr,
     .run_generated = nullptr,
     .pack = avx512::PackTile<uint16_t>,
     .pack_float = avx512::PackTile<float>,

@@ -216,6 +216,7 @@ const TileKernel tile_bf16_avx512_bf16 = {
     .precision = Precision::kBfloat16,
     .width = avx512_bf16::kWidth,
     .run = avx512_bf16::RunTile,
+    .run_rows = nullptr,
     .run_generated = nullptr,
     .pack = avx512_bf16::PackTile<uint16_t>,
     .pack_float = avx512_bf16::PackTile<float>,

@@ -13,6 +13,7 @@ const TileKernel tile_bf16_avx512_emulated = {
     .precision = Precision::kBfloat16,
     .width = avx512_emulated::kWidth,
     .run = avx512_emulated::RunTile<uint16_t>,
+    .run_rows = nullptr,
     .run_generated = nullptr,
     .pack = avx512_emulated::PackTile<uint16_t>,
     .pack_float = avx512_emulated::PackTile<float>,

@@ -10,6 +10,7 @@ const TileKernel tile_bf16_scalar = {
     .precision = Precision::kBfloat16,
     .width = kScalarTile,
     .run = ScalarRun<uint16_t>,
+    .run_rows = nullptr,
     .run_generated = nullptr,
     .pack = ScalarPack<uint16_t>,
     .pack_float = ScalarPack<float>,

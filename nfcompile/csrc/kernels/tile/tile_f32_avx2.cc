@@ -3,6 +3,7 @@
 #define NFCOMPILE_WIDTH 8
 #include "kernels/tile/tile_kernels.h"
 #include "kernels/tile/tile_norm_simd.h"
+#include "kernels/tile/tile_rows_simd.h"
 #include "kernels/tile/tile_simd.h"
 
 namespace nfcompile {
@@ -13,6 +14,7 @@ const TileKernel tile_f32_avx2 = {
     .precision = Precision::kFloat32,
     .width = avx2::kWidth,
     .run = avx2::RunTile<float>,
+    .run_rows = avx2::RunRows,
     .run_generated = nullptr,
     .pack = avx2::PackTile<float>,
     .pack_float = avx2::PackTile<float>,

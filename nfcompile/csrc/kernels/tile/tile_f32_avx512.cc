@@ -4,6 +4,7 @@
 #include "kernels/tile/tile_generated_simd.h"
 #include "kernels/tile/tile_kernels.h"
 #include "kernels/tile/tile_norm_simd.h"
+#include "kernels/tile/tile_rows_simd.h"
 #include "kernels/tile/tile_simd.h"
 
 namespace nfcompile {
@@ -14,6 +15,7 @@ const TileKernel tile_f32_avx512 = {
     .precision = Precision::kFloat32,
     .width = avx512::kWidth,
     .run = avx512::RunTile<float>,
+    .run_rows = avx512::RunRows,
     .run_generated = avx512::RunGenerated,
     .pack = avx512::PackTile<float>,
     .pack_float = avx512::PackTile<float>,

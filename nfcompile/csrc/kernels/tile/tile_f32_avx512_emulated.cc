@@ -3,6 +3,7 @@
 #define NFCOMPILE_WIDTH 16
 #include "kernels/tile/tile_kernels.h"
 #include "kernels/tile/tile_norm_simd.h"
+#include "kernels/tile/tile_rows_simd.h"
 #include "kernels/tile/tile_simd.h"
 
 namespace nfcompile {
@@ -13,6 +14,7 @@ const TileKernel tile_f32_avx512_emulated = {
     .precision = Precision::kFloat32,
     .width = avx512_emulated::kWidth,
     .run = avx512_emulated::RunTile<float>,
+    .run_rows = avx512_emulated::RunRows,
     .run_generated = nullptr,
     .pack = avx512_emulated::PackTile<float>,
     .pack_float = avx512_emulated::PackTile<float>,

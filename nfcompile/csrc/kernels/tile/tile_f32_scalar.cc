@@ -10,6 +10,7 @@ const TileKernel tile_f32_scalar = {
     .precision = Precision::kFloat32,
     .width = kScalarTile,
     .run = ScalarRun<float>,
+    .run_rows = ScalarRunRows,
     .run_generated = nullptr,
     .pack = ScalarPack<float>,
     .pack_float = ScalarPack<float>,

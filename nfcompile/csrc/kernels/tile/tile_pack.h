@@ -47,18 +47,13 @@ class TilePacker {
     }
   }
 
-  // Ends the use of the packer. `panel_columns`: columns of a panel, all of them where 0.
-  TileWeights Pack(Precision precision, int64_t panel_columns = 0);
+  // Ends the use of the packer.
+  TileWeights Pack(Precision precision);
 
  private:
-  // Where the next group, its columns and its values go.
-  struct Cursor {
-    int64_t group = 0;
-    int64_t column = 0;
-    int64_t value = 0;
-  };
   TileWeights PackBlocks(std::shared_ptr<const AmxBlocks> blocks) const;
-  void PackUnit(Range groups, Range panel, TileWeights& packed, Cursor& at) const;
+  void SortGroups();
+  void PackGroups(Precision precision, TileWeights& packed) const;
 
   const int64_t out_features_;
   const int64_t in_features_;

@@ -42,43 +42,70 @@ void ScalarStore(void* tile, bool is_float, int64_t at, float value) {
   }
 }
 
+// Element t of output `row` from its sum; returns whether it is not zero.
+template <typename Element>
+bool ScalarFinish(const TileOperands& operands, int64_t row, int64_t t, float sum) {
+  const Epilogue& epilogue = operands.epilogue;
+  sum += epilogue.bias == nullptr ? 0.0f : epilogue.bias[row];
+  float y;
+  if (operands.residual != nullptr) {
+    const int64_t beside = ScalarAt(operands.residual_shape, row, t);
+    y = ActivateWith(
+        epilogue, sum,
+        ScalarLoad<Element>(operands.residual, operands.residual_is_float, beside));
+  } else {
+    y = Activate(epilogue, sum);
+  }
+  ScalarStore<Element>(operands.y, operands.y_is_float, ScalarAt(operands.y_shape, row, t), y);
+  return y != 0.0f;
+}
+
 template <typename Element>
 bool ScalarRun(const TileWeights& weights, const TileOperands& operands, Range groups) {
   const int64_t tile = operands.x_shape.vectors * kScalarTile;
   const auto* x = static_cast<const Element*>(operands.x);
-  const Epilogue& epilogue = operands.epilogue;
   bool any = false;
   for (int64_t g = groups.begin; g < groups.end; ++g) {
     const TileGroup& group = weights.groups[g];
     for (int64_t r = 0; r < group.rows; ++r) {
       const int64_t row = group.row[r];
-      const float bias = epilogue.bias == nullptr ? 0.0f : epilogue.bias[row];
       for (int64_t t = 0; t < tile; ++t) {
-        const int64_t at = ScalarAt(operands.y_shape, row, t);
-        float* waiting = static_cast<float*>(operands.y) + at;
-        float sum = operands.adds_to_y ? *waiting : 0.0f;
+        float sum = 0.0f;
         for (int64_t k = 0; k < group.count; ++k) {
           const int64_t column = weights.columns[group.column + k];
           sum += ScalarValue<Element>(weights, group, k, r) *
                  ToFloat(x[ScalarAt(operands.x_shape, column, t)]);
         }
-        if (!operands.finishes) {
-          *waiting = sum;
-          continue;
-        }
-        sum += bias;
-        float y;
-        if (operands.residual != nullptr) {
-          const int64_t beside = ScalarAt(operands.residual_shape, row, t);
-          y = ActivateWith(
-              epilogue, sum,
-              ScalarLoad<Element>(operands.residual, operands.residual_is_float, beside));
-        } else {
-          y = Activate(epilogue, sum);
-        }
-        any |= y != 0.0f;
-        ScalarStore<Element>(operands.y, operands.y_is_float, at, y);
+        any |= ScalarFinish<Element>(operands, row, t, sum);
       }
+    }
+  }
+  return any;
+}
+
+static inline bool ScalarRunRows(const TileWeights& weights, const TileOperands& operands,
+                                 Range units) {
+  const TileRows& rows = *weights.rows;
+  const int64_t tile = operands.x_shape.vectors * kScalarTile;
+  const auto* x = static_cast<const float*>(operands.x);
+  auto* y = static_cast<float*>(operands.y);
+  bool any = false;
+  for (int64_t p = 0; p < rows.panels; ++p) {
+    const TileRows::Start* start = rows.starts.data() + p * rows.units;
+    int64_t entry = start[units.begin].entry;
+    for (int64_t s = start[units.begin].segment; s < start[units.end].segment; ++s) {
+      const TileSegment& segment = rows.segments[s];
+      for (int64_t t = 0; t < tile; ++t) {
+        const int64_t at = ScalarAt(operands.y_shape, segment.row, t);
+        float sum = p == 0 ? 0.0f : y[at];
+        for (int64_t e = entry; e < entry + segment.count; ++e) {
+          const int64_t column = p * rows.panel_columns + rows.columns[e];
+          sum += rows.values[e] * x[ScalarAt(operands.x_shape, column, t)];
+        }
+        y[at] = sum;
+        if (p + 1 == rows.panels) any |= ScalarFinish<float>(operands, segment.row, t, sum);
+      }
+      entry += segment.count;
     }
   }
   return any;

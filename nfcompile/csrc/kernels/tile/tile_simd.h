@@ -74,17 +74,6 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
   constexpr int kChains = kWanted >= 4 ? 4 : kWanted >= 2 ? 2 : 1;
   constexpr int kStep = kEntryColumns<Element>;
   Floats acc[kChains][kRows][kVectors] = {};
-  if (operands.adds_to_y) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const float* y =
-          static_cast<const float*>(operands.y) + group.row[r] * operands.y_shape.row;
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        acc[0][r][v] = Load(y + (first + v) * operands.y_shape.vector);
-      }
-    }
-  }
   const Element* values = weights.values.Data(Element()) + group.value;
   const int32_t* columns = weights.columns.data() + group.column;
   const TileShape& shape = operands.x_shape;
@@ -111,10 +100,6 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
       for (int c = 1; c < kChains; ++c) sum += acc[c][r][v];
       const TileShape& to = operands.y_shape;
       const int64_t at = group.row[r] * to.row + (first + v) * to.vector;
-      if (!operands.finishes) {
-        Store(static_cast<float*>(operands.y) + at, sum);
-        continue;
-      }
       const Floats y =
           FinishTileVector<Element>(operands, sum + shift, group.row[r], first + v);
       any.Add(y);

@@ -1,0 +1,140 @@
+// The tile kernel of tile_rows.h. Loads bound it: four values come by one, and are spread
+// within the register.
+#ifndef NFCOMPILE_KERNELS_TILE_TILE_ROWS_SIMD_H_
+#define NFCOMPILE_KERNELS_TILE_TILE_ROWS_SIMD_H_
+
+#include "kernels/tile/tile_epilogue_simd.h"
+
+namespace nfcompile::NFCOMPILE_ISA {
+namespace {
+
+constexpr int kQuad = 4;
+// Vectors that run together: two lines of a cache for each column that an entry reads.
+constexpr int kPass = 2 * kLineBytes / (sizeof(float) * kWidth);
+
+// Lane l of the result is lane l / kQuad * kQuad + kEntry of `quad`.
+template <int kEntry>
+NFCOMPILE_INLINE Floats SpreadOf(Floats quad) {
+  const auto spread = [&]<int... kLane>(std::integer_sequence<int, kLane...>) {
+    return __builtin_shufflevector(quad, quad, (kLane / kQuad * kQuad + kEntry)...);
+  };
+  return spread(Lanes());
+}
+
+template <int kVectors>
+NFCOMPILE_INLINE void AddScaled(Floats (&sum)[kVectors], Floats value, const float* x,
+                                int64_t vector) {
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) sum[v] += value * Load(x + v * vector);
+}
+
+// The entries of a segment: values[e], and the columns of x that they scale.
+template <int kVectors>
+NFCOMPILE_INLINE void AddSegment(Floats (&total)[kVectors], int32_t count, const float* values,
+                                 const PanelColumn* columns, const float* x, int64_t row,
+                                 int64_t vector) {
+  // Independent sums hide the latency of the multiply-add.
+  constexpr int kChains = kVectors < kQuad ? kQuad : 2;
+  Floats sum[kChains - 1][kVectors] = {};
+  int32_t e = 0;
+  for (; e + kQuad <= count; e += kQuad) {
+    const Floats quad = LoadRepeated<kQuad>(values + e);
+    const auto add = [&]<int... kEntry>(std::integer_sequence<int, kEntry...>) {
+      (AddScaled(kEntry % kChains == 0 ? total : sum[(kEntry + kChains - 1) % kChains],
+                 SpreadOf<kEntry>(quad), x + columns[e + kEntry] * row, vector),
+       ...);
+    };
+    add(std::make_integer_sequence<int, kQuad>());
+  }
+  for (; e < count; ++e) {
+    AddScaled(total, Splat(values[e]), x + columns[e] * row, vector);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c + 1 < kChains; ++c) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) total[v] += sum[c][v];
+  }
+}
+
+// kVectors vectors of a tile, from `first` on. kRow, kVector: as in the shape of x, or 0.
+template <int kVectors, int kRow, int kVector>
+void RunRowsOf(const TileRows& rows, const TileOperands& operands, Range units, int first,
+               AnyNonZero& any) {
+  // Local copies: a store could change anything else.
+  const int64_t x_row = kRow > 0 ? kRow : operands.x_shape.row;
+  const int64_t x_vector = kVector > 0 ? kVector : operands.x_shape.vector;
+  const int64_t y_row = operands.y_shape.row;
+  const int64_t y_vector = operands.y_shape.vector;
+  const float* const whole = static_cast<const float*>(operands.x) + first * x_vector;
+  float* const y = static_cast<float*>(operands.y) + first * y_vector;
+  const float* const bias = operands.epilogue.bias;
+  for (int64_t p = 0; p < rows.panels; ++p) {
+    const bool starts = p == 0;
+    const bool finishes = p + 1 == rows.panels;
+    const float* x = whole + p * rows.panel_columns * x_row;
+    asm("" : "+r"(x));  // one register: the compiler would add its parts for each entry
+    const TileRows::Start* start = rows.starts.data() + p * rows.units;
+    const TileSegment* segment = rows.segments.data() + start[units.begin].segment;
+    const TileSegment* const end = rows.segments.data() + start[units.end].segment;
+    const float* values = rows.values.data() + start[units.begin].entry;
+    const PanelColumn* columns = rows.columns.data() + start[units.begin].entry;
+    for (; segment != end; ++segment) {
+      const int64_t row = segment->row;
+      const int32_t count = segment->count;
+      float* const at = y + row * y_row;
+      Floats total[kVectors] = {};
+      if (!starts) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) total[v] = Load(at + v * y_vector);
+      }
+      AddSegment<kVectors>(total, count, values, columns, x, x_row, x_vector);
+      values += count;
+      columns += count;
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        if (finishes) {
+          const Floats shift = Splat(bias == nullptr ? 0.0f : bias[row]);
+          total[v] = FinishTileVector<float>(operands, total[v] + shift, row, first + v);
+          any.Add(total[v]);
+        }
+        Store(at + v * y_vector, total[v]);
+      }
+    }
+  }
+}
+
+template <int kVectors>
+void RunVectors(const TileRows& rows, const TileOperands& operands, Range units, int first,
+                AnyNonZero& any) {
+  const TileShape& shape = operands.x_shape;
+  constexpr int kAll = kVectors * kWidth;
+  if (shape.row == kWidth) {
+    RunRowsOf<kVectors, kWidth, 0>(rows, operands, units, first, any);
+  } else if (shape.row == kAll && shape.vector == kWidth) {
+    RunRowsOf<kVectors, kAll, kWidth>(rows, operands, units, first, any);
+  } else {
+    RunRowsOf<kVectors, 0, 0>(rows, operands, units, first, any);
+  }
+}
+
+bool RunRows(const TileWeights& weights, const TileOperands& operands, Range units) {
+  const int vectors = operands.x_shape.vectors;
+  AnyNonZero any;
+  int v = 0;
+  for (; v + kPass <= vectors; v += kPass) {
+    RunVectors<kPass>(*weights.rows, operands, units, v, any);
+  }
+  if constexpr (kPass > 2) {
+    if (v + 2 <= vectors) {
+      RunVectors<2>(*weights.rows, operands, units, v, any);
+      v += 2;
+    }
+  }
+  if (v < vectors) RunVectors<1>(*weights.rows, operands, units, v, any);
+  return any.Found();
+}
+
+}  // namespace
+}  // namespace nfcompile::NFCOMPILE_ISA
+
+#endif  // NFCOMPILE_KERNELS_TILE_TILE_ROWS_SIMD_H_
