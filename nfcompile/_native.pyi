@@ -37,6 +37,9 @@ class Product:
     @property
     def description(self) -> str: ...
     @property
+    def panels(self) -> int:
+        """Of columns, where rows run over tiles for themselves; else 0."""
+    @property
     def amx_columns(self) -> int:
         """Columns of a chunk that the registers of AMX take; 0 where the weight has none."""
     @property

@@ -110,8 +110,7 @@ NFCOMPILE_INLINE Floats LoadRepeated(const float* p) {
     return reinterpret_cast<Floats>(_mm512_broadcast_f32x8(_mm256_loadu_ps(p)));
 #elif defined(__AVX2__)
   } else if constexpr (kWidth == 8 && kPeriod == 4) {
-    return reinterpret_cast<Floats>(
-        _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p)));
+    return reinterpret_cast<Floats>(_mm256_broadcast_ps(reinterpret_cast<const __m128*>(p)));
 #endif
   } else if constexpr (kPeriod == 2) {
     double pair;

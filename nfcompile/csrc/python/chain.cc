@@ -143,11 +143,14 @@ void BindProduct(nb::module_& m) {
                      const auto& blocks = p.matmul->tile.blocks;
                      return blocks == nullptr ? 0 : blocks->columns;
                    })
+      .def_prop_ro("panels",
+                   [](const Product& p) {
+                     const auto& rows = p.matmul->tile.rows;
+                     return rows == nullptr ? 0 : rows->panels;
+                   })
       .def_prop_ro("out_features", [](const Product& p) { return p.matmul->out_features; })
       .def_prop_ro("generated",
-                   [](const Product& p) {
-                     return p.matmul->code.generated != nullptr;
-                   })
+                   [](const Product& p) { return p.matmul->code.generated != nullptr; })
       .def_prop_ro("description",
                    [](const Product& p) { return std::string(p.matmul->rows->description()); })
       .def(

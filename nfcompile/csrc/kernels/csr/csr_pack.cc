@@ -221,9 +221,9 @@ RowEntries RowEntriesOf(const CsrView& view) {
 }  // namespace
 
 TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision) {
-  if (precision == Precision::kFloat32 && IsUnstructured(view)) {
+  if (FindTileKernel(precision, isa)->run_rows != nullptr && IsUnstructured(view)) {
     const RowEntries entries = RowEntriesOf(view);
-    if (FitsTileRows(entries)) return PackTileRows(entries);
+    if (FitsTileRows(entries)) return PackTileRows(entries, precision);
   }
   const Kinds found = FindKinds(view);
   const auto& rows = found.rows;

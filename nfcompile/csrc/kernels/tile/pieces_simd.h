@@ -2,6 +2,7 @@
 #ifndef NFCOMPILE_KERNELS_TILE_PIECES_SIMD_H_
 #define NFCOMPILE_KERNELS_TILE_PIECES_SIMD_H_
 
+#include "base/partition.h"
 #include "kernels/simd.h"
 #include "kernels/tile/images.h"
 

@@ -109,7 +109,7 @@ struct TileKernel {
   int width;  // batch rows in a vector
   // Computes the groups `groups`; returns whether any output is not zero.
   bool (*run)(const TileWeights& weights, const TileOperands& operands, Range groups);
-  // The same for units of unstructured rows; null where weights are bf16.
+  // The same for units of unstructured rows; null where there is no such kernel.
   bool (*run_rows)(const TileWeights& weights, const TileOperands& operands, Range units);
   // And for blocks of generated rows; null where there is no such code.
   bool (*run_generated)(const TileWeights& weights, const TileOperands& operands, Range blocks);

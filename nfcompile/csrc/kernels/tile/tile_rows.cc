@@ -15,10 +15,7 @@ namespace {
 // Columns of a panel, and the fewest entries of a row in one: each segment of a row loads and
 // stores its sums.
 constexpr int64_t kPanelColumns = 448;
-constexpr double kMinSegment = 20;
-// Rows of a unit: few, so that threads can share; but only the segments of a unit are sorted,
-// and few of them are worth little.
-constexpr int64_t kUnitRows = 64;
+constexpr double kMinSegment = 28;
 // What a segment costs besides its entries.
 constexpr int64_t kSegmentCost = 8;
 
@@ -37,12 +34,12 @@ int64_t PanelColumns(const RowEntries& entries) {
 
 class RowsPacker {
  public:
-  explicit RowsPacker(const RowEntries& from)
+  RowsPacker(const RowEntries& from, Precision precision)
       : from_(from), rows_(std::make_shared<TileRows>()) {
     rows_->panel_columns = PanelColumns(from);
     rows_->panels = std::max<int64_t>(CeilDiv(from.in_features, rows_->panel_columns), 1);
-    rows_->units = CeilDiv(from.out_features(), kUnitRows);
-    rows_->values = AlignedArray<float>(from.values.size());
+    rows_->units = CeilDiv(from.out_features(), kTileUnitRows);
+    rows_->values = WeightArray(from.values.size(), precision);
     rows_->columns = AlignedArray<PanelColumn>(from.values.size());
   }
 
@@ -51,7 +48,7 @@ class RowsPacker {
     for (int64_t p = 0; p < rows_->panels; ++p) {
       for (int64_t u = 0; u < rows_->units; ++u) {
         rows_->starts.push_back({static_cast<int64_t>(segments_.size()), entry_});
-        AddUnit(p, u * kUnitRows, std::min((u + 1) * kUnitRows, from_.out_features()));
+        AddUnit(p, u * kTileUnitRows, std::min((u + 1) * kTileUnitRows, from_.out_features()));
       }
     }
     rows_->starts.push_back({static_cast<int64_t>(segments_.size()), entry_});
@@ -93,7 +90,7 @@ class RowsPacker {
       for (int32_t k = 0; k < segment.count; ++k) {
         const int64_t from = order_[next_[segment.row]++];
         const int64_t column = from_.columns[from] - panel * rows_->panel_columns;
-        rows_->values[entry_] = from_.values[from];
+        rows_->values.Set(entry_, from_.values[from]);
         rows_->columns[entry_++] = static_cast<PanelColumn>(column);
       }
     }
@@ -113,16 +110,17 @@ bool FitsTileRows(const RowEntries& entries) {
   return PanelColumns(entries) <= int64_t{std::numeric_limits<PanelColumn>::max()} + 1;
 }
 
-TileWeights PackTileRows(const RowEntries& entries) {
+TileWeights PackTileRows(const RowEntries& entries, Precision precision) {
   TileWeights packed;
   packed.in_features = entries.in_features;
   packed.out_features = entries.out_features();
-  packed.rows = RowsPacker(entries).Pack();
+  packed.rows = RowsPacker(entries, precision).Pack();
+  packed.values = WeightArray(0, precision);
   packed.units = packed.rows->units;
-  packed.unit_rows = kUnitRows;
+  packed.unit_rows = kTileUnitRows;
   packed.cost = AlignedArray<int64_t>(packed.units + 1);
   for (int64_t u = 0; u <= packed.units; ++u) {
-    const int64_t rows = std::min(u * kUnitRows, packed.out_features);
+    const int64_t rows = std::min(u * kTileUnitRows, packed.out_features);
     packed.cost[u] = entries.indptr[rows] + rows * packed.rows->panels * kSegmentCost;
   }
   return packed;

@@ -13,10 +13,15 @@
 #include <vector>
 
 #include "base/aligned_buffer.h"
+#include "kernels/weight_array.h"
 
 namespace nfcompile {
 
 struct TileWeights;
+
+// Rows of a unit: few, so that threads can share; but only the segments of a unit are sorted,
+// and few of them are worth little.
+constexpr int64_t kTileUnitRows = 64;
 
 // What columns of a panel are counted in.
 using PanelColumn = uint16_t;
@@ -38,7 +43,7 @@ struct TileRows {
   int64_t units = 0;          // runs of the same rows in every panel, that can be cut apart
   std::vector<Start> starts;  // [panels, units], and one behind
   AlignedArray<TileSegment> segments;
-  AlignedArray<float> values;
+  WeightArray values;
   AlignedArray<PanelColumn> columns;
 };
 
@@ -55,7 +60,7 @@ struct RowEntries {
 // Whether panels that are worth their rows' segments can be counted in PanelColumn.
 bool FitsTileRows(const RowEntries& entries);
 
-TileWeights PackTileRows(const RowEntries& entries);
+TileWeights PackTileRows(const RowEntries& entries, Precision precision);
 
 }  // namespace nfcompile
 

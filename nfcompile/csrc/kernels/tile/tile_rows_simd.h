@@ -76,7 +76,7 @@ void RunRowsOf(const TileRows& rows, const TileOperands& operands, Range units, 
     const TileRows::Start* start = rows.starts.data() + p * rows.units;
     const TileSegment* segment = rows.segments.data() + start[units.begin].segment;
     const TileSegment* const end = rows.segments.data() + start[units.end].segment;
-    const float* values = rows.values.data() + start[units.begin].entry;
+    const float* values = rows.values.Data(float()) + start[units.begin].entry;
     const PanelColumn* columns = rows.columns.data() + start[units.begin].entry;
     for (; segment != end; ++segment) {
       const int64_t row = segment->row;

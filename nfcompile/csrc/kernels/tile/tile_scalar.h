@@ -83,12 +83,12 @@ bool ScalarRun(const TileWeights& weights, const TileOperands& operands, Range g
   return any;
 }
 
-static inline bool ScalarRunRows(const TileWeights& weights, const TileOperands& operands,
-                                 Range units) {
+template <typename Element>
+bool ScalarRunRows(const TileWeights& weights, const TileOperands& operands, Range units) {
   const TileRows& rows = *weights.rows;
   const int64_t tile = operands.x_shape.vectors * kScalarTile;
-  const auto* x = static_cast<const float*>(operands.x);
-  auto* y = static_cast<float*>(operands.y);
+  const auto* x = static_cast<const Element*>(operands.x);
+  std::vector<float> sums(weights.out_features * tile);
   bool any = false;
   for (int64_t p = 0; p < rows.panels; ++p) {
     const TileRows::Start* start = rows.starts.data() + p * rows.units;
@@ -96,14 +96,12 @@ static inline bool ScalarRunRows(const TileWeights& weights, const TileOperands&
     for (int64_t s = start[units.begin].segment; s < start[units.end].segment; ++s) {
       const TileSegment& segment = rows.segments[s];
       for (int64_t t = 0; t < tile; ++t) {
-        const int64_t at = ScalarAt(operands.y_shape, segment.row, t);
-        float sum = p == 0 ? 0.0f : y[at];
+        float& sum = sums[segment.row * tile + t];
         for (int64_t e = entry; e < entry + segment.count; ++e) {
           const int64_t column = p * rows.panel_columns + rows.columns[e];
-          sum += rows.values[e] * x[ScalarAt(operands.x_shape, column, t)];
+          sum += rows.values.Get(e) * ToFloat(x[ScalarAt(operands.x_shape, column, t)]);
         }
-        y[at] = sum;
-        if (p + 1 == rows.panels) any |= ScalarFinish<float>(operands, segment.row, t, sum);
+        if (p + 1 == rows.panels) any |= ScalarFinish<Element>(operands, segment.row, t, sum);
       }
       entry += segment.count;
     }

@@ -1,0 +1,114 @@
+// The kernel of tile_rows.h for bf16, by the dot product of pairs (tile_pairs_simd.h): entries
+// of a row in pairs.
+//
+// y cannot hold sums that wait. So some rows at a time go through all panels, and their sums
+// wait beside.
+#ifndef NFCOMPILE_KERNELS_TILE_TILE_ROW_PAIRS_SIMD_H_
+#define NFCOMPILE_KERNELS_TILE_TILE_ROW_PAIRS_SIMD_H_
+
+#include "kernels/tile/tile_pairs_simd.h"
+
+namespace nfcompile::NFCOMPILE_ISA {
+namespace {
+
+constexpr int64_t kUnitsTogether = 4;
+
+// The entries of a segment. kRow: elements from one column of x to the next.
+template <int kVectors, int64_t kRow>
+NFCOMPILE_INLINE void AddSegmentPairs(Floats (&total)[kVectors], int32_t count,
+                                      const uint16_t* values, const PanelColumn* columns,
+                                      const uint16_t* x) {
+  static constexpr uint16_t kZeros[kVectors * kWidth] __attribute__((aligned(64))) = {};
+  // Independent sums hide the latency of the dot product.
+  constexpr int kChains = kVectors == 1 ? 4 : 2;
+  Floats sum[kChains - 1][kVectors] = {};
+  const auto add = [](Floats(&sums)[kVectors], const uint16_t* first, const uint16_t* second,
+                      __m512i w) __attribute__((always_inline)) {
+    __m512i pairs[kVectors];
+    LoadPairs<kVectors>(first, second, pairs);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sums[v] = AddPairs(sums[v], pairs[v], w);
+  };
+  int32_t e = 0;
+  for (; e + 2 * kChains <= count; e += 2 * kChains) {
+#pragma GCC unroll 4
+    for (int c = 0; c < kChains; ++c) {
+      const int32_t at = e + 2 * c;
+      add(c == 0 ? total : sum[c - (c > 0)], x + columns[at] * kRow, x + columns[at + 1] * kRow,
+          SplatPair(values + at));
+    }
+  }
+  for (; e + 2 <= count; e += 2) {
+    add(total, x + columns[e] * kRow, x + columns[e + 1] * kRow, SplatPair(values + e));
+  }
+  if (e < count) add(total, x + columns[e] * kRow, kZeros, _mm512_set1_epi32(values[e]));
+#pragma GCC unroll 4
+  for (int c = 0; c + 1 < kChains; ++c) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) total[v] += sum[c][v];
+  }
+}
+
+// The units `units`, few, of all panels.
+template <int kVectors>
+void RunUnitPairs(const TileRows& rows, const TileOperands& operands, Range units,
+                  AnyNonZero& any) {
+  constexpr int64_t kRow = kVectors * kWidth;
+  float sums[kUnitsTogether * kTileUnitRows][kRow] __attribute__((aligned(64)));
+  const int64_t first = units.begin * kTileUnitRows;
+  for (int64_t p = 0; p < rows.panels; ++p) {
+    const bool starts = p == 0;
+    const bool finishes = p + 1 == rows.panels;
+    const auto* x = static_cast<const uint16_t*>(operands.x) + p * rows.panel_columns * kRow;
+    const TileRows::Start* start = rows.starts.data() + p * rows.units;
+    const TileSegment* segment = rows.segments.data() + start[units.begin].segment;
+    const TileSegment* const end = rows.segments.data() + start[units.end].segment;
+    const uint16_t* values = rows.values.Data(uint16_t()) + start[units.begin].entry;
+    const PanelColumn* columns = rows.columns.data() + start[units.begin].entry;
+    for (; segment != end; ++segment) {
+      const int64_t row = segment->row;
+      const int32_t count = segment->count;
+      float* const waiting = sums[row - first];
+      Floats total[kVectors] = {};
+      if (!starts) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) total[v] = Load(waiting + v * kWidth);
+      }
+      AddSegmentPairs<kVectors, kRow>(total, count, values, columns, x);
+      values += count;
+      columns += count;
+      if (finishes) {
+        FinishPairs<kVectors>(operands, row, 0, total, any);
+        continue;
+      }
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) Store(waiting + v * kWidth, total[v]);
+    }
+  }
+}
+
+template <int kVectors>
+bool RunAllPairs(const TileRows& rows, const TileOperands& operands, Range units) {
+  AnyNonZero any;
+  for (int64_t u = units.begin; u < units.end; u += kUnitsTogether) {
+    const int64_t end = u + kUnitsTogether < units.end ? u + kUnitsTogether : units.end;
+    RunUnitPairs<kVectors>(rows, operands, {u, end}, any);
+  }
+  return any.Found();
+}
+
+bool RunRowPairs(const TileWeights& weights, const TileOperands& operands, Range units) {
+  switch (operands.x_shape.vectors) {
+    case 1:
+      return RunAllPairs<1>(*weights.rows, operands, units);
+    case 2:
+      return RunAllPairs<2>(*weights.rows, operands, units);
+    default:
+      return RunAllPairs<4>(*weights.rows, operands, units);
+  }
+}
+
+}  // namespace
+}  // namespace nfcompile::NFCOMPILE_ISA
+
+#endif  // NFCOMPILE_KERNELS_TILE_TILE_ROW_PAIRS_SIMD_H_
