@@ -20,10 +20,13 @@ constexpr int64_t kTileBytes = 3 << 20;
 // The same for generated code, which reads a panel of x at a time.
 constexpr int64_t kGeneratedTileBytes = 8 << 20;
 
+// Of three vectors two.
+int Half(int vectors) { return (vectors + 1) / 2; }
+
 // The fewest vectors, of the numbers that a tile may have, that hold `rows` batch rows.
 int FewestVectors(int64_t rows, int width, int most) {
   int vectors = most;
-  while (vectors > 1 && vectors / 2 * width >= rows) vectors /= 2;
+  while (vectors > 1 && Half(vectors) * width >= rows) vectors = Half(vectors);
   return vectors;
 }
 
@@ -127,9 +130,12 @@ void ChainPlan::PlanTiles(const Chain& chain, Threads threads, bool rows) {
         return layer.matmul &&
                layer.matmul->TileFor(*kernel, kMaxTileVectors).generated != nullptr;
       });
-  int most = generated ? kMaxTileVectors : kTableVectors;
+  const bool groups = std::all_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
+    return !layer.matmul || layer.matmul->tile.groups.size() > 0;
+  });
+  int most = generated ? kMaxTileVectors : groups ? kernel->group_vectors : kTableVectors;
   const int64_t bytes = generated ? kGeneratedTileBytes : kTileBytes;
-  while (most > 1 && most * vector_bytes > bytes) most /= 2;
+  while (most > 1 && most * vector_bytes > bytes) most = Half(most);
   const bool same_sums = std::all_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
     return !layer.matmul || layer.matmul->tile.same_sums;
   });
@@ -162,8 +168,10 @@ int ChainPlan::NarrowEnough(int most, Threads threads) const {
     return CeilDiv(CeilDiv(batch, vectors * kernel->width), threads.likely);
   };
   int best = most;
-  for (int narrow = most / 2; narrow >= 1 && rounds(best) < kPartsPerThread; narrow /= 2) {
-    if (rounds(narrow) * narrow <= rounds(best) * best) best = narrow;
+  const auto narrower = [&](int vectors) { return narrow() ? vectors / 2 : vectors - 1; };
+  for (int next = narrower(most); next >= 1 && rounds(best) < kPartsPerThread;
+       next = narrower(next)) {
+    if (rounds(next) * next <= rounds(best) * best) best = next;
   }
   return SharedOut(CeilDiv(batch, best * kernel->width), threads.likely) ? best : most;
 }

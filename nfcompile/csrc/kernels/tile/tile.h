@@ -30,7 +30,7 @@ namespace nfcompile {
 
 constexpr int kMaxGroupRows = 8;
 constexpr int kMaxTileVectors = 16;   // of a tile; of bf16 it has 1, 2 or 4
-constexpr int kTableVectors = 4;      // that suit kernels without generated code
+constexpr int kTableVectors = 4;      // the most that suit kernels without generated code
 constexpr int kMaxPlaneVectors = 67;  // of what such a tile reads of a plane (planes.h)
 // Rows of memory behind those of a tile's features: zeros, then room for whole vectors.
 constexpr int64_t kTileSlack = 16;
@@ -106,7 +106,8 @@ struct TileKernel {
   const char* name;
   Isa isa;
   Precision precision;
-  int width;  // batch rows in a vector
+  int width;          // batch rows in a vector
+  int group_vectors;  // of a tile that suits groups: multiples of what registers hold sums for
   // Computes the groups `groups`; returns whether any output is not zero.
   bool (*run)(const TileWeights& weights, const TileOperands& operands, Range groups);
   // The same for units of unstructured rows; null where there is no such kernel.

@@ -12,6 +12,7 @@ const TileKernel tile_bf16_avx2 = {
     .isa = Isa::kAvx2,
     .precision = Precision::kBfloat16,
     .width = avx2::kWidth,
+    .group_vectors = 4,
     .run = avx2::RunTile<uint16_t>,
     .run_rows = nullptr,
     .run_generated = nullptr,

@@ -12,6 +12,7 @@ const TileKernel tile_bf16_avx512 = {
     .isa = Isa::kAvx512,
     .precision = Precision::kBfloat16,
     .width = avx512::kWidth,
+    .group_vectors = 4,
     .run = avx512::RunTile<uint16_t>,
     .run_rows = nullptr,
     .run_generated = nullptr,

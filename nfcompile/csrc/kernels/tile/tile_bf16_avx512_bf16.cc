@@ -97,6 +97,7 @@ const TileKernel tile_bf16_avx512_bf16 = {
     .isa = Isa::kAvx512Bf16,
     .precision = Precision::kBfloat16,
     .width = avx512_bf16::kWidth,
+    .group_vectors = 4,
     .run = avx512_bf16::RunTile,
     .run_rows = avx512_bf16::RunRowPairs,
     .run_generated = nullptr,

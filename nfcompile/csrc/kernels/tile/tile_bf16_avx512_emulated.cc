@@ -12,6 +12,7 @@ const TileKernel tile_bf16_avx512_emulated = {
     .isa = Isa::kAvx512Emulated,
     .precision = Precision::kBfloat16,
     .width = avx512_emulated::kWidth,
+    .group_vectors = 4,
     .run = avx512_emulated::RunTile<uint16_t>,
     .run_rows = nullptr,
     .run_generated = nullptr,

@@ -9,6 +9,7 @@ const TileKernel tile_bf16_scalar = {
     .isa = Isa::kScalar,
     .precision = Precision::kBfloat16,
     .width = kScalarTile,
+    .group_vectors = 4,
     .run = ScalarRun<uint16_t>,
     .run_rows = ScalarRunRows<uint16_t>,
     .run_generated = nullptr,

@@ -13,6 +13,7 @@ const TileKernel tile_f32_avx2 = {
     .isa = Isa::kAvx2,
     .precision = Precision::kFloat32,
     .width = avx2::kWidth,
+    .group_vectors = 3,
     .run = avx2::RunTile<float>,
     .run_rows = avx2::RunRows,
     .run_generated = nullptr,

@@ -14,6 +14,7 @@ const TileKernel tile_f32_avx512 = {
     .isa = Isa::kAvx512,
     .precision = Precision::kFloat32,
     .width = avx512::kWidth,
+    .group_vectors = 4,
     .run = avx512::RunTile<float>,
     .run_rows = avx512::RunRows,
     .run_generated = avx512::RunGenerated,

@@ -13,6 +13,7 @@ const TileKernel tile_f32_avx512_emulated = {
     .isa = Isa::kAvx512Emulated,
     .precision = Precision::kFloat32,
     .width = avx512_emulated::kWidth,
+    .group_vectors = 4,
     .run = avx512_emulated::RunTile<float>,
     .run_rows = avx512_emulated::RunRows,
     .run_generated = nullptr,

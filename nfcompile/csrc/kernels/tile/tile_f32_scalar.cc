@@ -9,6 +9,7 @@ const TileKernel tile_f32_scalar = {
     .isa = Isa::kScalar,
     .precision = Precision::kFloat32,
     .width = kScalarTile,
+    .group_vectors = 4,
     .run = ScalarRun<float>,
     .run_rows = ScalarRunRows<float>,
     .run_generated = nullptr,

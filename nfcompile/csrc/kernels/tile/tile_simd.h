@@ -12,11 +12,12 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-// Sums that are kept in registers: half of them, the rest is for x, weights and constants.
+// Sums that are kept in registers: of 32 half, the rest is for x, weights and constants; of 16
+// as many as leave room for three vectors of x and a weight.
 #if defined(__AVX512F__)
 constexpr int kTileSums = 16;
 #else
-constexpr int kTileSums = 8;
+constexpr int kTileSums = 12;
 #endif
 
 template <int kRows, int kVectors>
@@ -108,14 +109,16 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& o
   }
 }
 
-// All vectors of the tile, as many at a time as the registers hold sums for.
+// All vectors of the tile, in the fewest strips that the registers hold sums for.
 template <typename Element, int kRows, int kVectors>
 NFCOMPILE_INLINE void RunGroup(const TileWeights& weights, const TileOperands& operands,
                                const TileGroup& group, int first, AnyNonZero& any) {
-  constexpr int kMost = kTileSums / kRows < kVectors ? kTileSums / kRows : kVectors;
-  RunStrip<Element, kRows, kMost>(weights, operands, group, first, any);
-  if constexpr (kMost < kVectors) {
-    RunGroup<Element, kRows, kVectors - kMost>(weights, operands, group, first + kMost, any);
+  constexpr int kMost = kTileSums / kRows;
+  constexpr int kStrips = (kVectors + kMost - 1) / kMost;
+  constexpr int kStrip = (kVectors + kStrips - 1) / kStrips;
+  RunStrip<Element, kRows, kStrip>(weights, operands, group, first, any);
+  if constexpr (kStrip < kVectors) {
+    RunGroup<Element, kRows, kVectors - kStrip>(weights, operands, group, first + kStrip, any);
   }
 }
 
@@ -146,12 +149,16 @@ bool RunTile(const TileWeights& weights, const TileOperands& operands, Range gro
   for (; v + kTableVectors <= vectors; v += kTableVectors) {
     any |= RunGroups<Element, kTableVectors>(weights, operands, groups, v);
   }
-  if (v + 2 <= vectors) {
-    any |= RunGroups<Element, 2>(weights, operands, groups, v);
-    v += 2;
+  switch (vectors - v) {
+    case 3:
+      return any | RunGroups<Element, 3>(weights, operands, groups, v);
+    case 2:
+      return any | RunGroups<Element, 2>(weights, operands, groups, v);
+    case 1:
+      return any | RunGroups<Element, 1>(weights, operands, groups, v);
+    default:
+      return any;
   }
-  if (v < vectors) any |= RunGroups<Element, 1>(weights, operands, groups, v);
-  return any;
 }
 
 }  // namespace
