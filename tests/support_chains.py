@@ -41,10 +41,10 @@ class Network:
         made = [*self.inputs, *(len(of[0] if isinstance(of, tuple) else of) for of in self.dense)]
         return made[slot]
 
-    def csr(self, out: int, in_: int, source: int, **options: object) -> int:
-        """Adds a layer with one kind of row for every two outputs; returns its slot."""
+    def csr(self, out: int, in_: int, source: int, kind: int = 2, **options: object) -> int:
+        """Adds a layer with one kind of row for every `kind` outputs; returns its slot."""
         rng = np.random.default_rng(len(self.dense))
-        mask = np.repeat(rng.random(((out + 1) // 2, in_)) < 0.3, 2, axis=0)[:out]
+        mask = np.repeat(rng.random((-(-out // kind), in_)) < 0.3, kind, axis=0)[:out]
         weight = np.where(mask, rng.standard_normal((out, in_)), 0).astype(np.float32) / 2
         row, column = np.nonzero(mask)
         starts = np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int32)

@@ -18,7 +18,7 @@ needs_avx512 = pytest.mark.skipif(
     "avx512" not in _native.isas(), reason="generated code needs AVX-512"
 )
 
-SHAPES = ((1, 1), (3, 40), (28, 512), (29, 513), (57, 1030), (200, 64))
+SHAPES = ((28, 512), (29, 513), (57, 1030), (200, 64))
 BATCHES = (2, 15, 16, 17, 33, 64, 65, 130)
 
 
@@ -43,6 +43,7 @@ def packed(weight: Floats, generate: bool = True) -> _native.Product:
 def test_generated_code_agrees_with_a_dense_product(shape: tuple[int, int]) -> None:
     weight = weight_of(*shape)
     product = packed(weight)
+    assert product.generated
     for batch in BATCHES:
         x = np.random.default_rng(batch).standard_normal((batch, shape[1])).astype(np.float32)
         expected = x.astype(float) @ weight.T.astype(float)
@@ -51,7 +52,7 @@ def test_generated_code_agrees_with_a_dense_product(shape: tuple[int, int]) -> N
 
 @needs_avx512
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("batch", [7, 8, 16, 17, 256, 257, 600, 1100])
+@pytest.mark.parametrize("batch", [7, 8, 16, 17, 64, 65, 256, 257, 600, 800, 896, 1100])
 def test_large_layers_have_code_beside_the_table(batch: int, threads: int) -> None:
     weight = weight_of(1100, 1100, 0.1)  # 121,000 entries, three panels
     assert np.count_nonzero(weight) > 1 << 16
@@ -98,6 +99,14 @@ def test_no_code_is_generated_where_the_environment_forbids_it(
     assert not packed(weight, generate=False).generated
     monkeypatch.setenv("NFCOMPILE_GENERATE", "0")
     assert not packed(weight).generated
+
+
+@needs_avx512
+def test_code_is_generated_where_rows_of_a_block_share_what_they_read() -> None:
+    assert packed(weight_of(280, 500, 0.1)).generated
+    assert not packed(weight_of(280, 500, 0.05)).generated
+    assert not packed(weight_of(1, 500, 0.9)).generated
+    assert not packed(weight_of(1, 500, 0)).generated
 
 
 @needs_avx512

@@ -12,8 +12,9 @@ Floats = NDArray[np.float32]
 
 ISAS = _native.test_isas()
 PRECISIONS = ("float32", "bfloat16")
+PAIRS = ("scalar", "avx512_bf16", "amx_bf16")
 WITH_ROWS = [(isa, "float32") for isa in ISAS] + [
-    (isa, "bfloat16") for isa in ISAS if isa in ("scalar", "avx512_bf16")
+    (isa, "bfloat16") for isa in ISAS if isa in PAIRS
 ]
 BATCHES = (2, 8, 9, 16, 17, 33, 48, 64, 65, 130)
 
@@ -96,9 +97,10 @@ def test_entries_may_come_in_any_order_and_twice(isa: str, precision: str) -> No
 def test_what_is_not_finite_reaches_only_rows_that_store_it(
     isa: str, precision: str, value: float
 ) -> None:
-    weight = np.abs(weight_of(130, 900, 0.1)) + 0  # no cancelling
+    weight = np.abs(weight_of(130, 900, 0.1))  # no cancelling
     product = packed(weight, isa, precision)
-    for column, batch in product_of((0, 447, 450, 899), (9, 33, 64)):
+    assert product.panels == 3
+    for column, batch in product_of((0, 299, 300, 899), (9, 33, 64)):
         x = np.ones((batch, 900), np.float32)
         x[:, column] = value
         y = product(x, form="tiles")
@@ -124,6 +126,40 @@ def test_panels_too_wide_for_their_columns_are_left_to_groups() -> None:
 
 
 def test_segments_are_worth_their_sums() -> None:
-    assert packed(weight_of(100, 4096, 0.5), "scalar", "float32").panels == 10
-    assert packed(weight_of(100, 4096, 0.02), "scalar", "float32").panels == 3
+    panels = [packed(weight_of(100, 4096, d), "scalar", "float32").panels for d in (0.5, 0.02)]
+    assert panels[0] > panels[1] > 1
     assert packed(weight_of(100, 4096, 0.002), "scalar", "float32").panels == 1
+
+
+@pytest.mark.parametrize("isa", [isa for isa in ISAS if isa not in PAIRS])
+def test_without_pairs_rows_in_bf16_are_left_to_groups(isa: str) -> None:
+    assert packed(weight_of(100, 500, 0.1), isa, "bfloat16").panels == 0
+
+
+@pytest.mark.parametrize(("isa", "precision"), WITH_ROWS)
+def test_the_number_of_threads_does_not_change_a_bit(isa: str, precision: str) -> None:
+    product = packed(weight_of(300, 1500, 0.1), isa, precision)
+    for batch in (48, 70, 300) if "emulated" in isa or isa == "scalar" else (48, 70, 800, 1000):
+        x = np.random.default_rng(batch).standard_normal((batch, 1500)).astype(np.float32)
+        expected = product(x, form="tiles")
+        for threads in (2, 5, 8):
+            np.testing.assert_array_equal(product(x, form="tiles", threads=threads), expected)
+
+
+@pytest.mark.parametrize("isa", [isa for isa in ISAS if "emulated" not in isa])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("batch", [40, 100])
+def test_results_taken_out_in_stripes_agree_with_a_dense_product(
+    isa: str, threads: int, batch: int
+) -> None:
+    weight = weight_of(4500, 60, 0.1)
+    rng = np.random.default_rng(batch)
+    x = rng.standard_normal((batch, 60)).astype(np.float32)
+    residual = rng.standard_normal((batch, 4500)).astype(np.float32)
+    memory = np.full(batch * 4500 + 40, np.nan, np.float32)
+    y = memory[17:-23].reshape(batch, 4500)
+    product = packed(weight, isa, "float32")
+    product.run(x, y, residual=residual, activation="relu", form="tiles", threads=threads)
+    expected = np.maximum(x.astype(float) @ weight.T.astype(float) + residual, 0)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+    assert np.isnan(memory[:17]).all() and np.isnan(memory[-23:]).all()

@@ -71,14 +71,14 @@ struct MatMul {
   int64_t out_features = 0;
   std::unique_ptr<RowMatMul> rows;
   TileWeights tile;
-  TileWeights code;    // for tiles of at least `code_vectors`; empty, or generated
+  TileWeights code;    // where tiles of `code_vectors` are planned; empty, or generated
   TileWeights planes;  // for tiles of pixels; empty, or generated for convolutions by `window`
   Window window;
   int code_vectors = 1;
   const TileKernel* tile_kernel = nullptr;
   const TileKernel* half_kernel = nullptr;  // for batches that fill half a vector; may be null
 
-  // What this kernel, one of the two, runs on tiles of this many vectors.
+  // What this kernel, one of the two, runs where tiles of this many vectors are planned.
   const TileWeights& TileFor(const TileKernel& kernel, int vectors) const {
     const bool runs = code.generated != nullptr && kernel.run_generated != nullptr;
     return runs && vectors >= code_vectors ? code : tile;

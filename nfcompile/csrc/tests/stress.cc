@@ -209,7 +209,8 @@ int64_t Stress() {
     }
   }
   failures += StressCsr(150, 1100, 0.45);  // code for large batches beside the table
-  failures += StressCsr(1800, 40, 0.1);    // a result of several stripes
+  failures += StressCsr(150, 1100, 0.05);  // rows in several panels
+  failures += StressCsr(4500, 40, 0.1);    // a result of several stripes
   for (const int64_t r : {1, 3, 8, 11, 16, 40}) {
     for (const int64_t c : {1, 3, 8, 16, 17, 32}) failures += StressBsr(r, c);
   }

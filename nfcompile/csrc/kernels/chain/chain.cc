@@ -17,6 +17,7 @@ bool OutweighsResult(const MatMul& matmul) {
   const size_t value = tile.values.precision() == Precision::kBfloat16 ? 2 : sizeof(float);
   const size_t weight =
       tile.blocks ? tile.blocks->values.size() * value
+      : tile.rows ? tile.rows->values.size() * (value + sizeof(PanelColumn))
                   : tile.values.size() * value + tile.columns.size() * sizeof(int32_t);
   const int64_t rows = kTableVectors * matmul.tile_kernel->width;
   return static_cast<int64_t>(weight) >
@@ -155,7 +156,8 @@ void Chain::AssignSlots() {
   for (int slot = 0; slot < slots(); ++slot) {
     const MatMul* by = slot < inputs_ ? nullptr : layers_[slot - inputs_].matmul.get();
     const bool leaves = OutputOf(slot) >= 0 && !read[slot] && by != nullptr;
-    streamed_.push_back(leaves && by->tile.unit_rows > 0);
+    const bool wide = tile_kernel_->precision == Precision::kFloat32;
+    streamed_.push_back(leaves && wide && by->tile.unit_rows > 0);
     if (streamed_[slot]) over_tiles[slot].size = 0;
     if (streamed_[slot] || (leaves && OutweighsResult(*by))) cached[slot].size = 0;
   }

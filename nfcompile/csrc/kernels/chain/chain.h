@@ -7,6 +7,7 @@
 #ifndef NFCOMPILE_KERNELS_CHAIN_CHAIN_H_
 #define NFCOMPILE_KERNELS_CHAIN_CHAIN_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -51,6 +52,14 @@ class Chain {
   // into tiles.
   bool only_residual(int slot) const { return only_residual_[slot]; }
 
+  // Whether one of the products is such.
+  template <typename Predicate>
+  bool AnyProduct(Predicate predicate) const {
+    return std::any_of(layers_.begin(), layers_.end(), [&](const ChainLayer& layer) {
+      return layer.matmul != nullptr && predicate(*layer.matmul);
+    });
+  }
+
   // Whether tiles hold a slot as the precision says: products read it. Others are float.
   bool multiplied(int slot) const { return multiplied_[slot]; }
 
@@ -69,8 +78,8 @@ class Chain {
   const Buffers& row_buffers() const { return row_buffers_; }
   const Buffers& tile_buffers() const { return tile_buffers_; }
 
-  // Whether a slot is a result that no layer reads, whose features come in order: tiles of
-  // several vectors take it out a few features at a time, and it lives nowhere.
+  // Whether a slot is a result in fp32 that no layer reads, whose features come in order: tiles
+  // of several vectors take it out a few features at a time, and it lives nowhere.
   bool streamed(int slot) const { return streamed_[slot]; }
   const Buffers& streaming_buffers() const { return streaming_buffers_; }
 

@@ -17,7 +17,7 @@ constexpr int64_t kNormMacs = 4;
 // What the buffers of a tile may fill: little more than a second-level cache, since not all of
 // them are in use at once (Zen 4, 1 MiB: best for cascades 1024 and 4096 wide).
 constexpr int64_t kTileBytes = 3 << 20;
-// The same for generated code, which reads a panel of x at a time.
+// The same for generated code, which is the longer, so that it pays to read it seldom.
 constexpr int64_t kGeneratedTileBytes = 8 << 20;
 
 // Of three vectors two.
@@ -75,7 +75,7 @@ int ChainPlan::Vectors(int64_t tile) const {
 }
 
 const TileWeights& ChainPlan::Weights(const MatMul& matmul) const {
-  return planes ? matmul.planes : matmul.TileFor(*kernel, vectors);
+  return planes ? matmul.planes : matmul.TileFor(*kernel, full_vectors);
 }
 
 const Buffers& ChainPlan::SlotBuffers(const Chain& chain) const {
@@ -116,31 +116,33 @@ void ChainPlan::PlanRows(const Chain& chain, int64_t threads) {
   tile_bytes = chain.row_buffers().size * batch * sizeof(float);
 }
 
+// The widest tile whose buffers stay in cache: the more batch rows, the less weights count.
+// Follows from shapes alone, and so does what weights it runs, by the name of full_vectors.
+int ChainPlan::MostVectors(const Chain& chain, int64_t vector_bytes) const {
+  const auto fewest = [&](int most, int64_t bytes) {
+    while (most > 1 && most * vector_bytes > bytes) most = Half(most);
+    return FewestVectors(batch, kernel->width, most);
+  };
+  const int coded = fewest(kMaxTileVectors, kGeneratedTileBytes);
+  const bool runs_code = chain.AnyProduct([&](const MatMul& matmul) {
+    return matmul.TileFor(*kernel, coded).generated != nullptr;
+  });
+  if (runs_code) return coded;
+  const bool any_rows =
+      chain.AnyProduct([](const MatMul& matmul) { return matmul.tile.rows != nullptr; });
+  return fewest(any_rows ? kTableVectors : kernel->group_vectors, kTileBytes);
+}
+
 void ChainPlan::PlanTiles(const Chain& chain, Threads threads, bool rows) {
   const TileKernel* half_kernel = chain.half_kernel();
   const bool half = half_kernel != nullptr && batch <= half_kernel->width;
   kernel = half ? half_kernel : &chain.tile_kernel();
-  // The widest tile whose buffers stay in cache: the more batch rows, the less weights count.
   const int64_t bytes_each = rows ? chain.cached_bytes() : chain.tile_buffers().size;
-  const int64_t vector_bytes = bytes_each * kernel->width;
-  // Generated code is longer than other weights, and the more worth reading seldom.
-  const auto& layers = chain.layers();
-  const bool generated =
-      std::any_of(layers.begin(), layers.end(), [&](const ChainLayer& layer) {
-        return layer.matmul &&
-               layer.matmul->TileFor(*kernel, kMaxTileVectors).generated != nullptr;
-      });
-  const bool groups = std::all_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
-    return !layer.matmul || layer.matmul->tile.groups.size() > 0;
-  });
-  int most = generated ? kMaxTileVectors : groups ? kernel->group_vectors : kTableVectors;
-  const int64_t bytes = generated ? kGeneratedTileBytes : kTileBytes;
-  while (most > 1 && most * vector_bytes > bytes) most = Half(most);
-  const bool same_sums = std::all_of(layers.begin(), layers.end(), [](const ChainLayer& layer) {
-    return !layer.matmul || layer.matmul->tile.same_sums;
-  });
-  most = same_sums && !generated ? NarrowEnough(most, threads) : Evenly(most, batch, threads);
-  vectors = FewestVectors(batch, kernel->width, most);
+  full_vectors = MostVectors(chain, bytes_each * kernel->width);
+  const bool ordered = chain.AnyProduct(
+      [&](const MatMul& matmul) { return !matmul.TileFor(*kernel, full_vectors).same_sums; });
+  vectors =
+      ordered ? Evenly(full_vectors, batch, threads) : NarrowEnough(full_vectors, threads);
   tiles = CeilDiv(batch, tile_rows());
   streams = rows && vectors > 1 && !narrow();
   tile_bytes = SlotBuffers(chain).size * tile_rows();
@@ -154,6 +156,7 @@ void ChainPlan::PlanPlanes(const Chain& chain, Threads threads) {
   const int64_t all = CeilDiv(planes->segment, kernel->width);
   const int64_t tiles_each = CeilDiv(all, most);
   vectors = static_cast<int>(CeilDiv(all, tiles_each));
+  full_vectors = vectors;
   tiles = planes->segments * CeilDiv(all, vectors);
   tile_bytes = PlaneOffset(chain, 1) +
                2 * (chain.out_features() + kTileSlack) * tile_rows() * sizeof(float);
@@ -161,17 +164,20 @@ void ChainPlan::PlanPlanes(const Chain& chain, Threads threads) {
 }
 
 // Tables cost little to read again (5 % of blocks of 16 x 16 at 16 rows, against 64, on Zen 4),
-// so that tiles may be as narrow as threads need them.
+// so that tiles may be as narrow as threads need them, and as fill the registers.
 int ChainPlan::NarrowEnough(int most, Threads threads) const {
   if (threads.likely == 1) return most;
   const auto rounds = [&](int vectors) {
     return CeilDiv(CeilDiv(batch, vectors * kernel->width), threads.likely);
   };
+  const int least = kernel->group_vectors == kTableVectors ? 1 : 2;
   int best = most;
-  const auto narrower = [&](int vectors) { return narrow() ? vectors / 2 : vectors - 1; };
-  for (int next = narrower(most); next >= 1 && rounds(best) < kPartsPerThread;
-       next = narrower(next)) {
-    if (rounds(next) * next <= rounds(best) * best) best = next;
+  for (int next = Half(most); next >= least && next < best; next = Half(next)) {
+    const int64_t cost = rounds(next) * next;
+    const int64_t before = rounds(best) * best;
+    const bool as_good = cost <= before && rounds(best) < kPartsPerThread;
+    if (as_good || 8 * cost < 7 * before) best = next;
+    if (next == 1) break;
   }
   return SharedOut(CeilDiv(batch, best * kernel->width), threads.likely) ? best : most;
 }

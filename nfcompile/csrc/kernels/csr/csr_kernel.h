@@ -3,6 +3,7 @@
 #define NFCOMPILE_KERNELS_CSR_CSR_KERNEL_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -58,19 +59,32 @@ std::vector<int32_t> ChunkByLength(const CsrView& view, int64_t begin);
 
 CsrSlices PackCsr(const CsrView& view, int width, Precision precision);
 
-// The rows for tiles: each for itself, or where most share their columns with others, and in
-// bf16, those that read the same columns together.
-TileWeights PackCsrTile(const CsrView& view, Isa isa, Precision precision);
+// Rows that read the same columns.
+struct CsrKinds {
+  explicit CsrKinds(const CsrView& view);
+  CsrKinds(const CsrKinds&) = delete;  // columns point into it
 
-// Whether code can be generated: not where the instruction set has none, nor where most rows
-// share their columns with others, since groups of them load each vector of x once, too.
-bool HasCode(const CsrView& view, Isa isa);
+  std::vector<std::vector<int32_t>> rows;  // in the order of the first of each kind
+  std::vector<const std::vector<int32_t>*> columns;
+  bool unstructured = false;  // whether most rows share their columns with no other
+
+ private:
+  std::map<std::vector<int32_t>, size_t> kinds_;
+};
+
+// For tiles: unstructured rows each for itself, where there is a kernel for that, others by
+// kinds.
+TileWeights PackCsrTile(const CsrView& view, const CsrKinds& kinds, Isa isa,
+                        Precision precision);
+
+// Whether code can be generated for unstructured rows: AVX-512 can run it.
+bool CanGenerate(const CsrView& view, const CsrKinds& kinds, Isa isa);
 
 // Whether code of fp32 is faster than tables for wide tiles: where enough of its rows share
 // what they read of x.
 bool IsWorthCode(const CsrView& view);
 
-// The same as code, which AVX-512 can run; nothing where it cannot be made executable.
+// Code for the rows; nothing where it cannot be made executable.
 // `window`: of a convolution over planes, or null.
 std::optional<TileWeights> GenerateCsrTile(const CsrView& view, const Window* window);
 

@@ -124,7 +124,7 @@ bool MayGenerate() {
 std::vector<uint8_t> GeneratedRows::Emit(const std::vector<Entry>& entries,
                                          int64_t out_features, const Columns& columns) {
   blocks_ = CeilDiv(out_features, kGeneratedRows);
-  block_rows_ = CeilDiv(out_features, std::max<int64_t>(blocks_, 1));  // even ones
+  block_rows_ = BlockRows(out_features);
   panels_ = std::max<int64_t>(CeilDiv(columns.count, columns.panel), 1);
   const int64_t panel_columns = std::max<int64_t>(CeilDiv(columns.count, panels_), 1);
   panel_floats_ = panel_columns * columns.distance;
@@ -186,6 +186,10 @@ std::shared_ptr<const GeneratedRows> GeneratedRows::Make(const std::vector<Entry
   auto made = std::make_shared<GeneratedRows>();
   made->code_ = Executable::Make(made->Emit(entries, out_features, columns));
   return made->code_ == nullptr ? nullptr : made;
+}
+
+int64_t GeneratedRows::BlockRows(int64_t out_features) {
+  return CeilDiv(out_features, std::max<int64_t>(CeilDiv(out_features, kGeneratedRows), 1));
 }
 
 int64_t GeneratedRows::entries(int64_t block) const {

@@ -8,14 +8,14 @@
 // multiply-adds at density 0.10, where a loop over the entries of a row (tile_rows.h) loads x
 // for each of them. (Zen 4, GFLOP/s of a peak of 118, transposes included, code against table
 // at batch 16, 64, 256 and 1024: 59, 74, 78, 66 against 57, 69, 71, 65 for 768 x 768 at density
-// 0.10, 59, 75, 77, 80 against 60, 65, 67, 70 for 2048 x 2048, and at density 0.05 50, 48, 53, 55
-// against 52, 56, 58, 60: `python benchmarks/kernels.py csr`.)
+// 0.10, 59, 75, 77, 80 against 60, 65, 67, 70 for 2048 x 2048, and at density 0.05 50, 48, 53,
+// 55 against 52, 56, 58, 60: `python benchmarks/kernels.py csr`.)
 //
 // Code is read once for each tile, 14 bytes an entry with its value, where the table has 6. So
 // tiles are wide, the piece that runs next is asked for ahead of time, and code that does not
-// stay in the second-level cache is left to tiles of several vectors. (Two vectors at a time for
-// 14 rows, which would load less for each multiply-add, is slower by 40 %: instructions are what
-// is scarce then.)
+// stay in the second-level cache is left to tiles of several vectors. (Two vectors at a time
+// for 14 rows, which would load less for each multiply-add, is slower by 40 %: instructions are
+// what is scarce then.)
 #ifndef NFCOMPILE_KERNELS_GENERATED_GENERATED_ROWS_H_
 #define NFCOMPILE_KERNELS_GENERATED_GENERATED_ROWS_H_
 
@@ -67,6 +67,9 @@ class GeneratedRows {
   // The code alone, for tests on any machine.
   static std::vector<uint8_t> Code(const std::vector<Entry>& entries, int64_t out_features,
                                    const Columns& columns);
+
+  // Rows of a block, all but the last, where there are this many outputs: even ones.
+  static int64_t BlockRows(int64_t out_features);
 
   // Blocks of rows, the units of work; the last one may have fewer rows.
   int64_t blocks() const { return blocks_; }

@@ -107,7 +107,7 @@ struct TileKernel {
   Isa isa;
   Precision precision;
   int width;          // batch rows in a vector
-  int group_vectors;  // of a tile that suits groups: multiples of what registers hold sums for
+  int group_vectors;  // the most of a tile whose weights are all groups
   // Computes the groups `groups`; returns whether any output is not zero.
   bool (*run)(const TileWeights& weights, const TileOperands& operands, Range groups);
   // The same for units of unstructured rows; null where there is no such kernel.

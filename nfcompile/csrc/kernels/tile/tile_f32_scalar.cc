@@ -1,5 +1,6 @@
 // tile_f32_scalar: the equation of tile.h as it stands.
 #include "kernels/tile/tile_kernels.h"
+#include "kernels/tile/tile_rows_scalar.h"
 #include "kernels/tile/tile_scalar.h"
 
 namespace nfcompile {

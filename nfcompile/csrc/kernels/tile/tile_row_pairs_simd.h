@@ -60,12 +60,10 @@ void RunUnitPairs(const TileRows& rows, const TileOperands& operands, Range unit
     const bool starts = p == 0;
     const bool finishes = p + 1 == rows.panels;
     const auto* x = static_cast<const uint16_t*>(operands.x) + p * rows.panel_columns * kRow;
-    const TileRows::Start* start = rows.starts.data() + p * rows.units;
-    const TileSegment* segment = rows.segments.data() + start[units.begin].segment;
-    const TileSegment* const end = rows.segments.data() + start[units.end].segment;
-    const uint16_t* values = rows.values.Data(uint16_t()) + start[units.begin].entry;
-    const PanelColumn* columns = rows.columns.data() + start[units.begin].entry;
-    for (; segment != end; ++segment) {
+    const TileRows::Part part = rows.At(p, units);
+    const uint16_t* values = rows.values.Data(uint16_t()) + part.entry;
+    const PanelColumn* columns = rows.columns.data() + part.entry;
+    for (const TileSegment* segment = part.begin; segment != part.end; ++segment) {
       const int64_t row = segment->row;
       const int32_t count = segment->count;
       float* const waiting = sums[row - first];

@@ -10,9 +10,11 @@
 #define NFCOMPILE_KERNELS_TILE_TILE_ROWS_H_
 
 #include <cstdint>
-#include <vector>
+#include <optional>
 
 #include "base/aligned_buffer.h"
+#include "base/index_array.h"
+#include "base/partition.h"
 #include "kernels/weight_array.h"
 
 namespace nfcompile {
@@ -38,29 +40,41 @@ struct TileRows {
     int64_t entry = 0;
   };
 
+  // What some units have in a panel: segments, and their first entry.
+  struct Part {
+    const TileSegment* begin;
+    const TileSegment* end;
+    int64_t entry;
+  };
+
+  __attribute__((always_inline)) Part At(int64_t panel, Range some) const {
+    const Start* start = starts.data() + panel * units;
+    return {segments.data() + start[some.begin].segment,
+            segments.data() + start[some.end].segment, start[some.begin].entry};
+  }
+
   int64_t panels = 1;
   int64_t panel_columns = 0;
-  int64_t units = 0;          // runs of the same rows in every panel, that can be cut apart
-  std::vector<Start> starts;  // [panels, units], and one behind
+  int64_t units = 0;           // runs of the same rows in every panel, that can be cut apart
+  AlignedArray<Start> starts;  // [panels, units], and one behind
   AlignedArray<TileSegment> segments;
   WeightArray values;
   AlignedArray<PanelColumn> columns;
 };
 
-// A sparse matrix by rows: row o has the entries indptr[o] .. indptr[o + 1].
-struct RowEntries {
+// A sparse matrix: row o has the entries indptr[o] .. indptr[o + 1]. Not owned.
+struct RowsView {
+  const float* values = nullptr;
+  IndexArray columns;
+  IndexArray indptr;
   int64_t in_features = 0;
-  std::vector<int64_t> indptr;
-  std::vector<int32_t> columns;
-  std::vector<float> values;
 
-  int64_t out_features() const { return static_cast<int64_t>(indptr.size()) - 1; }
+  int64_t out_features() const { return indptr.size() - 1; }
 };
 
-// Whether panels that are worth their rows' segments can be counted in PanelColumn.
-bool FitsTileRows(const RowEntries& entries);
-
-TileWeights PackTileRows(const RowEntries& entries, Precision precision);
+// Nothing where the panels that are worth their rows' segments have more columns than can be
+// counted.
+std::optional<TileWeights> PackTileRows(const RowsView& view, Precision precision);
 
 }  // namespace nfcompile
 

@@ -73,12 +73,10 @@ void RunRowsOf(const TileRows& rows, const TileOperands& operands, Range units, 
     const bool finishes = p + 1 == rows.panels;
     const float* x = whole + p * rows.panel_columns * x_row;
     asm("" : "+r"(x));  // one register: the compiler would add its parts for each entry
-    const TileRows::Start* start = rows.starts.data() + p * rows.units;
-    const TileSegment* segment = rows.segments.data() + start[units.begin].segment;
-    const TileSegment* const end = rows.segments.data() + start[units.end].segment;
-    const float* values = rows.values.Data(float()) + start[units.begin].entry;
-    const PanelColumn* columns = rows.columns.data() + start[units.begin].entry;
-    for (; segment != end; ++segment) {
+    const TileRows::Part part = rows.At(p, units);
+    const float* values = rows.values.Data(float()) + part.entry;
+    const PanelColumn* columns = rows.columns.data() + part.entry;
+    for (const TileSegment* segment = part.begin; segment != part.end; ++segment) {
       const int64_t row = segment->row;
       const int32_t count = segment->count;
       float* const at = y + row * y_row;
@@ -110,7 +108,7 @@ void RunVectors(const TileRows& rows, const TileOperands& operands, Range units,
   constexpr int kAll = kVectors * kWidth;
   if (shape.row == kWidth) {
     RunRowsOf<kVectors, kWidth, 0>(rows, operands, units, first, any);
-  } else if (shape.row == kAll && shape.vector == kWidth) {
+  } else if (kVectors > 1 && shape.row == kAll && shape.vector == kWidth) {
     RunRowsOf<kVectors, kAll, kWidth>(rows, operands, units, first, any);
   } else {
     RunRowsOf<kVectors, 0, 0>(rows, operands, units, first, any);

@@ -84,32 +84,6 @@ bool ScalarRun(const TileWeights& weights, const TileOperands& operands, Range g
 }
 
 template <typename Element>
-bool ScalarRunRows(const TileWeights& weights, const TileOperands& operands, Range units) {
-  const TileRows& rows = *weights.rows;
-  const int64_t tile = operands.x_shape.vectors * kScalarTile;
-  const auto* x = static_cast<const Element*>(operands.x);
-  std::vector<float> sums(weights.out_features * tile);
-  bool any = false;
-  for (int64_t p = 0; p < rows.panels; ++p) {
-    const TileRows::Start* start = rows.starts.data() + p * rows.units;
-    int64_t entry = start[units.begin].entry;
-    for (int64_t s = start[units.begin].segment; s < start[units.end].segment; ++s) {
-      const TileSegment& segment = rows.segments[s];
-      for (int64_t t = 0; t < tile; ++t) {
-        float& sum = sums[segment.row * tile + t];
-        for (int64_t e = entry; e < entry + segment.count; ++e) {
-          const int64_t column = p * rows.panel_columns + rows.columns[e];
-          sum += rows.values.Get(e) * ToFloat(x[ScalarAt(operands.x_shape, column, t)]);
-        }
-        if (p + 1 == rows.panels) any |= ScalarFinish<Element>(operands, segment.row, t, sum);
-      }
-      entry += segment.count;
-    }
-  }
-  return any;
-}
-
-template <typename Element>
 bool ScalarPack(const float* x, int64_t stride, int64_t batch, Range features,
                 const TileShape& shape, void* tile) {
   bool any = false;
