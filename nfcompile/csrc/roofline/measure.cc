@@ -31,7 +31,7 @@ std::vector<const ArithmeticLoop*> UsableLoops() {
 
 ReadLoop SelectRead() {
 #if defined(__x86_64__)
-  switch (SelectIsa()) {
+  switch (Fp32Isa(SelectIsa())) {
     case Isa::kAvx512:
       return &ReadAvx512;
     case Isa::kAvx2:
