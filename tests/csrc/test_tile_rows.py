@@ -13,9 +13,7 @@ Floats = NDArray[np.float32]
 ISAS = _native.test_isas()
 PRECISIONS = ("float32", "bfloat16")
 PAIRS = ("scalar", "avx512_bf16", "amx_bf16")
-WITH_ROWS = [(isa, "float32") for isa in ISAS] + [
-    (isa, "bfloat16") for isa in ISAS if isa in PAIRS
-]
+WITH_ROWS = [(isa, "float32") for isa in ISAS] + [(isa, "bfloat16") for isa in ISAS if isa in PAIRS]
 BATCHES = (2, 8, 9, 16, 17, 33, 48, 64, 65, 130)
 
 
