@@ -46,6 +46,8 @@ class Product:
     def generated(self) -> bool:
         """Whether code was generated for the weights."""
     def workers(self, batch: int, *, threads: int = 1) -> int: ...
+    def planned_tile(self, batch: int, *, threads: int = 1) -> tuple[int, bool]:
+        """Batch rows of a tile, of which a batch may have fewer; whether it runs as code."""
     def run(
         self,
         x: _Floats,

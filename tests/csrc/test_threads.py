@@ -1,6 +1,7 @@
 """Results are the same bits for any number of threads, however tiles are cut for them."""
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -33,11 +34,26 @@ def butterflies(isa: str, precision: str) -> Network:
     return network
 
 
+def mixed(isa: str, precision: str) -> Network:
+    """Unstructured rows, of which AVX-512 runs code from 65 rows on, groups and a factor."""
+    network = Network(isa, [256, 256], precision)
+    slot = network.csr(500, 256, 0, 1, activation="relu")
+    slot = network.csr(500, 500, slot, 1, residual=slot)
+    slot = network.csr(256, 500, slot, 2, activation="relu")
+    first = network.butterfly(256, 16, 16, slot, residual=1)
+    last = network.csr(256, 256, first, 1)
+    network.outputs = [first, last]
+    return network
+
+
 @pytest.mark.parametrize("isa", _native.test_isas())
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_how_tiles_are_cut_for_threads_does_not_show(isa: str, precision: str) -> None:
+@pytest.mark.parametrize("make", [butterflies, mixed])
+def test_how_tiles_are_cut_for_threads_does_not_show(
+    isa: str, precision: str, make: Callable[[str, str], Network]
+) -> None:
     for batch in BATCHES:
-        network = butterflies(isa, precision)
+        network = make(isa, precision)
         chain = network.chain()
         x, beside = sample(network, batch)
         x[20:36] = 0

@@ -1,6 +1,7 @@
 #include "python/chain.h"
 
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/variant.h>
@@ -157,6 +158,12 @@ void BindProduct(nb::module_& m) {
           "workers",
           [](const Product& p, int64_t batch, int64_t threads) {
             return Workers(Alone(p, {}), batch, threads);
+          },
+          "batch"_a, nb::kw_only(), "threads"_a = 1)
+      .def(
+          "planned_tile",
+          [](const Product& p, int64_t batch, int64_t threads) {
+            return PlannedTile(Alone(p, {}), batch, threads);
           },
           "batch"_a, nb::kw_only(), "threads"_a = 1)
       .def("run", run, "x"_a.noconvert(), "y"_a.noconvert(), nb::kw_only(),

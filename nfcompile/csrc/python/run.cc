@@ -96,6 +96,13 @@ int64_t Workers(const Chain& chain, int64_t batch, int64_t threads) {
   return ChainRun(chain, operands, {threads, threads}).workers();
 }
 
+std::pair<int64_t, bool> PlannedTile(const Chain& chain, int64_t batch, int64_t threads) {
+  const ChainPlan plan = PlanChain(chain, batch, Form::kTiles, {threads, threads}, nullptr);
+  const bool code = chain.AnyProduct(
+      [&](const MatMul& matmul) { return plan.Weights(matmul).generated != nullptr; });
+  return {plan.tile_rows(), code};
+}
+
 Result NewMatrix(int64_t rows, int64_t columns) {
   auto* data = new float[std::max<int64_t>(rows * columns, 1)];
   const nb::capsule owner(data,

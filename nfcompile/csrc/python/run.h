@@ -5,6 +5,7 @@
 #include <new>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "kernels/chain/chain_run.h"
@@ -30,6 +31,9 @@ void RunImages(const Chain& chain, const std::vector<FourD>& inputs, const FourD
 
 // The number of threads that can be of use.
 int64_t Workers(const Chain& chain, int64_t batch, int64_t threads);
+
+// Batch rows of a tile, and whether any product runs as code on it.
+std::pair<int64_t, bool> PlannedTile(const Chain& chain, int64_t batch, int64_t threads);
 
 // Calls run.Work on as many threads as can be of use. Throws std::bad_alloc.
 template <typename Run>

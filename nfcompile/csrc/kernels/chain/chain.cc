@@ -13,14 +13,8 @@ namespace {
 // Whether reading a row of the weight costs more than a result that does not stay in the cache,
 // which is written and read once for each batch row of a tile.
 bool OutweighsResult(const MatMul& matmul) {
-  const TileWeights& tile = matmul.tile;
-  const size_t value = tile.values.precision() == Precision::kBfloat16 ? 2 : sizeof(float);
-  const size_t weight =
-      tile.blocks ? tile.blocks->values.size() * value
-      : tile.rows ? tile.rows->values.size() * (value + sizeof(PanelColumn))
-                  : tile.values.size() * value + tile.columns.size() * sizeof(int32_t);
   const int64_t rows = kTableVectors * matmul.tile_kernel->width;
-  return static_cast<int64_t>(weight) >
+  return matmul.tile.bytes() >
          matmul.out_features * rows * 2 * static_cast<int64_t>(sizeof(float));
 }
 

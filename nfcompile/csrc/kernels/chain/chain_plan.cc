@@ -117,8 +117,8 @@ void ChainPlan::PlanRows(const Chain& chain, int64_t threads) {
 }
 
 // The widest tile whose buffers stay in cache: the more batch rows, the less weights count.
-// Follows from shapes alone, and so does what weights it runs, by the name of full_vectors.
-int ChainPlan::MostVectors(const Chain& chain, int64_t vector_bytes) const {
+// Follows from shapes alone, not from threads.
+int ChainPlan::FullVectors(const Chain& chain, int64_t vector_bytes) const {
   const auto fewest = [&](int most, int64_t bytes) {
     while (most > 1 && most * vector_bytes > bytes) most = Half(most);
     return FewestVectors(batch, kernel->width, most);
@@ -138,7 +138,7 @@ void ChainPlan::PlanTiles(const Chain& chain, Threads threads, bool rows) {
   const bool half = half_kernel != nullptr && batch <= half_kernel->width;
   kernel = half ? half_kernel : &chain.tile_kernel();
   const int64_t bytes_each = rows ? chain.cached_bytes() : chain.tile_buffers().size;
-  full_vectors = MostVectors(chain, bytes_each * kernel->width);
+  full_vectors = FullVectors(chain, bytes_each * kernel->width);
   const bool ordered = chain.AnyProduct(
       [&](const MatMul& matmul) { return !matmul.TileFor(*kernel, full_vectors).same_sums; });
   vectors =
@@ -156,7 +156,6 @@ void ChainPlan::PlanPlanes(const Chain& chain, Threads threads) {
   const int64_t all = CeilDiv(planes->segment, kernel->width);
   const int64_t tiles_each = CeilDiv(all, most);
   vectors = static_cast<int>(CeilDiv(all, tiles_each));
-  full_vectors = vectors;
   tiles = planes->segments * CeilDiv(all, vectors);
   tile_bytes = PlaneOffset(chain, 1) +
                2 * (chain.out_features() + kTileSlack) * tile_rows() * sizeof(float);
@@ -172,12 +171,12 @@ int ChainPlan::NarrowEnough(int most, Threads threads) const {
   };
   const int least = kernel->group_vectors == kTableVectors ? 1 : 2;
   int best = most;
-  for (int next = Half(most); next >= least && next < best; next = Half(next)) {
+  for (int next = most; next > least;) {
+    next = Half(next);
     const int64_t cost = rounds(next) * next;
     const int64_t before = rounds(best) * best;
     const bool as_good = cost <= before && rounds(best) < kPartsPerThread;
     if (as_good || 8 * cost < 7 * before) best = next;
-    if (next == 1) break;
   }
   return SharedOut(CeilDiv(batch, best * kernel->width), threads.likely) ? best : most;
 }

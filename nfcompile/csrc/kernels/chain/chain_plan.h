@@ -32,7 +32,7 @@ struct ChainStep {
 struct ChainPlan {
   const TileKernel* kernel = nullptr;  // null: over rows
   int vectors = 0;                     // of a tile, but for the last one
-  int full_vectors = 0;                // that it would have on one thread: these choose weights
+  int full_vectors = 0;  // that it would have on one thread, by which weights are chosen
   int64_t batch = 0;
   int64_t tiles = 1;
   bool by_tile = false;  // an item is a whole chain on one tile
@@ -59,7 +59,7 @@ struct ChainPlan {
   // `rows`: whether results are rows, not images.
   void PlanTiles(const Chain& chain, Threads threads, bool rows);
   void PlanPlanes(const Chain& chain, Threads threads);
-  int MostVectors(const Chain& chain, int64_t vector_bytes) const;
+  int FullVectors(const Chain& chain, int64_t vector_bytes) const;
   int NarrowEnough(int most, Threads threads) const;
   int Evenly(int most, int64_t places, Threads threads) const;
   void AddSteps(const Chain& chain, Threads threads);

@@ -6,10 +6,11 @@
 // The sums of the block stay in registers, whose numbers are part of the instructions, and each
 // vector of x is loaded once for all rows that read it: about one load of x for three
 // multiply-adds at density 0.10, where a loop over the entries of a row (tile_rows.h) loads x
-// for each of them. (Zen 4, GFLOP/s of a peak of 118, transposes included, code against table
-// at batch 16, 64, 256 and 1024: 59, 74, 78, 66 against 57, 69, 71, 65 for 768 x 768 at density
-// 0.10, 59, 75, 77, 80 against 60, 65, 67, 70 for 2048 x 2048, and at density 0.05 50, 48, 53,
-// 55 against 52, 56, 58, 60: `python benchmarks/kernels.py csr`.)
+// for each of them. (Zen 4, density 0.10, GFLOP/s of a peak of 118, transposes included, code
+// against table at batch 64, 256 and 2048: 75, 78, 75 against 71, 71, 66 at 768 x 768; at batch
+// 256 and 2048 75, 84 against 72, 73 at 2048 x 2048: `python benchmarks/kernels.py csr`. At
+// density 0.05, before code was kept from there, 48, 53, 55 against 56, 58, 60 at batch 64, 256
+// and 1024.)
 //
 // Code is read once for each tile, 14 bytes an entry with its value, where the table has 6. So
 // tiles are wide, the piece that runs next is asked for ahead of time, and code that does not

@@ -66,6 +66,9 @@ struct TileWeights {
   std::shared_ptr<const GeneratedRows> generated;
   // Or these, each a unit.
   std::shared_ptr<const AmxBlocks> blocks;
+
+  // Of values and columns in memory; not of code.
+  int64_t bytes() const;
 };
 
 // Where the elements of a tile lie: vector v of feature f begins at f * row + v * vector.

@@ -108,6 +108,14 @@ void TilePacker::PackGroups(Precision precision, TileWeights& packed) const {
   }
 }
 
+int64_t TileWeights::bytes() const {
+  const int64_t value = values.precision() == Precision::kBfloat16 ? 2 : sizeof(float);
+  if (rows) return static_cast<int64_t>(rows->columns.size()) * (value + sizeof(PanelColumn));
+  if (blocks) return static_cast<int64_t>(blocks->values.size()) * value;
+  return static_cast<int64_t>(values.size()) * value +
+         static_cast<int64_t>(columns.size() * sizeof(int32_t));
+}
+
 bool RunUnits(const TileKernel& kernel, const TileWeights& weights,
               const TileOperands& operands, Range units) {
   if (weights.generated != nullptr) return kernel.run_generated(weights, operands, units);

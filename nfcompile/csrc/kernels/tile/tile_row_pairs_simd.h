@@ -20,7 +20,9 @@ NFCOMPILE_INLINE void AddSegmentPairs(Floats (&total)[kVectors], int32_t count,
   static constexpr uint16_t kZeros[kVectors * kWidth] __attribute__((aligned(64))) = {};
   // Independent sums hide the latency of the dot product.
   constexpr int kChains = kVectors == 1 ? 4 : 2;
-  Floats sum[kChains - 1][kVectors] = {};
+  Floats sum[kChains][kVectors] = {};
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) sum[0][v] = total[v];
   const auto add = [](Floats(&sums)[kVectors], const uint16_t* first, const uint16_t* second,
                       __m512i w) __attribute__((always_inline)) {
     __m512i pairs[kVectors];
@@ -33,18 +35,18 @@ NFCOMPILE_INLINE void AddSegmentPairs(Floats (&total)[kVectors], int32_t count,
 #pragma GCC unroll 4
     for (int c = 0; c < kChains; ++c) {
       const int32_t at = e + 2 * c;
-      add(c == 0 ? total : sum[c - (c > 0)], x + columns[at] * kRow, x + columns[at + 1] * kRow,
-          SplatPair(values + at));
+      add(sum[c], x + columns[at] * kRow, x + columns[at + 1] * kRow, SplatPair(values + at));
     }
   }
   for (; e + 2 <= count; e += 2) {
-    add(total, x + columns[e] * kRow, x + columns[e + 1] * kRow, SplatPair(values + e));
+    add(sum[0], x + columns[e] * kRow, x + columns[e + 1] * kRow, SplatPair(values + e));
   }
-  if (e < count) add(total, x + columns[e] * kRow, kZeros, _mm512_set1_epi32(values[e]));
+  if (e < count) add(sum[0], x + columns[e] * kRow, kZeros, _mm512_set1_epi32(values[e]));
 #pragma GCC unroll 4
-  for (int c = 0; c + 1 < kChains; ++c) {
+  for (int v = 0; v < kVectors; ++v) {
+    total[v] = sum[0][v];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) total[v] += sum[c][v];
+    for (int c = 1; c < kChains; ++c) total[v] += sum[c][v];
   }
 }
 

@@ -14,10 +14,10 @@ namespace nfcompile {
 namespace {
 
 // Columns of a panel, and the fewest entries of a row in one: each segment of a row loads and
-// stores its sums. (Zen 4, four layers 2048 x 2048 in ONNX Runtime, us, panels of 683, 512,
-// 410, 342 and 256 columns: at density 0.10 and batch 16 901, 867, 865, 878, 897, at 64 3659,
-// 3392, 3250, 3271, 3211; at density 0.05 433, 450, 474, 496, 549 and 1655, 1589, 1567, 1605,
-// 1694.)
+// stores its sums. (Timed with others built in; Zen 4, four layers 2048 x 2048 in ONNX Runtime,
+// us, panels of 683, 512, 410, 342 and 256 columns: at density 0.10 and batch 16 901, 867, 865,
+// 878, 897, at 64 3659, 3392, 3250, 3271, 3211; at density 0.05 433, 450, 474, 496, 549 and
+// 1655, 1589, 1567, 1605, 1694.)
 constexpr int64_t kPanelColumns = 448;
 constexpr double kMinSegment = 28;
 // What a segment costs besides its entries: a guess, for sharing out only.

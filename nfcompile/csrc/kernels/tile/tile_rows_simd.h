@@ -33,7 +33,8 @@ template <int kVectors>
 NFCOMPILE_INLINE void AddSegment(Floats (&total)[kVectors], int32_t count, const float* values,
                                  const PanelColumn* columns, const float* x, int64_t row,
                                  int64_t vector) {
-  // Independent sums hide the latency of the multiply-add.
+  // Independent sums hide the latency of the multiply-add; `total` is the first of them (a copy
+  // of it among the others costs 2 %: GCC 12, Zen 4).
   constexpr int kChains = kVectors < kQuad ? kQuad : 2;
   Floats sum[kChains - 1][kVectors] = {};
   int32_t e = 0;
