@@ -39,6 +39,8 @@ _MOST_COUNTED = 2**31 - 1025
 """Elements that a program's rows may have, as `csrc/cuda/pack.cc` has it."""
 _HIDDEN = 0.1
 """The share of a time that still counts where another hides it."""
+_MOST_SUMS = 1 << 15
+"""A program with so many has a multiprocessor to itself, and takes longer."""
 _ALONE = 3.0
 """Shares of the bandwidth that a multiprocessor draws where most others are idle: an assumption."""
 
@@ -168,14 +170,17 @@ def _picked(fitting: tuple[Variant, ...], shape: tuple[int, int], batch: int) ->
     counted = [item for item in fitting if item.rows * max(shape) <= _MOST_COUNTED]
     fitting = tuple(counted) or fitting[:1]
 
-    def programs(item: Variant) -> int:
-        return -(-shape[0] // item.outputs) * -(-batch // item.rows)
+    single = fitting[0].rows == 1
+    if len(fitting) == 1 or (single and batch == 1):
+        return fitting[0]
 
-    at = next((i for i, item in enumerate(fitting) if item.rows >= batch), len(fitting) - 1)
-    multiprocessors = constants().multiprocessors
-    while at > 0 and fitting[at - 1].rows > 1 and 4 * programs(fitting[at]) < 3 * multiprocessors:
-        at -= 1
-    return fitting[at]
+    def cost(item: Variant) -> int:
+        programs = -(-shape[0] // item.outputs) * -(-batch // item.rows)
+        rounds = -(-programs // constants().multiprocessors)
+        read = item.rows + (item.size if "G" in item.constants else item.outputs)
+        return rounds * read * (6 if item.rows * item.outputs >= _MOST_SUMS else 5)
+
+    return min(reversed(fitting[single:]), key=cost)
 
 
 @cache

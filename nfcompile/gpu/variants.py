@@ -33,7 +33,7 @@ BSR: Mapping[int, Mapping[int, Sequence[Entry]]] = {
     16: {
         16: [(16, 16, 1, 6, 80), (64, 16, 4, 4, 80), (128, 16, 4, 4, 80)],
         32: [(16, 16, 2, 6, 80), (32, 32, 4, 6, 80), (128, 32, 4, 4, 80), (256, 32, 4, 4, 80)],
-        64: [(16, 32, 2, 6, 80), (64, 64, 4, 4, 80), (128, 64, 4, 4, 80), (512, 64, 8, 3, 90)],
+        64: [(16, 32, 2, 6, 80), (64, 64, 4, 4, 80), (128, 64, 4, 3, 80), (512, 64, 8, 3, 90)],
         128: [(16, 16, 2, 6, 80), (64, 64, 4, 4, 80), (128, 128, 4, 3, 80), (256, 128, 8, 4, 90)],
     },
     32: {
@@ -115,14 +115,14 @@ class Variant:
     def outputs(self) -> int:
         """Output rows that a program computes."""
         constants = self.constants
-        if "G" in constants:
-            return constants["G"] * self.size
-        return constants["RS"] if "RS" in constants else constants["RN"]
+        if "RS" in constants:
+            return constants["RS"]
+        return constants["G"] * self.size if "G" in constants else constants["RN"]
 
     @property
     def multiples_of_16(self) -> bool:
         """Whether in_features and out_features are, as the compiler may then assume."""
-        whole = {"bsr", "bsr_vector", "block_diagonal"}
+        whole = {"bsr", "bsr_vector", "block_diagonal", "block_diagonal_wide"}
         return self.kernel in whole or self.constants.get("ALIGNED") == 1
 
 

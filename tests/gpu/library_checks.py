@@ -116,21 +116,35 @@ def test_each_kernel_of_a_product_can_be_named(driver: StandIn, name: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("batch", "rows"), [(1, 1), (2, 16), (64, 16), (448, 64), (1024, 128), (4096, 512)]
-)
-def test_programs_are_enough_for_most_multiprocessors(
+    ("block_rows", "batch", "rows"),
+    [
+        (16, 1, 1), (16, 2, 16), (16, 64, 16), (16, 448, 64), (16, 1024, 128), (16, 4096, 512),
+        (128, 16, 16), (128, 64, 64), (128, 256, 128), (128, 1024, 512), (12, 2048, 128),
+    ],
+)  # fmt: skip
+def test_a_tile_neither_idles_multiprocessors_nor_computes_what_no_row_needs(
+    driver: StandIn, block_rows: int, batch: int, rows: int
+) -> None:
+    made = diagonal_blocks(block_rows, 132, driver)
+    assert made.kernel(batch).endswith(f"bm{rows}")
+
+
+@pytest.mark.parametrize(("batch", "rows"), [(2, 16), (64, 64), (448, 512), (1024, 512)])
+def test_a_single_multiprocessor_gets_tiles_of_all_rows(
     driver: StandIn, batch: int, rows: int
 ) -> None:
-    weight = BsrTensor.from_dense(np.eye(1024, dtype=np.float32), (64, 64))
-    driver["multiprocessors"] = 132
+    assert diagonal_blocks(16, 1, driver).kernel(batch).endswith(f"bm{rows}")
+
+
+def diagonal_blocks(block_rows: int, multiprocessors: int, driver: StandIn) -> "cuda.Product":
+    """A product with blocks of 64 on the diagonal, made on a device of so many."""
+    values = np.ones((block_rows, 64, 64), np.float32)
+    starts = np.arange(block_rows + 1, dtype=np.int32)
+    driver["multiprocessors"] = multiprocessors
     try:
-        assert product(weight, "bf16", "bf16").kernel(batch).endswith(f"bm{rows}")
+        return cuda.BsrProduct(values, starts[:-1], starts, 64 * block_rows, "bf16", "bf16")
     finally:
         driver["multiprocessors"] = 1
-    if batch > 1:  # as many rows as there are
-        fits = min(size for size in (16, 64, 128, 512, 4096) if size >= batch)
-        alone = product(weight, "bf16", "bf16").kernel(batch)
-        assert alone.endswith(f"bm{min(fits, 512)}")
 
 
 IDENTITY = BsrTensor.from_dense(np.eye(512, dtype=np.float32), (128, 128))

@@ -21,6 +21,12 @@ struct Constants {
 
   // Output rows, or blocks, that one program computes.
   int32_t units() const { return rows + group + csr_rows; }
+
+  // Output rows that one program computes.
+  int32_t outputs() const { return group > 0 ? group * size : units(); }
+
+  // Rows of the weight that a program reads for each column of x.
+  int32_t weight_rows() const { return group > 0 ? size : units(); }
 };
 
 // One kernel for one architecture: a cubin, or PTX that the driver compiles.
