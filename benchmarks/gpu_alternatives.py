@@ -45,10 +45,34 @@ SLOTS: Mapping[Slot, Sequence[Entry]] = {
         (16, 8, 64, 8, 1, 90), (32, 4, 64, 4, 1, 90), (32, 4, 128, 8, 1, 90),
         (32, 8, 32, 8, 1, 90), (32, 8, 64, 8, 1, 90), (64, 8, 32, 16, 1, 90),
     ],
+    ("block_diagonal_wide", 16): [
+        (128, 8, 128, 8, 4, 90), (128, 16, 128, 8, 4, 90), (256, 8, 128, 8, 3, 90),
+    ],
+    ("block_diagonal_wide", 32): [
+        (128, 8, 128, 8, 4, 90), (128, 16, 128, 8, 4, 90), (128, 8, 256, 8, 3, 90),
+    ],
+    ("block_diagonal_wide", 64): [
+        (128, 8, 128, 8, 4, 90), (128, 8, 256, 8, 3, 90), (256, 8, 128, 8, 3, 90),
+    ],
+    ("block_diagonal_wide", 128): [(128, 8, 128, 8, 4, 90), (256, 8, 128, 8, 3, 90)],
 }  # fmt: skip
-"""By kernel and size of blocks: entries of the tables of `variants`, for bf16."""
+"""By kernel and size of blocks: entries of the tables of `variants`, for bf16.
 
-_MAKERS = {"bsr": bsr_variant, "block_diagonal": block_diagonal_variant}
+`block_diagonal_wide` has no table, as it has not been measured yet: rows of the batch, blocks that
+make a dense one, rows of that per program, warps, stages, and the compute capability.
+"""
+
+
+def _wide_variant(types: tuple[str, str], size: int, entry: Entry) -> Variant:
+    batch, group, rows, warps, stages, least = entry
+    constants = {"SIZE": size, "G": group, "BM": batch, "RS": rows, "X_STRIDED": 1, "Y_STRIDED": 1}
+    return Variant("block_diagonal_wide", *types, constants, warps, stages, least=least)
+
+
+_MAKERS = {
+    "bsr": bsr_variant, "block_diagonal": block_diagonal_variant,
+    "block_diagonal_wide": _wide_variant,
+}  # fmt: skip
 
 
 def alternative(slot: Slot, entry: Entry) -> Variant:

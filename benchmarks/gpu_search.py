@@ -26,7 +26,7 @@ from nfcompile.gpu.variants import Entry, Variant
 
 __all__ = ["OnDevice", "search"]
 
-_N = {"bsr": 8192, "block_diagonal": 16384}
+_N = {"bsr": 8192, "block_diagonal": 16384, "block_diagonal_wide": 16384}
 _BATCHES = (256, 4096)
 _ROUNDS = 5
 
@@ -84,7 +84,7 @@ class OnDevice:
         calls, outputs = [], []
         for x in network.inputs(batch, copies):
             y = torch.full((batch, layer.out_features), math.nan, dtype=x.dtype, device="cuda")
-            arrays = _on_device(torch, layer)
+            arrays = _on_device(torch, layer, variant)
             strides = layer.strides if layer.indices is None else ()
             shape = batch, layer.in_features, layer.out_features
             given = arguments(x, arrays, y, strides, shape)
@@ -100,13 +100,25 @@ class OnDevice:
         return take_turns({"it": self._clock(calls)}, _ROUNDS)["it"].median_us
 
 
-def _on_device(torch: Any, layer: Layer) -> list[Any]:
-    values = torch.from_numpy(layer.values).to("cuda", torch_type(torch, "bf16"))
+def _on_device(torch: Any, layer: Layer, variant: Variant) -> list[Any]:
+    values = torch.from_numpy(layer.values)
+    if variant.kernel == "block_diagonal_wide":
+        values = _wide(torch, values, variant.constants["G"])
+    values = values.to("cuda", torch_type(torch, "bf16"))
     if layer.indices is None or layer.indptr is None:
         return [values]
     columns = layer.indices * layer.values.shape[-1]
     lists = (torch.from_numpy(item).to("cuda") for item in (layer.indptr, columns))
     return [values, *lists]
+
+
+def _wide(torch: Any, values: Any, group: int) -> Any:
+    """Each G blocks (B, SIZE, SIZE) as a dense one, its rows and columns over (element, block)."""
+    blocks, size, _ = values.shape
+    wide = torch.zeros((blocks // group, size, group, size, group))
+    for g in range(group):
+        wide[:, :, g, :, g] = values[g::group]
+    return wide
 
 
 def main() -> None:
@@ -120,8 +132,7 @@ def main() -> None:
         return
     import torch
 
-    torch.empty(0, device="cuda").cpu()  # makes the context that kernels are loaded into
-    torch.zeros(1, device="cuda")
+    torch.zeros(1, device="cuda")  # makes the context that kernels are loaded into
     images = built(folder)
     l2_bytes = torch.cuda.get_device_properties(0).L2_cache_size
     run = OnDevice(torch, GpuClock(torch), l2_bytes)

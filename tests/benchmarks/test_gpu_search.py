@@ -23,7 +23,10 @@ def test_every_entry_is_a_variant_and_what_is_built_is_among_them(slot: tuple[st
         made = alternative(slot, entry)
         told = made.kernel, made.size, made.rows, made.least
         assert told == (kernel, size, entry[0], entry[-1])
-        assert size % made.constants.get("STEP", made.constants.get("RS")) == 0
+        dense = size * made.constants["G"] if kernel == "block_diagonal_wide" else size
+        assert dense % made.constants.get("STEP", made.constants.get("RS")) == 0
+    if kernel == "block_diagonal_wide":  # not in the library
+        return
     largest = (BSR if kernel == "bsr" else BLOCK_DIAGONAL)[16][size][-1]
     assert largest in SLOTS[slot] and alternative(slot, largest) in VARIANTS
 

@@ -17,8 +17,9 @@ constexpr DevicePointer kAlignment = 16;
 constexpr unsigned kLanes = 32;
 constexpr size_t kMostArguments = 24;  // a kernel has 17 at most
 
-// A program with so many sums has a multiprocessor to itself, so that nothing runs while it starts
-// and ends: measured with blocks of 64 and 128, it takes a fifth longer for as many bytes.
+// A program with so many sums has a multiprocessor to itself, so that nothing runs while it
+// starts and ends: measured with blocks of 64 and 128, it takes a fifth longer for as many
+// bytes.
 constexpr int64_t kMostSums = 1 << 15;
 constexpr int64_t kAloneCost = 6;
 constexpr int64_t kSharedCost = 5;

@@ -59,8 +59,9 @@ class Product {
     Function function;
   };
 
-  // The kernel whose programs read the least, one multiprocessor's after the other: rows of x and
-  // of weights, in as many rounds as it takes to give each multiprocessor a program at a time.
+  // The kernel whose programs read the least, one multiprocessor's after the other: rows of x
+  // and of weights, in as many rounds as it takes to give each multiprocessor a program at a
+  // time.
   const Kernel& Pick(int64_t batch) const;
   const Kernel& Named(std::string_view symbol) const;
 
