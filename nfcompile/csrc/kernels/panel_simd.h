@@ -72,6 +72,34 @@ NFCOMPILE_INLINE void AddPanel(const Weight* w, const int32_t* starts, int64_t b
   }
 }
 
+// What a panel reads for kRows batch rows: x[m * stride + ...].
+template <typename Element>
+struct PanelInput {
+  const Element* x;
+  int64_t stride;
+};
+
+// A panel of weights W, float or bf16, that are widened. Rows of x are read as they are.
+template <typename W, int kPeriod>
+struct WidePanel {
+  using Weight = W;
+  using Element = float;
+  static constexpr int64_t kInterleaved = kPeriod;
+
+  template <int kVectors, int kRows>
+  static NFCOMPILE_INLINE void Add(const Weight* w, const int32_t* starts, int64_t blocks,
+                                   int64_t columns, PanelInput<Element> input,
+                                   Floats (&acc)[kRows][kVectors]) {
+    AddPanel<kVectors, kRows, kPeriod>(w, starts, blocks, columns, input.x, input.stride, acc);
+  }
+
+  template <int kRows>
+  static NFCOMPILE_INLINE PanelInput<Element> Prepare(PanelInput<float> input, int64_t,
+                                                      float*) {
+    return input;
+  }
+};
+
 // A number known to the compiler: Constant<3>::kValue.
 template <int kNumber>
 struct Constant {

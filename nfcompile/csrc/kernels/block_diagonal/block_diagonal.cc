@@ -48,19 +48,19 @@ const char* InputName(BlockInput input) {
 
 class SimdBlockDiagonalMatMul final : public RowMatMul {
  public:
-  SimdBlockDiagonalMatMul(const BlockDiagonalView& view, const BlockIndex& rows,
-                          const BlockIndex& cols, const BlockDiagonalKernel& kernel,
-                          Precision precision)
+  SimdBlockDiagonalMatMul(BlockDiagonalWeights weights, const BlockDiagonalKernel& kernel)
       : kernel_(kernel),
-        weights_(
-            PackBlockDiagonal(view, rows, cols, kernel.width, kernel.strip_vectors, precision)),
+        weights_(std::move(weights)),
         description_(Cat(kernel.name, ", ", LayoutName(weights_.layout), ", columns ",
                          InputName(weights_.input), ", rows ",
                          weights_.rows.data() == nullptr ? "in place" : "scattered")) {}
 
   const char* description() const override { return description_.c_str(); }
 
-  int64_t max_batch(bool alone) const override { return alone ? kAnyBatch : kMaxBatch; }
+  int64_t max_batch(bool alone) const override {
+    if (alone) return kAnyBatch;
+    return weights_.together == 2 ? kMaxBatchPairs : kMaxBatch;
+  }
 
   int64_t units() const override { return std::max<int64_t>(weights_.groups, 1); }
 
@@ -70,7 +70,7 @@ class SimdBlockDiagonalMatMul final : public RowMatMul {
   }
 
   size_t WorkspaceFloats() const override {
-    return kBlockMaxBatchRows * weights_.block_columns * kernel_.width;
+    return weights_.together * BlockWorkspaceFloats(weights_, kernel_.width);
   }
 
   void Run(const Operands& operands, int64_t part, int64_t parts,
@@ -92,6 +92,7 @@ class SimdBlockDiagonalMatMul final : public RowMatMul {
 
   // Beyond, tiles are faster: no column is out of place there.
   static constexpr int64_t kMaxBatch = 7;
+  static constexpr int64_t kMaxBatchPairs = 16;
 
   const BlockDiagonalKernel& kernel_;
   const BlockDiagonalWeights weights_;
@@ -130,8 +131,13 @@ MatMul MakeBlockDiagonalMatMul(const BlockDiagonalView& weights, Isa isa, Precis
   TileWeights tile = PackBlockDiagonalTile(weights, rows, cols, isa, precision);
   std::unique_ptr<RowMatMul> row_form;
   if (const BlockDiagonalKernel* kernel = FindKernel(Fp32Isa(isa)); kernel != nullptr) {
-    row_form =
-        std::make_unique<SimdBlockDiagonalMatMul>(weights, rows, cols, *kernel, precision);
+    const bool pairs = VectorIsa(isa) == Isa::kAvx512Bf16 && precision == Precision::kBfloat16;
+    BlockDiagonalWeights packed = PackBlockDiagonal(
+        weights, rows, cols, kernel->width, kernel->strip_vectors, pairs ? 2 : 1, precision);
+#if defined(__x86_64__)
+    if (packed.together == 2) kernel = &block_diagonal_bf16_avx512_bf16;
+#endif
+    row_form = std::make_unique<SimdBlockDiagonalMatMul>(std::move(packed), *kernel);
   } else {
     row_form = MakeScalarBlockDiagonalMatMul(weights, std::move(rows), std::move(cols));
   }

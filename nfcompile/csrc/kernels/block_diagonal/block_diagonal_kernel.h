@@ -49,10 +49,13 @@ struct BlockDiagonalWeights {
   int64_t groups = 0;
   int64_t period = 1;      // kRows: interleaved blocks
   int64_t vectors = 0;     // kRows: vectors of output rows in a group
+  int together = 1;        // columns that a lane takes at a time: 1, or 2 in bf16
   int64_t row_stride = 0;  // of the rule, where the side follows one
   int64_t col_stride = 0;
   BlockInput input = BlockInput::kInPlace;
-  WeightArray values;  // by group; then [strip][c][lane], [r][c][lane] or [c][lane]
+  // By group; then [strip][c][lane], [r][c][lane] or [c][lane], where two columns are together
+  // with [c / 2][lane][c % 2] in place of [c][lane].
+  WeightArray values;
   // Lists, null where the side is read or written in place:
   // kRows [group][row or column], kBlocks [group][row or column][lane].
   AlignedArray<int32_t> rows;
@@ -61,7 +64,7 @@ struct BlockDiagonalWeights {
 };
 
 // One entry of the table. Computes the groups `groups` for batch rows `batch`. The workspace
-// has room for the columns of `width` blocks in kBlockMaxBatchRows rows of the batch.
+// has room for BlockWorkspaceFloats, twice where there are pairs.
 struct BlockDiagonalKernel {
   const char* name;
   Isa isa;
@@ -74,16 +77,30 @@ struct BlockDiagonalKernel {
 // Upper bound of the batch rows that any kernel handles together.
 constexpr int64_t kBlockMaxBatchRows = 16;
 
+// Columns of `width` blocks, and what rounded rows are lengthened by, in that many rows.
+inline int64_t BlockWorkspaceFloats(const BlockDiagonalWeights& weights, int64_t width) {
+  return kBlockMaxBatchRows * (weights.block_columns + 4) * width;
+}
+
+// Where pairs go; null where there are none.
+inline float* PairWorkspace(const BlockDiagonalWeights& weights, int64_t width,
+                            float* workspace) {
+  return weights.together == 2 ? workspace + BlockWorkspaceFloats(weights, width) : nullptr;
+}
+
 extern const BlockDiagonalKernel block_diagonal_f32_avx2;
 extern const BlockDiagonalKernel block_diagonal_f32_avx512;
 extern const BlockDiagonalKernel block_diagonal_f32_avx512_emulated;
+// For weights whose columns are taken two together.
+extern const BlockDiagonalKernel block_diagonal_bf16_avx512_bf16;
 
 // Checks one side of `view` against `features`, and finds the rule that a list follows.
 BlockIndex ResolveSide(const BlockDiagonalView& view, bool is_row);
 
+// Takes `together` columns at a time where the layout can: see `together` of the result.
 BlockDiagonalWeights PackBlockDiagonal(const BlockDiagonalView& view, const BlockIndex& rows,
                                        const BlockIndex& cols, int width, int strip_vectors,
-                                       Precision precision);
+                                       int together, Precision precision);
 
 // The readable twin: plain loops over the lists.
 std::unique_ptr<RowMatMul> MakeScalarBlockDiagonalMatMul(const BlockDiagonalView& weights,

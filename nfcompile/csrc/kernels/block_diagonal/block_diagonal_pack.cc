@@ -10,12 +10,13 @@ namespace {
 class Packer {
  public:
   Packer(const BlockDiagonalView& view, const BlockIndex& rows, const BlockIndex& cols,
-         int width, int strip_vectors, Precision precision)
+         int width, int strip_vectors, int together, Precision precision)
       : view_(view),
         rows_(rows),
         cols_(cols),
         width_(width),
         strip_vectors_(strip_vectors),
+        together_(together),
         precision_(precision) {}
 
   BlockDiagonalWeights Pack() {
@@ -27,6 +28,9 @@ class Packer {
     w_.row_stride = rows_.stride;
     w_.col_stride = cols_.stride;
     Choose();
+    const bool plain = w_.layout == BlockLayout::kBlocks ||
+                       (w_.layout == BlockLayout::kRows && w_.period == 1);
+    if (plain && view_.block_columns % together_ == 0) w_.together = together_;
     switch (w_.layout) {
       case BlockLayout::kRows:
         PackRows();
@@ -100,9 +104,12 @@ class Packer {
     for (int64_t g = 0; g < w_.groups; ++g) {
       for (int64_t first = 0; first < w_.vectors; first += strip_vectors_) {
         const int64_t end = std::min<int64_t>(first + strip_vectors_, w_.vectors);
-        for (int64_t c = 0; c < view_.block_columns; ++c) {
+        for (int64_t c = 0; c < view_.block_columns; c += w_.together) {
           for (int64_t l = first * width_; l < end * width_; ++l) {
-            w_.values.Set(next++, Value(g * w_.period + l % w_.period, l / w_.period, c));
+            const int64_t b = g * w_.period + l % w_.period;
+            for (int i = 0; i < w_.together; ++i) {
+              w_.values.Set(next++, Value(b, l / w_.period, c + i));
+            }
           }
         }
       }
@@ -125,9 +132,12 @@ class Packer {
     size_t next = 0;
     for (int64_t g = 0; g < w_.groups; ++g) {
       for (int64_t r = 0; r < view_.block_rows; ++r) {
-        for (int64_t c = 0; c < view_.block_columns; ++c) {
-          for (int64_t lane = 0; lane < width_; ++lane)
-            w_.values.Set(next++, Value(g * width_ + lane, r, c));
+        for (int64_t c = 0; c < view_.block_columns; c += w_.together) {
+          for (int64_t lane = 0; lane < width_; ++lane) {
+            for (int i = 0; i < w_.together; ++i) {
+              w_.values.Set(next++, Value(g * width_ + lane, r, c + i));
+            }
+          }
         }
       }
     }
@@ -179,6 +189,7 @@ class Packer {
   const BlockIndex& cols_;
   const int64_t width_;
   const int64_t strip_vectors_;
+  const int together_;
   const Precision precision_;
   BlockDiagonalWeights w_;
 };
@@ -187,8 +198,8 @@ class Packer {
 
 BlockDiagonalWeights PackBlockDiagonal(const BlockDiagonalView& view, const BlockIndex& rows,
                                        const BlockIndex& cols, int width, int strip_vectors,
-                                       Precision precision) {
-  return Packer(view, rows, cols, width, strip_vectors, precision).Pack();
+                                       int together, Precision precision) {
+  return Packer(view, rows, cols, width, strip_vectors, together, precision).Pack();
 }
 
 }  // namespace nfcompile

@@ -14,7 +14,7 @@ void RunLayout(const BlockDiagonalWeights& weights, const Operands& operands, Ra
                Range groups, float* workspace) {
   switch (weights.layout) {
     case BlockLayout::kBlocks:
-      return RunBlocks<Weight>(weights, operands, batch, groups, workspace);
+      return RunBlocks<WideLanes<Weight>>(weights, operands, batch, groups, workspace);
     case BlockLayout::kShuffle: {
       const int64_t columns = weights.block_columns;
       if (columns == 1) return RunShuffle<Weight, 1>(weights, operands, batch, groups);
@@ -24,11 +24,14 @@ void RunLayout(const BlockDiagonalWeights& weights, const Operands& operands, Ra
     }
     case BlockLayout::kRows: {
       const int64_t period = weights.period;
-      if (period == 1) return RunRows<Weight, 1>(weights, operands, batch, groups, workspace);
-      if (period == 2) return RunRows<Weight, 2>(weights, operands, batch, groups, workspace);
-      if (period == 4) return RunRows<Weight, 4>(weights, operands, batch, groups, workspace);
+      if (period == 1)
+        return RunRows<WidePanel<Weight, 1>>(weights, operands, batch, groups, workspace);
+      if (period == 2)
+        return RunRows<WidePanel<Weight, 2>>(weights, operands, batch, groups, workspace);
+      if (period == 4)
+        return RunRows<WidePanel<Weight, 4>>(weights, operands, batch, groups, workspace);
       if constexpr (kWidth == 16) {
-        return RunRows<Weight, 8>(weights, operands, batch, groups, workspace);
+        return RunRows<WidePanel<Weight, 8>>(weights, operands, batch, groups, workspace);
       }
     }
   }

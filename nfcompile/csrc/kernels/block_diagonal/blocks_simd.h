@@ -21,36 +21,63 @@ constexpr int kElementsFor = kRows <= 2 ? 4 : 2;
 // at power-of-two strides they would all fall into a few sets of the cache.
 constexpr int64_t kMinRowsToStage = 8;
 
-// Where a tile reads: x[m * row_stride + c * column_stride + lane].
+// Where a tile reads: x[m * row_stride + c * column_stride + lane], or of pairs
+// x[m * row_stride + c / 2 * column_stride + 2 lane + c % 2].
+template <typename Element>
 struct LaneInput {
-  const float* x;
+  const Element* x;
   int64_t row_stride;
   int64_t column_stride;
+};
+
+// Weights W, float or bf16, that are widened: [c][lane].
+template <typename W>
+struct WideLanes {
+  using Weight = W;
+  using Element = float;
+  static constexpr bool kCopies = false;  // whether Prepare does
+
+  template <int kElements, int kRows>
+  static NFCOMPILE_INLINE void Add(const Weight* w, int64_t columns, LaneInput<float> input,
+                                   Floats (&acc)[kElements][kRows]) {
+    Floats sums[kElements][kRows] = {};
+    for (int64_t c = 0; c < columns; ++c) {
+      Floats x[kRows];
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        x[r] = Load(input.x + r * input.row_stride + c * input.column_stride);
+      }
+#pragma GCC unroll 4
+      for (int i = 0; i < kElements; ++i) {
+        const Floats weight = LoadElements(w + (i * columns + c) * kWidth);
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r) sums[i][r] += weight * x[r];
+      }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kElements; ++i) {
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) acc[i][r] = sums[i][r];
+    }
+  }
+
+  template <int kRows>
+  static NFCOMPILE_INLINE LaneInput<float> Prepare(LaneInput<float> input, int64_t, float*) {
+    return input;
+  }
 };
 
 NFCOMPILE_INLINE int64_t FirstOfRun(int64_t block, int64_t extent, int64_t stride) {
   return block / stride * (extent * stride) + block % stride;
 }
 
-template <int kElements, int kRows, typename Weight>
+template <typename Lanes, int kElements, int kRows>
 NFCOMPILE_INLINE void BlocksTile(const BlockDiagonalWeights& weights, const Operands& operands,
-                                 const Weight* w, LaneInput input, int64_t m, int64_t group,
-                                 int64_t e) {
-  const int64_t columns = weights.block_columns;
-  Floats acc[kElements][kRows] = {};
-  for (int64_t c = 0; c < columns; ++c) {
-    Floats x[kRows];
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      x[r] = Load(input.x + r * input.row_stride + c * input.column_stride);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < kElements; ++i) {
-      const Floats weight = LoadElements(w + (i * columns + c) * kWidth);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) acc[i][r] += weight * x[r];
-    }
-  }
+                                 const typename Lanes::Weight* w,
+                                 LaneInput<typename Lanes::Element> input, int64_t m,
+                                 int64_t group, int64_t e) {
+  Floats acc[kElements][kRows];
+  Lanes::template Add<kElements, kRows>(w, weights.block_columns, input, acc);
   const int64_t b = group * kWidth;
 #pragma GCC unroll 4
   for (int i = 0; i < kElements; ++i) {
@@ -73,17 +100,19 @@ NFCOMPILE_INLINE void BlocksTile(const BlockDiagonalWeights& weights, const Oper
   }
 }
 
-// The columns of a group, [m][c][lane] in the workspace, or in place.
-NFCOMPILE_INLINE LaneInput BlocksInput(const BlockDiagonalWeights& weights,
-                                       const Operands& operands, int64_t m, int count,
-                                       int64_t group, float* workspace) {
+// The columns of a group, [m][c][lane] in the workspace, or in place, as they stay where what
+// comes next copies them.
+NFCOMPILE_INLINE LaneInput<float> BlocksInput(const BlockDiagonalWeights& weights,
+                                              const Operands& operands, int64_t m, int count,
+                                              int64_t group, bool copied_next,
+                                              float* workspace) {
   const int64_t in = weights.in_features;
   const int64_t columns = weights.block_columns;
   const int64_t stride = weights.col_stride;
   const float* x = operands.x + m * in;
   if (weights.input == BlockInput::kInPlace) {
     x += FirstOfRun(group * kWidth, columns, stride);
-    if (weights.block_rows < kMinRowsToStage) return {x, in, stride};
+    if (copied_next || weights.block_rows < kMinRowsToStage) return {x, in, stride};
   }
   for (int r = 0; r < count; ++r) {
     const float* from = x + r * in;
@@ -101,34 +130,38 @@ NFCOMPILE_INLINE LaneInput BlocksInput(const BlockDiagonalWeights& weights,
   return {workspace, columns * kWidth, kWidth};
 }
 
-template <typename Weight, int kRows>
+template <typename Lanes, int kRows>
 void RunBlocksTile(const BlockDiagonalWeights& weights, const Operands& operands, int64_t m,
                    Range groups, float* workspace) {
+  using Weight = typename Lanes::Weight;
   constexpr int kElements = kElementsFor<kRows>;
   const int64_t element_floats = weights.block_columns * kWidth;
   const Weight* w =
       weights.values.Data(Weight()) + groups.begin * weights.block_rows * element_floats;
+  float* prepared = PairWorkspace(weights, kWidth, workspace);
   for (int64_t g = groups.begin; g < groups.end; ++g) {
-    const LaneInput input = BlocksInput(weights, operands, m, kRows, g, workspace);
+    const auto input = Lanes::template Prepare<kRows>(
+        BlocksInput(weights, operands, m, kRows, g, Lanes::kCopies, workspace),
+        weights.block_columns, prepared);
     int64_t e = 0;
     for (; e + kElements <= weights.block_rows; e += kElements) {
-      BlocksTile<kElements, kRows>(weights, operands, w, input, m, g, e);
+      BlocksTile<Lanes, kElements, kRows>(weights, operands, w, input, m, g, e);
       w += kElements * element_floats;
     }
     for (; e < weights.block_rows; ++e) {
-      BlocksTile<1, kRows>(weights, operands, w, input, m, g, e);
+      BlocksTile<Lanes, 1, kRows>(weights, operands, w, input, m, g, e);
       w += element_floats;
     }
   }
 }
 
-template <typename Weight>
+template <typename Lanes>
 void RunBlocks(const BlockDiagonalWeights& weights, const Operands& operands, Range batch,
                Range groups, float* workspace) {
   const int64_t group_floats = weights.block_rows * weights.block_columns * kWidth;
   ForEachChunk(groups, group_floats, [&](Range chunk) {
     ForEachTile<kPanelRows>(batch, [&](int64_t m, auto count) {
-      RunBlocksTile<Weight, decltype(count)::kValue>(weights, operands, m, chunk, workspace);
+      RunBlocksTile<Lanes, decltype(count)::kValue>(weights, operands, m, chunk, workspace);
     });
   });
 }

@@ -24,12 +24,6 @@ NFCOMPILE_INLINE void ForEachChunk(Range groups, int64_t group_floats, Body body
   }
 }
 
-// Where a tile reads: x[m * stride + c * kPeriod + ...], in place or gathered.
-struct TileInput {
-  const float* x;
-  int64_t stride;
-};
-
 // Scatters `lanes` outputs of batch row m, with the epilogue: y[m, index[lane]].
 __attribute__((noinline)) void FinishAndScatter(const Operands& operands, int64_t out,
                                                 int64_t m, const int32_t* index, int lanes,
@@ -51,14 +45,14 @@ __attribute__((noinline)) void FinishAndScatter(const Operands& operands, int64_
 }
 
 // One strip of kVectors vectors for kRows batch rows from m on.
-template <int kVectors, int kRows, int kPeriod, typename Weight>
-void RowsTile(const BlockDiagonalWeights& weights, const Operands& operands, const Weight* w,
-              TileInput input, int64_t m, int64_t group, int64_t first_vector) {
+template <typename Panel, int kVectors, int kRows>
+void RowsTile(const BlockDiagonalWeights& weights, const Operands& operands,
+              const typename Panel::Weight* w, PanelInput<typename Panel::Element> input,
+              int64_t m, int64_t group, int64_t first_vector) {
   const int32_t start = 0;
-  const int64_t group_rows = weights.block_rows * kPeriod;
+  const int64_t group_rows = weights.block_rows * Panel::kInterleaved;
   Floats acc[kRows][kVectors];
-  AddPanel<kVectors, kRows, kPeriod>(w, &start, 1, weights.block_columns, input.x, input.stride,
-                                     acc);
+  Panel::template Add<kVectors, kRows>(w, &start, 1, weights.block_columns, input, acc);
   for (int v = 0; v < kVectors; ++v) {
     const int64_t row = (first_vector + v) * kWidth;
     const int lanes = group_rows - row < kWidth ? static_cast<int>(group_rows - row) : kWidth;
@@ -79,9 +73,9 @@ void RowsTile(const BlockDiagonalWeights& weights, const Operands& operands, con
 }
 
 // Copies the columns of one group into the workspace, [m][c]; padding reads as zero.
-NFCOMPILE_INLINE TileInput GatherRowsInput(const BlockDiagonalWeights& weights,
-                                           const Operands& operands, int64_t m, int count,
-                                           int64_t group, float* workspace) {
+NFCOMPILE_INLINE PanelInput<float> GatherRowsInput(const BlockDiagonalWeights& weights,
+                                                   const Operands& operands, int64_t m,
+                                                   int count, int64_t group, float* workspace) {
   const int64_t columns = weights.block_columns;
   const int32_t* index = weights.cols.data() + group * columns;
   for (int r = 0; r < count; ++r) {
@@ -108,46 +102,49 @@ NFCOMPILE_INLINE void TransposeRowsInput(const BlockDiagonalWeights& weights,
   }
 }
 
-template <typename Weight, int kRows, int kPeriod>
+template <typename Panel, int kRows>
 void RunRowsTile(const BlockDiagonalWeights& weights, const Operands& operands, int64_t m,
                  Range groups, float* workspace) {
+  using Weight = typename Panel::Weight;
   const int64_t columns = weights.block_columns;
   const Weight* w =
       weights.values.Data(Weight()) + groups.begin * weights.vectors * columns * kWidth;
+  float* prepared = PairWorkspace(weights, kWidth, workspace);
   Range run{groups.begin, groups.begin};  // of the groups that are transposed
   for (int64_t g = groups.begin; g < groups.end; ++g) {
-    TileInput input{operands.x + m * weights.in_features + g * columns * kPeriod,
-                    weights.in_features};
+    PanelInput<float> wide{
+        operands.x + m * weights.in_features + g * columns * Panel::kInterleaved,
+        weights.in_features};
     if (weights.input == BlockInput::kGathered) {
-      input = GatherRowsInput(weights, operands, m, kRows, g, workspace);
+      wide = GatherRowsInput(weights, operands, m, kRows, g, workspace);
     } else if (weights.input == BlockInput::kTransposed) {
       if (g == run.end) {
         const int64_t end = (g / kWidth + 1) * kWidth;
         run = {g, end < groups.end ? end : groups.end};
         TransposeRowsInput(weights, operands, m, kRows, run, workspace);
       }
-      input = {workspace + (g - run.begin) * columns, kWidth * columns};
+      wide = {workspace + (g - run.begin) * columns, kWidth * columns};
     }
+    const auto input = Panel::template Prepare<kRows>(wide, columns, prepared);
     for (int64_t v = 0; v < weights.vectors; v += kPanelVectors) {
       if (weights.vectors - v >= kPanelVectors) {
-        RowsTile<kPanelVectors, kRows, kPeriod>(weights, operands, w, input, m, g, v);
+        RowsTile<Panel, kPanelVectors, kRows>(weights, operands, w, input, m, g, v);
         w += kPanelVectors * columns * kWidth;
       } else {
-        RowsTile<1, kRows, kPeriod>(weights, operands, w, input, m, g, v);
+        RowsTile<Panel, 1, kRows>(weights, operands, w, input, m, g, v);
         w += columns * kWidth;
       }
     }
   }
 }
 
-template <typename Weight, int kPeriod>
+template <typename Panel>
 void RunRows(const BlockDiagonalWeights& weights, const Operands& operands, Range batch,
              Range groups, float* workspace) {
   static_assert(kPanelVectors == 2);
   ForEachChunk(groups, weights.vectors * weights.block_columns * kWidth, [&](Range chunk) {
     ForEachTile<kPanelRows>(batch, [&](int64_t m, auto count) {
-      RunRowsTile<Weight, decltype(count)::kValue, kPeriod>(weights, operands, m, chunk,
-                                                            workspace);
+      RunRowsTile<Panel, decltype(count)::kValue>(weights, operands, m, chunk, workspace);
     });
   });
 }

@@ -21,7 +21,9 @@ namespace {
 // 16).
 constexpr int64_t kMaxBatchAlone = 128;
 constexpr int64_t kMaxBatchInChain = 16;
-constexpr int64_t kMaxBatchNarrow = 9;  // weights in bf16
+constexpr int64_t kMaxBatchNarrow = 9;      // weights in bf16
+constexpr int64_t kMaxBatchPairs = 12;      // and products of pairs (Zen 5)
+constexpr int64_t kMaxBatchWidePairs = 16;  // and blocks of more than one vector of rows
 
 // Lanes are the rows of a block; with fewer of them in use than this share, the weights do
 // better as CSR.
@@ -32,12 +34,18 @@ bool FillsLanes(int64_t block_rows, int width) {
   return static_cast<double>(block_rows) >= kMinLanesInUse * static_cast<double>(padded);
 }
 
-// The widest kernel, not above `isa`, whose lanes the blocks fill.
-const BsrKernel* FindKernel(Isa isa, int64_t block_rows) {
+// The widest kernel, not above `machine`, whose lanes the blocks fill.
+const BsrKernel* FindKernel(Isa machine, const BsrView& view, Precision precision) {
 #if defined(__x86_64__)
+  const Isa isa = Fp32Isa(machine);
   const auto fits = [&](const BsrKernel& kernel) {
-    return FillsLanes(block_rows, kernel.width);
+    return FillsLanes(view.block_rows, kernel.width) &&
+           view.block_columns % kernel.columns == 0;
   };
+  if (VectorIsa(machine) == Isa::kAvx512Bf16 && precision == Precision::kBfloat16 &&
+      fits(bsr_bf16_avx512_bf16)) {
+    return &bsr_bf16_avx512_bf16;
+  }
   if (isa == Isa::kAvx512 && fits(bsr_f32_avx512)) return &bsr_f32_avx512;
   if (isa == Isa::kAvx512Emulated && fits(bsr_f32_avx512_emulated)) {
     return &bsr_f32_avx512_emulated;
@@ -61,6 +69,9 @@ class SimdBsrMatMul final : public RowMatMul {
 
   int64_t max_batch(bool alone) const override {
     const bool narrow = weights_.values.precision() == Precision::kBfloat16;
+    if (narrow && kernel_.columns == 2) {
+      return weights_.vectors > 1 ? kMaxBatchWidePairs : kMaxBatchPairs;
+    }
     if (narrow) return kMaxBatchNarrow;
     return alone ? kMaxBatchAlone : kMaxBatchInChain;
   }
@@ -71,17 +82,23 @@ class SimdBsrMatMul final : public RowMatMul {
     return static_cast<int64_t>(weights_.values.size()) + weights_.out_features;
   }
 
-  void Run(const Operands& operands, int64_t part, int64_t parts, float*) const override {
+  size_t WorkspaceFloats() const override {
+    return kernel_.workspace_floats == nullptr ? 0 : kernel_.workspace_floats(weights_);
+  }
+
+  void Run(const Operands& operands, int64_t part, int64_t parts,
+           float* workspace) const override {
     const Range rows = BalancedRange(cost_.data(), units(), part, parts);
     for (int64_t m = 0; m < operands.batch; m += BatchTile()) {
       const Range batch{m, std::min(m + BatchTile(), operands.batch)};
-      kernel_.matrix(weights_, operands, batch, rows);
+      kernel_.matrix(weights_, operands, batch, rows, workspace);
     }
   }
 
  private:
   // As many rows of x as half a second-level cache of 512 KiB holds.
   int64_t BatchTile() const {
+    if (kernel_.batch_rows != 0) return kernel_.batch_rows;
     constexpr int64_t kFloats = 64 << 10;
     return std::clamp<int64_t>(kFloats / std::max<int64_t>(weights_.in_features, 1), 12, 64);
   }
@@ -166,10 +183,12 @@ BsrWeights PackBsr(const BsrView& view, const BsrKernel& kernel, Precision preci
       const int64_t lanes =
           std::min<int64_t>(kernel.strip_vectors, weights.vectors - first) * width;
       for (int64_t p = view.indptr[i]; p < view.indptr[i + 1]; ++p) {
-        for (int64_t c = 0; c < view.block_columns; ++c) {
+        for (int64_t c = 0; c < view.block_columns; c += kernel.columns) {
           for (int64_t r = first * width; r < first * width + lanes; ++r) {
             const int64_t from = (p * view.block_rows + r) * view.block_columns + c;
-            weights.values.Set(next++, r < view.block_rows ? view.values[from] : 0.0f);
+            for (int i = 0; i < kernel.columns; ++i) {
+              weights.values.Set(next++, r < view.block_rows ? view.values[from + i] : 0.0f);
+            }
           }
         }
       }
@@ -198,7 +217,7 @@ MatMul MakeBsrMatMul(const BsrView& weights, Isa isa, Precision precision) {
   if (isa == Isa::kScalar) {
     rows = MakeScalarBsrMatMul(weights);
   } else {
-    const BsrKernel* kernel = FindKernel(Fp32Isa(isa), weights.block_rows);
+    const BsrKernel* kernel = FindKernel(isa, weights, precision);
     if (kernel == nullptr) return MakeCsrFromBsr(weights, isa, precision);
     rows = std::make_unique<SimdBsrMatMul>(weights, *kernel, precision);
   }

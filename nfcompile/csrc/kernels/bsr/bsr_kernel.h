@@ -14,8 +14,9 @@
 namespace nfcompile {
 
 // The rows of a block are padded to `vectors` vectors and cut into strips of at most
-// `strip_vectors`. A block row is stored strip by strip, each [block][c][lane], so that a pass
-// over one strip reads its weights in one stream.
+// `strip_vectors`. A block row is stored strip by strip, each [block][c][lane], or by pairs of
+// columns [block][c / 2][lane][c % 2], so that a pass over one strip reads its weights in one
+// stream.
 struct BsrWeights {
   int64_t in_features = 0;
   int64_t out_features = 0;
@@ -27,18 +28,24 @@ struct BsrWeights {
   WeightArray values;
 };
 
-// One entry of the table. Computes the block rows `rows` for batch rows `batch`.
+// One entry of the table. Computes the block rows `rows` for batch rows `batch`, of which there
+// are at most `batch_rows` where that is not 0; the workspace has `workspace_floats`.
 struct BsrKernel {
   const char* name;
   Isa isa;
   int width;          // floats in a vector
   int strip_vectors;  // vectors of a strip
-  void (*matrix)(const BsrWeights& weights, const Operands& operands, Range batch, Range rows);
+  int columns;        // of a block that a lane takes in a step: 1, or 2 in bf16
+  int64_t batch_rows;
+  size_t (*workspace_floats)(const BsrWeights& weights);  // may be null: none
+  void (*matrix)(const BsrWeights& weights, const Operands& operands, Range batch, Range rows,
+                 float* workspace);
 };
 
 extern const BsrKernel bsr_f32_avx2;
 extern const BsrKernel bsr_f32_avx512;
 extern const BsrKernel bsr_f32_avx512_emulated;
+extern const BsrKernel bsr_bf16_avx512_bf16;
 
 BsrWeights PackBsr(const BsrView& view, const BsrKernel& kernel, Precision precision);
 

@@ -1,4 +1,5 @@
-// The BSR kernel of one instruction set: panel_simd.h over the blocks of each block row.
+// The BSR kernel over panels: a `Panel` has the types of weights (Weight) and of x (Element),
+// and adds up the blocks of a block row in registers, Add<vectors, rows>(...).
 #ifndef NFCOMPILE_KERNELS_BSR_BSR_SIMD_H_
 #define NFCOMPILE_KERNELS_BSR_BSR_SIMD_H_
 
@@ -10,14 +11,15 @@ namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
 // Rows o .. o + outputs of y for kRows batch rows from m on.
-template <int kVectors, int kRows, typename Weight>
-void BsrTile(const BsrWeights& weights, const Operands& operands, int64_t i, const Weight* w,
+template <typename Panel, int kVectors, int kRows>
+void BsrTile(const BsrWeights& weights, const Operands& operands, int64_t i,
+             const typename Panel::Weight* w, PanelInput<typename Panel::Element> input,
              int64_t m, int64_t o, int64_t outputs) {
   const int64_t begin = weights.indptr.data()[i];
   const int64_t blocks = weights.indptr.data()[i + 1] - begin;
   Floats acc[kRows][kVectors];
-  AddPanel<kVectors, kRows, 1>(w, weights.starts.data() + begin, blocks, weights.block_columns,
-                               operands.x + m * weights.in_features, weights.in_features, acc);
+  Panel::template Add<kVectors, kRows>(w, weights.starts.data() + begin, blocks,
+                                       weights.block_columns, input, acc);
 #pragma GCC unroll 2
   for (int v = 0; v < kVectors; ++v) {
     const int64_t left = outputs - v * kWidth;
@@ -31,9 +33,11 @@ void BsrTile(const BsrWeights& weights, const Operands& operands, int64_t i, con
   }
 }
 
-template <typename Weight>
-void RunBlockRows(const BsrWeights& weights, const Operands& operands, Range batch,
-                  Range rows) {
+// `input`: rows `batch` of x.
+template <typename Panel>
+void RunBlockRows(const BsrWeights& weights, const Operands& operands,
+                  PanelInput<typename Panel::Element> input, Range batch, Range rows) {
+  using Weight = typename Panel::Weight;
   const int64_t block_floats = weights.block_columns * kWidth;
   for (int64_t i = rows.begin; i < rows.end; ++i) {
     const int64_t begin = weights.indptr.data()[i];
@@ -46,22 +50,15 @@ void RunBlockRows(const BsrWeights& weights, const Operands& operands, Range bat
       const int64_t rows_left = weights.block_rows - first * kWidth;
       const int64_t outputs = rows_left < vectors * kWidth ? rows_left : vectors * kWidth;
       ForEachTile<kPanelRows>(batch, [&](int64_t m, auto count) {
+        const PanelInput<typename Panel::Element> from{
+            input.x + (m - batch.begin) * input.stride, input.stride};
         WithConstant<kPanelVectors>(vectors, [&](auto v) {
-          BsrTile<decltype(v)::kValue, decltype(count)::kValue>(weights, operands, i, w, m, o,
-                                                                outputs);
+          BsrTile<Panel, decltype(v)::kValue, decltype(count)::kValue>(weights, operands, i, w,
+                                                                       from, m, o, outputs);
         });
       });
       w += blocks * vectors * block_floats;
     }
-  }
-}
-
-void BsrTimesMatrix(const BsrWeights& weights, const Operands& operands, Range batch,
-                    Range rows) {
-  if (weights.values.precision() == Precision::kBfloat16) {
-    RunBlockRows<uint16_t>(weights, operands, batch, rows);
-  } else {
-    RunBlockRows<float>(weights, operands, batch, rows);
   }
 }
 

@@ -3,6 +3,7 @@
 #define NFCOMPILE_ISA avx512_bf16
 #define NFCOMPILE_WIDTH 16
 #include "kernels/csr/csr_picks_simd.h"
+#include "kernels/round_rows_simd.h"
 
 namespace nfcompile {
 namespace avx512_bf16 {
@@ -42,33 +43,13 @@ size_t WorkspaceFloats(const CsrPicks& weights) {
   return kMaxRows * weights.x_stride * sizeof(uint16_t) / sizeof(float);
 }
 
-// One row, lengthened by zeros.
-void RoundRow(const float* x, int64_t size, int64_t stride, uint16_t* rounded) {
-  for (int64_t i = 0; i < stride; i += kColumns) {
-    Floats half[2];
-    for (int h = 0; h < 2; ++h) {
-      const int64_t left = size - i - h * kWidth;
-      if (left >= kWidth) {
-        half[h] = Load(x + i + h * kWidth);
-      } else {
-        half[h] = left > 0 ? LoadPart(x + i + h * kWidth, static_cast<int>(left)) : Splat(0.0f);
-      }
-    }
-    const __m512bh both = _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(half[1]),
-                                              reinterpret_cast<__m512>(half[0]));
-    _mm512_store_si512(rounded + i, reinterpret_cast<__m512i>(both));
-  }
-}
-
 void CsrPairsTimesRows(const CsrPicks& weights, const Operands& operands, Range rows,
                        float* workspace) {
   auto* rounded = reinterpret_cast<uint16_t*>(workspace);
   ForEachTile<kMaxRows>({0, operands.batch}, [&](int64_t m, auto count) {
     constexpr int kRows = decltype(count)::kValue;
-    for (int r = 0; r < kRows; ++r) {
-      RoundRow(operands.x + (m + r) * weights.in_features, weights.in_features,
-               weights.x_stride, rounded + r * weights.x_stride);
-    }
+    const int64_t in = weights.in_features;
+    RoundRows(operands.x + m * in, kRows, in, in, weights.x_stride, rounded);
     RunPicks<PickTwo, kRows>(weights, operands, m, rounded, rows);
   });
 }

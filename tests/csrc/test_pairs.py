@@ -1,0 +1,120 @@
+"""Products with weights in bf16 over the rows of x: where the machine has them, of pairs."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nfcompile import _native
+
+Floats = NDArray[np.float32]
+
+RNG = np.random.default_rng(0)
+BATCHES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 33]
+ISAS = [isa for isa in _native.test_isas() if isa != "scalar"]
+pytestmark = pytest.mark.parametrize("isa", ISAS)
+
+
+def half(*shape: int) -> Floats:
+    """Random numbers of 8 bits, which bf16 holds: then only sums are rounded, in fp32."""
+    bits = RNG.standard_normal(shape).astype(np.float32).view(np.uint32) + 0x8000
+    return (bits & 0xFFFF0000).view(np.float32)
+
+
+def check(product: _native.Product, weight: Floats) -> None:
+    out, in_ = weight.shape
+    for batch in BATCHES:
+        x = np.empty(batch * in_ + 1, np.float32)[1:].reshape(batch, in_)  # off any alignment
+        x[:] = half(batch, in_)
+        memory = np.full(batch * out + 40, np.nan, np.float32)
+        y = memory[17 : 17 + batch * out].reshape(batch, out)
+        product.run(x, y, threads=3, form="rows")
+        exact = x.astype(np.float64) @ weight.astype(np.float64).T
+        magnitude = np.abs(x).astype(np.float64) @ np.abs(weight).astype(np.float64).T
+        assert np.all(np.abs(y - exact) <= 2e-6 * magnitude + 1e-30), batch
+        guards = np.concatenate([memory[:17], memory[17 + batch * out :]])
+        assert np.isnan(guards).all(), "wrote outside of y"
+
+
+def is_paired(isa: str, product: _native.Product) -> bool:
+    """What the machine of an instruction set ought to do, and the product does."""
+    paired = "bf16_avx512_bf16" in product.description
+    assert not paired or isa in ("avx512_bf16", "amx_bf16")
+    return paired
+
+
+def bsr(height: int, width: int, isa: str) -> tuple[_native.Product, Floats]:
+    mask = RNG.random((5, 7)) < 0.5
+    mask[1], mask[3, 2], mask[4] = False, True, True
+    values = half(int(mask.sum()), height, width)
+    weight = np.zeros((5 * height, 7 * width), np.float32)
+    for value, row, column in zip(values, *np.nonzero(mask), strict=True):
+        weight[row * height :, column * width :][:height, :width] = value
+    starts = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
+    indices = np.nonzero(mask)[1].astype(np.int32)
+    made = _native.pack_bsr(values, indices, starts, 7 * width, isa=isa, precision="bfloat16")
+    return made, weight
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 6, 14, 15, 16, 34])
+@pytest.mark.parametrize("height", [11, 16, 20, 32, 47, 80])
+def test_block_sparse_rows_agree_with_the_dense_product(isa: str, height: int, width: int) -> None:
+    product, weight = bsr(height, width, isa)
+    fills = height / (-(-height // 16) * 16) >= 0.6
+    wanted = isa in ("avx512_bf16", "amx_bf16") and width % 2 == 0 and fills
+    assert is_paired(isa, product) == wanted
+    check(product, weight)
+
+
+def places(blocks: int, size: int, stride: int) -> NDArray[np.int64]:
+    block, element = np.arange(blocks)[:, None], np.arange(size)
+    return block // stride * (size * stride) + element * stride + block % stride
+
+
+def diagonal(
+    shape: tuple[int, int, int], strides: tuple[int, int], isa: str, *, listed: bool = False
+) -> tuple[_native.Product, Floats]:
+    """Blocks (count, rows, columns); strides of rows and columns, told by lists if `listed`."""
+    blocks, height, width = shape
+    values = half(*shape)
+    rows, cols = places(blocks, height, strides[0]), places(blocks, width, strides[1])
+    if listed:
+        rows, cols = (RNG.permutation(side.ravel()).reshape(side.shape) for side in (rows, cols))
+    weight = np.zeros((blocks * height, blocks * width), np.float32)
+    weight[rows[:, :, None], cols[:, None, :]] = values
+    lists = [side.ravel().astype(np.int32) if listed else None for side in (rows, cols)]
+    told = {} if listed else {"row_stride": strides[0], "col_stride": strides[1]}
+    made = _native.pack_block_diagonal(
+        values, *lists, blocks * width, blocks * height, isa=isa, precision="bfloat16", **told
+    )
+    return made, weight
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (16, 16), (32, 32), (1, 32), (32, 1), (4, 4)])
+@pytest.mark.parametrize("sizes", [(16, 16), (32, 32), (2, 2), (18, 34), (16, 15), (5, 6)])
+@pytest.mark.parametrize("listed", [False, True])
+def test_block_diagonals_agree_with_the_dense_product(
+    isa: str, strides: tuple[int, int], sizes: tuple[int, int], listed: bool
+) -> None:
+    product, weight = diagonal((32, *sizes), strides, isa, listed=listed)
+    wanted = isa in ("avx512_bf16", "amx_bf16") and sizes[1] % 2 == 0
+    interleaved = not listed and strides == (4, 4) and sizes[0] % 4 == 0
+    several = interleaved or "shuffled" in product.description  # blocks to a vector
+    assert is_paired(isa, product) == (wanted and not several)
+    check(product, weight)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_a_number_reaches_its_own_rows_only(isa: str, bad: float) -> None:
+    for product, weight in (
+        bsr(32, 6, isa),
+        diagonal((32, 16, 16), (1, 1), isa),
+        diagonal((32, 16, 16), (32, 32), isa),
+    ):
+        for column in (0, weight.shape[1] - 1):
+            x = half(5, weight.shape[1])
+            x[2, column] = bad
+            y = np.zeros((5, len(weight)), np.float32)
+            product.run(x, y, form="rows")
+            reached = ~np.isfinite(y)
+            assert reached[2].tolist() == (weight[:, column] != 0).tolist()
+            assert not np.delete(reached, 2, axis=0).any()
