@@ -94,4 +94,7 @@ def kernel_name(encoding: str, target: str, isa: str, precision: str) -> str:
         tile += " or amx_bf16"  # where blocks are of 16 and more
     if encoding == "csr" and tile == "tile_f32_avx512":
         tile = "generated_f32_avx512"
-    return f"{encoding.replace('-', '_')}_f32_{fp32_isa}, {tile}"
+    rows = f"f32_{fp32_isa}"
+    if precision == "bf16" and pairs == "avx512_bf16":
+        rows = f"bf16_{pairs}"
+    return f"{encoding.replace('-', '_')}_{rows}, {tile}"

@@ -39,8 +39,9 @@ _MOST_COUNTED = 2**31 - 1025
 """Elements that a program's rows may have, as `csrc/cuda/pack.cc` has it."""
 _HIDDEN = 0.1
 """The share of a time that still counts where another hides it."""
-_MOST_SUMS = 1 << 15
-"""A program with so many has a multiprocessor to itself, and takes longer."""
+_SUMS_ALONE = 1 << 15
+_ALONE_COST, _SHARED_COST = 6, 5
+"""A program with so many sums has a multiprocessor to itself, and takes longer."""
 _ALONE = 3.0
 """Shares of the bandwidth that a multiprocessor draws where most others are idle: an assumption."""
 
@@ -177,10 +178,12 @@ def _picked(fitting: tuple[Variant, ...], shape: tuple[int, int], batch: int) ->
     def cost(item: Variant) -> int:
         programs = -(-shape[0] // item.outputs) * -(-batch // item.rows)
         rounds = -(-programs // constants().multiprocessors)
-        read = item.rows + (item.size if "G" in item.constants else item.outputs)
-        return rounds * read * (6 if item.rows * item.outputs >= _MOST_SUMS else 5)
+        group = item.constants.get("G", 0)
+        read = (item.rows + (item.size if group else item.outputs)) * max(group, 1)
+        alone = item.rows * item.outputs >= _SUMS_ALONE
+        return rounds * read * (_ALONE_COST if alone else _SHARED_COST)
 
-    return min(reversed(fitting[single:]), key=cost)
+    return min(fitting[single:], key=cost)
 
 
 @cache

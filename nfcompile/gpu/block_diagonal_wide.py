@@ -3,7 +3,8 @@
 Strided blocks that are neighbours have neighbouring columns: element e of all G of them lies in
 one run. Over (element, block) the G blocks are one dense block of SIZE G rows and columns, of
 which 1 / G is not zero: more arithmetic, of which tensor cores have plenty, for tiles that need no
-transposing on the way.
+transposing on the way. What is NaN or infinite in x reaches the rows of all G blocks, since zeros
+are multiplied, too.
 """
 
 import triton

@@ -1,7 +1,7 @@
 """What each kernel is compiled for.
 
-Of `bsr` and `bsr_vector` in fp16 and bf16 the fastest of those that ran on an H100 were taken, of
-`block_diagonal` those that pass shared memory least often (docs/gpu.md); the rest weigh registers,
+Of `bsr`, `bsr_vector` and `block_diagonal` in fp16 and bf16 the fastest of those that ran on an
+H100 or an H200 were taken (docs/gpu.md); the rest weigh registers,
 shared memory (99 KiB on the smallest device that runs images of compute capability 8.0), and how
 many programs a small batch gives. `benchmarks/gpu_search.py` times others.
 """

@@ -11,9 +11,9 @@ PAIRS = "tile_bf16_avx512_bf16"
     ("encoding", "isa", "precision", "name"),
     [
         ("csr", "amx_bf16", "fp32", "csr_f32_avx512, generated_f32_avx512"),
-        ("csr", "amx_bf16", "bf16", f"csr_f32_avx512, {PAIRS}"),
-        ("bsr", "amx_bf16", "bf16", f"bsr_f32_avx512, {PAIRS} or amx_bf16"),
-        ("block-diagonal", "avx512_bf16", "bf16", f"block_diagonal_f32_avx512, {PAIRS}"),
+        ("csr", "amx_bf16", "bf16", f"csr_bf16_avx512_bf16, {PAIRS}"),
+        ("bsr", "amx_bf16", "bf16", f"bsr_bf16_avx512_bf16, {PAIRS} or amx_bf16"),
+        ("block-diagonal", "avx512_bf16", "bf16", f"block_diagonal_bf16_avx512_bf16, {PAIRS}"),
         ("bsr", "avx2", "bf16", "bsr_f32_avx2, tile_bf16_avx2"),
         ("bsr", "amx_bf16", "fp32", "bsr_f32_avx512, tile_f32_avx512"),
         ("dense", "amx_bf16", "bf16", "runtime's own"),

@@ -1,5 +1,6 @@
 """Products with weights in bf16 over the rows of x: where the machine has them, of pairs."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ def check(product: _native.Product, weight: Floats) -> None:
 
 
 def is_paired(isa: str, product: _native.Product) -> bool:
-    """What the machine of an instruction set ought to do, and the product does."""
+    """Whether a product multiplies pairs, as none does without the instructions."""
     paired = "bf16_avx512_bf16" in product.description
     assert not paired or isa in ("avx512_bf16", "amx_bf16")
     return paired
@@ -98,9 +99,32 @@ def test_block_diagonals_agree_with_the_dense_product(
     product, weight = diagonal((32, *sizes), strides, isa, listed=listed)
     wanted = isa in ("avx512_bf16", "amx_bf16") and sizes[1] % 2 == 0
     interleaved = not listed and strides == (4, 4) and sizes[0] % 4 == 0
-    several = interleaved or "shuffled" in product.description  # blocks to a vector
-    assert is_paired(isa, product) == (wanted and not several)
+    square = sizes[0] == sizes[1] and not listed and strides[0] == strides[1]
+    run = sizes[0] * strides[0]
+    shuffled = square and run < 16 and 16 % run == 0
+    assert is_paired(isa, product) == (wanted and not interleaved and not shuffled)
     check(product, weight)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_blocks_that_fill_no_vector_of_lanes(isa: str, listed: bool) -> None:
+    for strides in ((1, 1), (33, 33), (3, 1)):
+        check(*diagonal((33, 5, 6), strides, isa, listed=listed))
+
+
+def test_rows_are_rounded_to_nearest(isa: str) -> None:
+    for product, weight in (
+        bsr(32, 6, isa),
+        diagonal((32, 16, 16), (1, 1), isa),
+        diagonal((32, 16, 16), (32, 32), isa),
+    ):
+        x = RNG.standard_normal((5, weight.shape[1])).astype(np.float32)
+        taken = x.astype(ml_dtypes.bfloat16) if is_paired(isa, product) else x
+        y = np.empty((5, len(weight)), np.float32)
+        product.run(x, y, form="rows")
+        exact = taken.astype(np.float64) @ weight.astype(np.float64).T
+        magnitude = np.abs(x).astype(np.float64) @ np.abs(weight).astype(np.float64).T
+        assert np.all(np.abs(y - exact) <= 2e-6 * magnitude)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

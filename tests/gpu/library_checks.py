@@ -119,7 +119,7 @@ def test_each_kernel_of_a_product_can_be_named(driver: StandIn, name: str) -> No
     ("block_rows", "batch", "rows"),
     [
         (16, 1, 1), (16, 2, 16), (16, 64, 16), (16, 448, 64), (16, 1024, 128), (16, 4096, 512),
-        (128, 16, 16), (128, 64, 64), (128, 256, 128), (128, 1024, 512), (12, 2048, 128),
+        (128, 16, 16), (128, 64, 64), (128, 256, 128), (128, 1024, 512), (12, 2048, 64),
     ],
 )  # fmt: skip
 def test_a_tile_neither_idles_multiprocessors_nor_computes_what_no_row_needs(
@@ -127,6 +127,17 @@ def test_a_tile_neither_idles_multiprocessors_nor_computes_what_no_row_needs(
 ) -> None:
     made = diagonal_blocks(block_rows, 132, driver)
     assert made.kernel(batch).endswith(f"bm{rows}")
+
+
+@pytest.mark.parametrize(("batch", "rows"), [(1, 8), (32, 8), (256, 32)])
+def test_tiles_of_more_blocks_count_for_as_many(driver: StandIn, batch: int, rows: int) -> None:
+    values = np.ones((512, 32, 32), np.float32)
+    driver["multiprocessors"] = 132
+    try:
+        made = cuda.BlockDiagonalProduct(values, None, None, 512, 512, 16384, 16384, "bf16", "bf16")
+    finally:
+        driver["multiprocessors"] = 1
+    assert made.kernel(batch).endswith(f"bm{rows}_x1_y1")
 
 
 @pytest.mark.parametrize(("batch", "rows"), [(2, 16), (64, 64), (448, 512), (1024, 512)])

@@ -25,7 +25,8 @@ struct Constants {
   // Output rows that one program computes.
   int32_t outputs() const { return group > 0 ? group * size : units(); }
 
-  // Rows of the weight that a program reads for each column of x.
+  // Rows of the weight that a program reads for each column of x, of which it reads as many as
+  // another program of its kernel, or, with `group`, in proportion to that.
   int32_t weight_rows() const { return group > 0 ? size : units(); }
 };
 

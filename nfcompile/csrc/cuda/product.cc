@@ -20,7 +20,7 @@ constexpr size_t kMostArguments = 24;  // a kernel has 17 at most
 // A program with so many sums has a multiprocessor to itself, so that nothing runs while it
 // starts and ends: measured with blocks of 64 and 128, it takes a fifth longer for as many
 // bytes.
-constexpr int64_t kMostSums = 1 << 15;
+constexpr int64_t kSumsAlone = 1 << 15;
 constexpr int64_t kAloneCost = 6;
 constexpr int64_t kSharedCost = 5;
 
@@ -81,11 +81,12 @@ const Product::Kernel& Product::Pick(int64_t batch) const {
     const Constants& constants = kernel.image->constants;
     const int64_t programs =
         CeilDiv(units_, constants.units()) * CeilDiv(batch, constants.batch);
-    const bool fills = constants.batch * constants.outputs() >= kMostSums;
+    const bool alone = constants.batch * constants.outputs() >= kSumsAlone;
     return CeilDiv(programs, most) * (constants.batch + constants.weight_rows()) *
-           (fills ? kAloneCost : kSharedCost);
+           std::max(constants.group, 1) * (alone ? kAloneCost : kSharedCost);
   };
-  return *std::min_element(kernels_.rbegin(), kernels_.rend() - (single ? 1 : 0),
+  // Of two that cost as much, that for fewer rows.
+  return *std::min_element(kernels_.begin() + (single ? 1 : 0), kernels_.end(),
                            [&](const Kernel& a, const Kernel& b) { return cost(a) < cost(b); });
 }
 

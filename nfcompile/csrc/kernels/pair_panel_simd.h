@@ -3,8 +3,6 @@
 #ifndef NFCOMPILE_KERNELS_PAIR_PANEL_SIMD_H_
 #define NFCOMPILE_KERNELS_PAIR_PANEL_SIMD_H_
 
-#include <cstring>
-
 #include "kernels/panel_simd.h"
 #include "kernels/round_rows_simd.h"
 
@@ -18,7 +16,7 @@ struct PairPanel {
 
   static NFCOMPILE_INLINE __m512bh Pair(const uint16_t* x) {
     int32_t pair;
-    std::memcpy(&pair, x, sizeof(pair));
+    __builtin_memcpy(&pair, x, sizeof(pair));
     return reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
   }
 

@@ -48,8 +48,10 @@ const char* InputName(BlockInput input) {
 
 class SimdBlockDiagonalMatMul final : public RowMatMul {
  public:
-  SimdBlockDiagonalMatMul(BlockDiagonalWeights weights, const BlockDiagonalKernel& kernel)
+  SimdBlockDiagonalMatMul(BlockDiagonalWeights weights, const BlockDiagonalKernel& kernel,
+                          Isa machine)
       : kernel_(kernel),
+        machine_(machine),
         weights_(std::move(weights)),
         description_(Cat(kernel.name, ", ", LayoutName(weights_.layout), ", columns ",
                          InputName(weights_.input), ", rows ",
@@ -59,7 +61,8 @@ class SimdBlockDiagonalMatMul final : public RowMatMul {
 
   int64_t max_batch(bool alone) const override {
     if (alone) return kAnyBatch;
-    return weights_.together == 2 ? kMaxBatchPairs : kMaxBatch;
+    const bool pairs = weights_.together == 2 && machine_ != Isa::kAmxBf16;
+    return pairs ? kMaxBatchPairs : kMaxBatch;
   }
 
   int64_t units() const override { return std::max<int64_t>(weights_.groups, 1); }
@@ -70,7 +73,7 @@ class SimdBlockDiagonalMatMul final : public RowMatMul {
   }
 
   size_t WorkspaceFloats() const override {
-    return weights_.together * BlockWorkspaceFloats(weights_, kernel_.width);
+    return weights_.together * weights_.workspace_floats;
   }
 
   void Run(const Operands& operands, int64_t part, int64_t parts,
@@ -92,9 +95,10 @@ class SimdBlockDiagonalMatMul final : public RowMatMul {
 
   // Beyond, tiles are faster: no column is out of place there.
   static constexpr int64_t kMaxBatch = 7;
-  static constexpr int64_t kMaxBatchPairs = 16;
+  static constexpr int64_t kMaxBatchPairs = 16;  // Zen 5, docs/speed.md
 
   const BlockDiagonalKernel& kernel_;
+  const Isa machine_;
   const BlockDiagonalWeights weights_;
   const std::string description_;
 };
@@ -137,7 +141,7 @@ MatMul MakeBlockDiagonalMatMul(const BlockDiagonalView& weights, Isa isa, Precis
 #if defined(__x86_64__)
     if (packed.together == 2) kernel = &block_diagonal_bf16_avx512_bf16;
 #endif
-    row_form = std::make_unique<SimdBlockDiagonalMatMul>(std::move(packed), *kernel);
+    row_form = std::make_unique<SimdBlockDiagonalMatMul>(std::move(packed), *kernel, isa);
   } else {
     row_form = MakeScalarBlockDiagonalMatMul(weights, std::move(rows), std::move(cols));
   }

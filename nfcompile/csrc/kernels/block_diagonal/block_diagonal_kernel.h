@@ -47,9 +47,11 @@ struct BlockDiagonalWeights {
   int64_t block_columns = 0;
   BlockLayout layout = BlockLayout::kRows;
   int64_t groups = 0;
-  int64_t period = 1;      // kRows: interleaved blocks
-  int64_t vectors = 0;     // kRows: vectors of output rows in a group
-  int together = 1;        // columns that a lane takes at a time: 1, or 2 in bf16
+  int64_t period = 1;   // kRows: interleaved blocks
+  int64_t vectors = 0;  // kRows: vectors of output rows in a group
+  int together = 1;     // columns that a lane takes at a time: 1, or 2 in bf16
+  // Floats for the columns of a vector of blocks in kBlockMaxBatchRows rows of the batch.
+  int64_t workspace_floats = 0;
   int64_t row_stride = 0;  // of the rule, where the side follows one
   int64_t col_stride = 0;
   BlockInput input = BlockInput::kInPlace;
@@ -64,7 +66,7 @@ struct BlockDiagonalWeights {
 };
 
 // One entry of the table. Computes the groups `groups` for batch rows `batch`. The workspace
-// has room for BlockWorkspaceFloats, twice where there are pairs.
+// has `workspace_floats`, and as many for pairs where there are.
 struct BlockDiagonalKernel {
   const char* name;
   Isa isa;
@@ -76,17 +78,6 @@ struct BlockDiagonalKernel {
 
 // Upper bound of the batch rows that any kernel handles together.
 constexpr int64_t kBlockMaxBatchRows = 16;
-
-// Columns of `width` blocks, and what rounded rows are lengthened by, in that many rows.
-inline int64_t BlockWorkspaceFloats(const BlockDiagonalWeights& weights, int64_t width) {
-  return kBlockMaxBatchRows * (weights.block_columns + 4) * width;
-}
-
-// Where pairs go; null where there are none.
-inline float* PairWorkspace(const BlockDiagonalWeights& weights, int64_t width,
-                            float* workspace) {
-  return weights.together == 2 ? workspace + BlockWorkspaceFloats(weights, width) : nullptr;
-}
 
 extern const BlockDiagonalKernel block_diagonal_f32_avx2;
 extern const BlockDiagonalKernel block_diagonal_f32_avx512;

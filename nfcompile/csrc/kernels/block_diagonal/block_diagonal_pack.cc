@@ -25,6 +25,7 @@ class Packer {
     w_.blocks = view_.blocks;
     w_.block_rows = view_.block_rows;
     w_.block_columns = view_.block_columns;
+    w_.workspace_floats = kBlockMaxBatchRows * view_.block_columns * width_;
     w_.row_stride = rows_.stride;
     w_.col_stride = cols_.stride;
     Choose();

@@ -40,7 +40,7 @@ struct WideLanes {
   template <int kElements, int kRows>
   static NFCOMPILE_INLINE void Add(const Weight* w, int64_t columns, LaneInput<float> input,
                                    Floats (&acc)[kElements][kRows]) {
-    Floats sums[kElements][kRows] = {};
+    Floats sums[kElements][kRows] = {};  // acc itself would be cleared, and kept, in memory
     for (int64_t c = 0; c < columns; ++c) {
       Floats x[kRows];
 #pragma GCC unroll 8
@@ -138,7 +138,7 @@ void RunBlocksTile(const BlockDiagonalWeights& weights, const Operands& operands
   const int64_t element_floats = weights.block_columns * kWidth;
   const Weight* w =
       weights.values.Data(Weight()) + groups.begin * weights.block_rows * element_floats;
-  float* prepared = PairWorkspace(weights, kWidth, workspace);
+  float* prepared = workspace + (weights.together - 1) * weights.workspace_floats;
   for (int64_t g = groups.begin; g < groups.end; ++g) {
     const auto input = Lanes::template Prepare<kRows>(
         BlocksInput(weights, operands, m, kRows, g, Lanes::kCopies, workspace),

@@ -109,7 +109,7 @@ void RunRowsTile(const BlockDiagonalWeights& weights, const Operands& operands, 
   const int64_t columns = weights.block_columns;
   const Weight* w =
       weights.values.Data(Weight()) + groups.begin * weights.vectors * columns * kWidth;
-  float* prepared = PairWorkspace(weights, kWidth, workspace);
+  float* prepared = workspace + (weights.together - 1) * weights.workspace_floats;
   Range run{groups.begin, groups.begin};  // of the groups that are transposed
   for (int64_t g = groups.begin; g < groups.end; ++g) {
     PanelInput<float> wide{

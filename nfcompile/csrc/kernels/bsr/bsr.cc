@@ -21,9 +21,11 @@ namespace {
 // 16).
 constexpr int64_t kMaxBatchAlone = 128;
 constexpr int64_t kMaxBatchInChain = 16;
-constexpr int64_t kMaxBatchNarrow = 9;      // weights in bf16
-constexpr int64_t kMaxBatchPairs = 12;      // and products of pairs (Zen 5)
-constexpr int64_t kMaxBatchWidePairs = 16;  // and blocks of more than one vector of rows
+constexpr int64_t kMaxBatchNarrow = 9;  // weights in bf16
+// And products of pairs (Zen 5, docs/speed.md), the second where blocks have more than a vector
+// of rows. Not on machines with AMX, whose tiles are faster.
+constexpr int64_t kMaxBatchPairs = 12;
+constexpr int64_t kMaxBatchWidePairs = 16;
 
 // Lanes are the rows of a block; with fewer of them in use than this share, the weights do
 // better as CSR.
@@ -57,8 +59,9 @@ const BsrKernel* FindKernel(Isa machine, const BsrView& view, Precision precisio
 
 class SimdBsrMatMul final : public RowMatMul {
  public:
-  SimdBsrMatMul(const BsrView& view, const BsrKernel& kernel, Precision precision)
+  SimdBsrMatMul(const BsrView& view, const BsrKernel& kernel, Isa machine, Precision precision)
       : kernel_(kernel),
+        machine_(machine),
         weights_(PackBsr(view, kernel, precision)),
         description_(
             Cat(kernel.name, ", blocks of ", view.block_rows, " x ", view.block_columns)) {
@@ -69,7 +72,7 @@ class SimdBsrMatMul final : public RowMatMul {
 
   int64_t max_batch(bool alone) const override {
     const bool narrow = weights_.values.precision() == Precision::kBfloat16;
-    if (narrow && kernel_.columns == 2) {
+    if (kernel_.columns == 2 && machine_ != Isa::kAmxBf16) {
       return weights_.vectors > 1 ? kMaxBatchWidePairs : kMaxBatchPairs;
     }
     if (narrow) return kMaxBatchNarrow;
@@ -89,6 +92,7 @@ class SimdBsrMatMul final : public RowMatMul {
   void Run(const Operands& operands, int64_t part, int64_t parts,
            float* workspace) const override {
     const Range rows = BalancedRange(cost_.data(), units(), part, parts);
+    if (rows.size() == 0) return;
     for (int64_t m = 0; m < operands.batch; m += BatchTile()) {
       const Range batch{m, std::min(m + BatchTile(), operands.batch)};
       kernel_.matrix(weights_, operands, batch, rows, workspace);
@@ -104,6 +108,7 @@ class SimdBsrMatMul final : public RowMatMul {
   }
 
   const BsrKernel& kernel_;
+  const Isa machine_;
   const BsrWeights weights_;
   const std::string description_;
   std::vector<int64_t> cost_;  // prefix sums over block rows
@@ -186,8 +191,8 @@ BsrWeights PackBsr(const BsrView& view, const BsrKernel& kernel, Precision preci
         for (int64_t c = 0; c < view.block_columns; c += kernel.columns) {
           for (int64_t r = first * width; r < first * width + lanes; ++r) {
             const int64_t from = (p * view.block_rows + r) * view.block_columns + c;
-            for (int i = 0; i < kernel.columns; ++i) {
-              weights.values.Set(next++, r < view.block_rows ? view.values[from + i] : 0.0f);
+            for (int k = 0; k < kernel.columns; ++k) {
+              weights.values.Set(next++, r < view.block_rows ? view.values[from + k] : 0.0f);
             }
           }
         }
@@ -219,7 +224,7 @@ MatMul MakeBsrMatMul(const BsrView& weights, Isa isa, Precision precision) {
   } else {
     const BsrKernel* kernel = FindKernel(isa, weights, precision);
     if (kernel == nullptr) return MakeCsrFromBsr(weights, isa, precision);
-    rows = std::make_unique<SimdBsrMatMul>(weights, *kernel, precision);
+    rows = std::make_unique<SimdBsrMatMul>(weights, *kernel, isa, precision);
   }
   return MakeMatMul(std::move(rows), PackBsrTile(weights, isa, precision), isa);
 }

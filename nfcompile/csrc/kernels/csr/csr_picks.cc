@@ -122,7 +122,8 @@ std::optional<CsrPicks> Pack(const CsrView& view, const CsrPickKernel& kernel,
   CsrPicks packed;
   packed.in_features = view.in_features;
   packed.out_features = view.out_features();
-  // Two entries a step: the kernel copies x, in bf16, and lengthens its rows.
+  // Two entries a step: the kernel copies x, in bf16, and lengthens its rows; only idle lanes
+  // meet what was not copied.
   packed.x_stride = kernel.entries == 1
                         ? view.in_features
                         : std::max(CeilDiv(view.in_features, vector), int64_t{2}) * vector;
