@@ -24,7 +24,7 @@ from gpu_network import BYTES, Network, relative_error, torch_type
 from nfcompile.gpu.image import Image
 from nfcompile.gpu.variants import Entry, Variant
 
-__all__ = ["OnDevice", "search"]
+__all__ = ["OnDevice", "search", "wide"]
 
 _N = {"bsr": 8192, "block_diagonal": 16384, "block_diagonal_wide": 16384}
 _BATCHES = (256, 4096)
@@ -103,7 +103,7 @@ class OnDevice:
 def _on_device(torch: Any, layer: Layer, variant: Variant) -> list[Any]:
     values = torch.from_numpy(layer.values)
     if variant.kernel == "block_diagonal_wide":
-        values = _wide(torch, values, variant.constants["G"])
+        values = wide(torch, values, variant.constants["G"])
     values = values.to("cuda", torch_type(torch, "bf16"))
     if layer.indices is None or layer.indptr is None:
         return [values]
@@ -112,7 +112,7 @@ def _on_device(torch: Any, layer: Layer, variant: Variant) -> list[Any]:
     return [values, *lists]
 
 
-def _wide(torch: Any, values: Any, group: int) -> Any:
+def wide(torch: Any, values: Any, group: int) -> Any:
     """Each G blocks (B, SIZE, SIZE) as a dense one, its rows and columns over (element, block)."""
     blocks, size, _ = values.shape
     wide = torch.zeros((blocks // group, size, group, size, group))

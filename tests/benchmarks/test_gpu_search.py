@@ -4,11 +4,13 @@ import ctypes
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from gpu_alternatives import SLOTS, alternative, build, built
 from gpu_launch import Launcher, arguments
-from gpu_search import search
+from gpu_layers import block_diagonal
+from gpu_search import search, wide
 
 from nfcompile.gpu.image import Image
 from nfcompile.gpu.variants import BLOCK_DIAGONAL, BSR, VARIANTS, Variant
@@ -32,6 +34,17 @@ def test_the_largest_tile_of_the_library_is_an_alternative(slot: tuple[str, int]
     kernel, size = slot
     largest = (BSR if kernel == "bsr" else BLOCK_DIAGONAL)[16][size][-1]
     assert largest in SLOTS[slot] and alternative(slot, largest) in VARIANTS
+
+
+def test_neighbouring_blocks_as_a_dense_one_are_the_same_weight() -> None:
+    layer = block_diagonal(64, 4, 16)
+    dense = np.zeros((64, 64), np.float32)
+    dense[layer.places()] = layer.values
+    made = wide(torch, torch.from_numpy(layer.values), 8).reshape(2, 32, 32).numpy()
+    for group in range(2):
+        # Element e of block b lies at 16 e + b.
+        at = np.add.outer(16 * np.arange(4), 8 * group + np.arange(8)).ravel()
+        np.testing.assert_array_equal(made[group], dense[np.ix_(at, at)])
 
 
 def test_the_fastest_comes_first_and_failures_are_told(capsys: pytest.CaptureFixture[str]) -> None:

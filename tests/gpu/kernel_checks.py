@@ -15,7 +15,6 @@ from nfcompile.sparse.block_diagonal import strided_indices
 RNG = np.random.default_rng(0)
 TYPES = {"f32": np.float32, "f16": np.float16, "bf16": ml_dtypes.bfloat16}
 ROUNDING = {"f32": 2.0**-20, "f16": 2.0**-10, "bf16": 2.0**-7}
-NAMES = ("SIZE", "G", "BM", "RS", "X_STRIDED", "Y_STRIDED")
 GUARD = 64
 """Elements in front of y and behind it that nobody may write."""
 
@@ -71,29 +70,36 @@ def block_diagonal(variant: Variant) -> Weight:
     return Weight(dense, [values], blocks, [col_stride, row_stride])
 
 
+def wide_places(blocks: int, size: int, group: int, stride: int) -> np.ndarray:
+    """Of the elements of dense blocks, over (element, block) where there is a stride."""
+    places = strided_indices(blocks, size, stride).reshape(-1, group, size)
+    if stride > 1:
+        places = places.swapaxes(1, 2)
+    return places.reshape(-1, group * size)
+
+
 def block_diagonal_wide(variant: Variant) -> Weight:
     blocks = block_diagonal(variant)
     size, group = variant.constants["SIZE"], variant.constants["G"]
-    rows, columns = (
-        places.reshape(-1, group, size).swapaxes(1, 1 + (stride > 1)).reshape(-1, group * size)
-        for stride in reversed(blocks.scalars)
-        for places in [strided_indices(blocks.units, size, stride)]
-    )
+    columns, rows = (wide_places(blocks.units, size, group, stride) for stride in blocks.scalars)
     values = blocks.dense[rows[:, :, None], columns[:, None, :]]
-    return Weight(
-        blocks.dense, [values.astype(TYPES[variant.value_type])], blocks.units * size,
-        blocks.scalars,
-    )  # fmt: skip
+    stored = values.astype(TYPES[variant.value_type])
+    return Weight(blocks.dense, [stored], blocks.units * size, blocks.scalars)
+
+
+def wide_variant(
+    kind: str, size: int, group: int, batch: int, rows: int, *, x: int, y: int
+) -> Variant:
+    constants = {"SIZE": size, "G": group, "BM": batch, "RS": rows, "X_STRIDED": x, "Y_STRIDED": y}
+    return Variant("block_diagonal_wide", kind, kind, constants, 8)
 
 
 WIDE = [
-    Variant("block_diagonal_wide", kind, kind, dict(zip(NAMES, constants, strict=True)), 8)
-    for kind, constants in (
-        ("bf16", (16, 8, 32, 64, 1, 1)), ("bf16", (32, 16, 16, 128, 1, 0)),
-        ("f16", (16, 8, 16, 64, 0, 1)),
-    )
-]  # fmt: skip
-"""Not in the library: measured first."""
+    wide_variant("bf16", 16, 8, 32, 64, x=1, y=1),
+    wide_variant("bf16", 32, 16, 16, 128, x=1, y=0),
+    wide_variant("f16", 16, 8, 16, 64, x=0, y=1),
+]
+"""Not in the library: to be measured first."""
 
 
 def csr(variant: Variant) -> Weight:
