@@ -83,6 +83,28 @@ NFCOMPILE_INLINE Floats Activate(const Epilogue& epilogue, Floats t) {
   }
 }
 
+// None, ReLU and Clip are two bounds; of other activations these are not exact.
+class Bounds {
+ public:
+  NFCOMPILE_INLINE explicit Bounds(const Epilogue& epilogue) {
+    constexpr float kNone = __builtin_inff();
+    const bool relu = epilogue.activation == Activation::kRelu;
+    const bool clip = epilogue.activation == Activation::kClip;
+    low_ = Splat(clip ? epilogue.alpha : relu ? 0.0f : -kNone);
+    high_ = Splat(clip ? epilogue.beta : kNone);
+    exact_ = relu || clip || epilogue.activation == Activation::kNone;
+  }
+
+  bool exact() const { return exact_; }
+
+  NFCOMPILE_INLINE Floats operator()(Floats t) const { return AtMost(AtLeast(t, low_), high_); }
+
+ private:
+  Floats low_;
+  Floats high_;
+  bool exact_;
+};
+
 NFCOMPILE_INLINE Floats ActivateWith(const Epilogue& epilogue, Floats t, Floats residual) {
   if (epilogue.residual_mode == ResidualMode::kAddBefore) {
     return Activate(epilogue, t + residual);

@@ -101,25 +101,21 @@ NFCOMPILE_INLINE void MultiplyGroup(const AmxBlocks& blocks, const AmxGroup& gro
 
 template <int kTiles, int kVectors>
 NFCOMPILE_INLINE void RunAmxGroup(const AmxBlocks& blocks, const AmxGroup& group,
-                                  const Pairs& pairs, const TileOperands& operands, int first,
+                                  const Pairs& pairs,
+                                  const TileEnding<LanesInOrder<uint16_t>>& ending, int first,
                                   AnyNonZero& any) {
   static_assert(kTiles * kVectors <= kAmxSums);
   constexpr int kRow = kAmxSums / 2;  // where the sums of the second tile begin
   alignas(64) float sums[kAmxSums][kAmxRows * kAmxRows];
   MultiplyGroup<kTiles, kVectors>(blocks, group, pairs, first, sums);
   for (int r = 0; r < kTiles * kAmxRows; ++r) {
-    const int64_t row = group.row[r];
-    if (row < 0) continue;
-    const float* bias = operands.epilogue.bias;
-    const Floats shift = Splat(bias == nullptr ? 0.0f : bias[row]);
+    if (group.row[r] < 0) continue;
+    Floats total[1][kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      const float* sum = sums[r / kAmxRows * kRow + v] + r % kAmxRows * kAmxRows;
-      const Floats y = FinishTileVector<uint16_t>(operands, Load(sum) + shift, row, first + v);
-      any.Add(y);
-      const TileShape& to = operands.y_shape;
-      StoreTileVector<uint16_t>(operands, row * to.row + (first + v) * to.vector, y);
+      total[0][v] = Load(sums[r / kAmxRows * kRow + v] + r % kAmxRows * kAmxRows);
     }
+    ending.template Rows<1, kVectors>(group.row + r, first, total, any);
   }
 }
 
@@ -127,6 +123,7 @@ bool RunGroups(const AmxBlocks& blocks, const TileOperands& operands, Range unit
   const Pairs pairs = PairUp(blocks, operands, blocks.Reads(units));
   const RegisterShapes shapes = ShapesFor(blocks.columns);
   TILE_SHAPE(shapes);
+  const TileEnding<LanesInOrder<uint16_t>> ending(operands);
   AnyNonZero any;
   for (int64_t u = units.begin; u < units.end; ++u) {
     const AmxGroup& group = blocks.groups[u];
@@ -134,19 +131,19 @@ bool RunGroups(const AmxBlocks& blocks, const TileOperands& operands, Range unit
     int v = 0;
     if (group.tiles == 2) {
       for (; v + 2 <= vectors; v += 2) {
-        RunAmxGroup<2, 2>(blocks, group, pairs, operands, v, any);
+        RunAmxGroup<2, 2>(blocks, group, pairs, ending, v, any);
       }
-      if (v < vectors) RunAmxGroup<2, 1>(blocks, group, pairs, operands, v, any);
+      if (v < vectors) RunAmxGroup<2, 1>(blocks, group, pairs, ending, v, any);
       continue;
     }
     for (; v + 4 <= vectors; v += 4) {
-      RunAmxGroup<1, 4>(blocks, group, pairs, operands, v, any);
+      RunAmxGroup<1, 4>(blocks, group, pairs, ending, v, any);
     }
     if (v + 2 <= vectors) {
-      RunAmxGroup<1, 2>(blocks, group, pairs, operands, v, any);
+      RunAmxGroup<1, 2>(blocks, group, pairs, ending, v, any);
       v += 2;
     }
-    if (v < vectors) RunAmxGroup<1, 1>(blocks, group, pairs, operands, v, any);
+    if (v < vectors) RunAmxGroup<1, 1>(blocks, group, pairs, ending, v, any);
   }
   TILE_RELEASE();
   return any.Found();

@@ -156,6 +156,18 @@ struct TileKernel {
   }
 };
 
+// The first of `groups` and those behind it that read the same columns and have as many rows.
+inline Range SameColumns(const TileWeights& weights, Range groups) {
+  const TileGroup* all = weights.groups.data();
+  const TileGroup& first = all[groups.begin];
+  int64_t end = groups.begin + 1;
+  while (end < groups.end && all[end].column == first.column && all[end].count == first.count &&
+         all[end].rows == first.rows) {
+    ++end;
+  }
+  return {groups.begin, end};
+}
+
 // Computes the units `units`; returns whether any output is not zero.
 bool RunUnits(const TileKernel& kernel, const TileWeights& weights,
               const TileOperands& operands, Range units);

@@ -8,85 +8,51 @@
 #include "kernels/tile/tile_pack_simd.h"
 #include "kernels/tile/tile_pairs_simd.h"
 #include "kernels/tile/tile_row_pairs_simd.h"
+#include "kernels/tile/tile_strips_simd.h"
 
 namespace nfcompile {
 namespace avx512_bf16 {
 namespace {
 
-// kRows outputs for kVectors vectors of a tile of kTile batch rows, from vector `first` on.
-template <int kRows, int kVectors, int64_t kTile>
-NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const TileOperands& operands,
-                               const TileGroup& group, int first, AnyNonZero& any) {
-  constexpr int kWanted = 8 / (kRows * kVectors);
-  constexpr int kChains = kWanted >= 4 ? 4 : kWanted >= 2 ? 2 : 1;
-  Floats acc[kChains][kRows][kVectors] = {};
-  const uint16_t* values = weights.values.Data(uint16_t()) + group.value;
-  const int32_t* columns = weights.columns.data() + group.column;
-  const auto* x = static_cast<const uint16_t*>(operands.x) + first * kWidth;
-  const auto add = [&](Floats(&sums)[kRows][kVectors],
-                       int32_t k) __attribute__((always_inline)) {
-    __m512i pairs[kVectors];
-    LoadPairs<kVectors>(x + columns[k] * kTile, x + columns[k + 1] * kTile, pairs);
+// Of a tile of kTile vectors.
+template <int kTile>
+struct PairProduct {
+  using Element = uint16_t;
+  using Lanes = LanesOfPairs;
+  using Vector = __m512i;
+  static constexpr int kColumns = 2;
+  static constexpr int kPer = 1;
+  static constexpr int kSums = 16;
+
+  template <int kVectors>
+  static NFCOMPILE_INLINE void Get(const uint16_t* x, const int32_t* columns, const TileShape&,
+                                   __m512i (&to)[kVectors]) {
+    constexpr int64_t kRow = kTile * kWidth;
+    LoadPairs<kVectors>(x + columns[0] * kRow, x + columns[1] * kRow, to);
+  }
+
+  template <int kRows, int kVectors>
+  static NFCOMPILE_INLINE void Add(Floats (&sums)[kRows][kVectors], const uint16_t* values,
+                                   const __m512i (&x)[kVectors]) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const __m512i w = SplatPair(values + k * kRows + 2 * r);
+      const __m512i w = SplatPair(values + 2 * r);
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        sums[r][v] = AddPairs(sums[r][v], pairs[v], w);
-      }
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = AddPairs(sums[r][v], x[v], w);
     }
-  };
-  int32_t k = 0;
-  for (; k + 2 * kChains <= group.count; k += 2 * kChains) {
-#pragma GCC unroll 4
-    for (int c = 0; c < kChains; ++c) add(acc[c], k + 2 * c);
   }
-  for (; k < group.count; k += 2) add(acc[0], k);
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-    for (int c = 1; c < kChains; ++c) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) acc[0][r][v] += acc[c][r][v];
-    }
-    FinishPairs<kVectors>(operands, group.row[r], first, acc[0][r], any);
-  }
-}
-
-template <int kRows, int kVectors>
-NFCOMPILE_INLINE void RunGroup(const TileWeights& weights, const TileOperands& operands,
-                               const TileGroup& group, AnyNonZero& any) {
-  // As many vectors at a time as the registers hold sums for.
-  constexpr int kStrip = kRows * kVectors > 16 ? 16 / kRows : kVectors;
-#pragma GCC unroll 2
-  for (int first = 0; first < kVectors; first += kStrip) {
-    RunStrip<kRows, kStrip, kVectors * kWidth>(weights, operands, group, first, any);
-  }
-}
+};
 
 template <int kVectors>
-bool RunGroups(const TileWeights& weights, const TileOperands& operands, Range groups) {
-  AnyNonZero any;
-  for (int64_t g = groups.begin; g < groups.end; ++g) {
-    const TileGroup& group = weights.groups.data()[g];
-    if (group.rows == 8) {
-      RunGroup<8, kVectors>(weights, operands, group, any);
-    } else if (group.rows == 4) {
-      RunGroup<4, kVectors>(weights, operands, group, any);
-    } else if (group.rows == 2) {
-      RunGroup<2, kVectors>(weights, operands, group, any);
-    } else {
-      RunGroup<1, kVectors>(weights, operands, group, any);
-    }
-  }
-  return any.Found();
+bool RunVectors(const TileWeights& weights, const TileOperands& operands, Range groups) {
+  return RunGroups<PairProduct<kVectors>, kVectors>(weights, operands, groups);
 }
 
 bool RunTile(const TileWeights& weights, const TileOperands& operands, Range groups) {
   const int vectors = operands.x_shape.vectors;
-  if (vectors == 1) return RunGroups<1>(weights, operands, groups);
-  if (vectors == 2) return RunGroups<2>(weights, operands, groups);
-  return RunGroups<4>(weights, operands, groups);
+  if (vectors == 1) return RunVectors<1>(weights, operands, groups);
+  if (vectors == 2) return RunVectors<2>(weights, operands, groups);
+  return RunVectors<4>(weights, operands, groups);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 
 #include "base/partition.h"
@@ -85,25 +86,30 @@ void TilePacker::PackGroups(Precision precision, TileWeights& packed) const {
   packed.columns = AlignedArray<int32_t>(columns_.size() + (pairs ? count : 0));
   packed.values = WeightArray(values_.size() + (pairs ? count * kMaxGroupRows : 0), precision);
   packed.groups = AlignedArray<TileGroup>(count);
+  std::unordered_map<int64_t, int64_t> places;  // of columns
   int64_t column = 0;
   int64_t value = 0;
   for (size_t g = 0; g < count; ++g) {
     const TileGroup& from = groups_[g];
     TileGroup& group = packed.groups[g];
     group = from;
-    group.column = column;
     group.value = value;
     group.count = static_cast<int32_t>(CeilDiv(from.count, step) * step);
+    // Groups that read the same columns share them. (Where there are none, the next ones
+    // begin.)
+    const int64_t next = column + group.count;
+    group.column =
+        from.count == 0 ? column : places.try_emplace(from.column, column).first->second;
+    if (group.column == column) column = next;
     for (int64_t k = 0; k < group.count; ++k) {
       const bool stored = k < from.count;
-      packed.columns[column + k] =
+      packed.columns[group.column + k] =
           stored ? columns_[from.column + k] : static_cast<int32_t>(in_features_);
       for (int64_t r = 0; r < group.rows; ++r) {
         packed.values.Set(value + (k / step * group.rows + r) * step + k % step,
                           stored ? values_[from.value + k * group.rows + r] : 0.0f);
       }
     }
-    column += group.count;
     value += int64_t{group.count} * group.rows;
   }
 }

@@ -28,18 +28,22 @@ class TilePacker {
     for (int64_t r = 0; r < row_count; ++r) {
       if (rows[r] >= 0) stored.push_back(r);
     }
+    std::vector<int64_t> kept;
+    for (int64_t k = 0; k < count; ++k) {
+      if (columns[k] >= 0) kept.push_back(k);
+    }
+    const auto column = static_cast<int64_t>(columns_.size());
+    for (const int64_t k : kept) columns_.push_back(columns[k]);
     for (size_t first = 0; first < stored.size();) {
       int size = group_rows_;
       while (static_cast<size_t>(size) > stored.size() - first) size /= 2;
       TileGroup group;
       group.rows = size;
       group.value = static_cast<int64_t>(values_.size());
-      group.column = static_cast<int64_t>(columns_.size());
+      group.column = column;
+      group.count = static_cast<int32_t>(kept.size());
       for (int r = 0; r < size; ++r) group.row[r] = rows[stored[first + r]];
-      for (int64_t k = 0; k < count; ++k) {
-        if (columns[k] < 0) continue;
-        columns_.push_back(columns[k]);
-        ++group.count;
+      for (const int64_t k : kept) {
         for (int r = 0; r < size; ++r) values_.push_back(value(stored[first + r], k));
       }
       groups_.push_back(group);

@@ -2,6 +2,8 @@
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_PACK_SIMD_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_PACK_SIMD_H_
 
+#include <type_traits>
+
 #include "kernels/element_simd.h"
 #include "kernels/tile/tile.h"
 #include "kernels/transpose_simd.h"
@@ -9,22 +11,51 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
+// Vectors of a row that are moved at a time. Rows often lie a power of two apart: read or
+// written a line at a time, they would compete for one set of the first-level cache, and what
+// reads ahead would see no runs.
+constexpr int kRunVectors = 8;
+constexpr int kRunFeatures = kRunVectors * kWidth;
+
+// Runs of neighbouring features of kWidth rows.
+struct Runs {
+  float row[kWidth][kRunFeatures] __attribute__((aligned(64)));
+};
+
+// body(f, count) for each run: with a constant where it is whole.
+template <typename Body>
+NFCOMPILE_INLINE void ForEachRun(Range features, Body body) {
+  int64_t f = features.begin;
+  for (; f + kRunFeatures <= features.end; f += kRunFeatures)
+    body(f, std::integral_constant<int, kRunFeatures>());
+  if (f < features.end) body(f, static_cast<int>(features.end - f));
+}
+
 // tile[f, t] = x[t, f] for one vector of t, of which `valid` rows exist.
 template <typename Element>
 NFCOMPILE_INLINE void PackStrip(const float* x, int64_t stride, int valid, Range features,
                                 Element* tile, int64_t row, AnyNonZero& any) {
-  for (int64_t f = features.begin; f < features.end; f += kWidth) {
-    const int64_t left = features.end - f;
-    const int lanes = left < kWidth ? static_cast<int>(left) : kWidth;
-    Floats rows[kWidth];
-    for (int r = 0; r < kWidth; ++r) {
-      const float* from = x + r * stride + f;
-      rows[r] = r >= valid ? Splat(0.0f) : lanes == kWidth ? Load(from) : LoadPart(from, lanes);
-      any.Add(rows[r]);
-    }
-    Transpose(rows);
-    for (int i = 0; i < lanes; ++i) StoreElements(tile + (f + i) * row, rows[i]);
+  Runs runs;
+  for (int r = valid; r < kWidth; ++r) {
+    for (int i = 0; i < kRunFeatures; i += kWidth) Store(runs.row[r] + i, Splat(0.0f));
   }
+  ForEachRun(features, [&](int64_t f, auto count) __attribute__((always_inline)) {
+    for (int r = 0; r < valid; ++r) {
+      const float* from = x + r * stride + f;
+      for (int i = 0; i < count; i += kWidth) {
+        const Floats part = count - i < kWidth ? LoadPart(from + i, count - i) : Load(from + i);
+        any.Add(part);
+        Store(runs.row[r] + i, part);
+      }
+    }
+    for (int i = 0; i < count; i += kWidth) {
+      Floats rows[kWidth];
+      for (int r = 0; r < kWidth; ++r) rows[r] = Load(runs.row[r] + i);
+      Transpose(rows);
+      const int lanes = count - i < kWidth ? count - i : kWidth;
+      for (int l = 0; l < lanes; ++l) StoreElements(tile + (f + i + l) * row, rows[l]);
+    }
+  });
 }
 
 template <typename Element>
@@ -43,27 +74,31 @@ bool PackTile(const float* x, int64_t stride, int64_t batch, Range features,
 template <typename Element>
 void UnpackTile(const void* tile, const TileShape& shape, int64_t batch, Range features,
                 float* y, int64_t stride) {
-  // Few rows of y at a time: each lies in a page of its own.
+  Runs runs;
   for (int64_t t = 0; t < batch; t += kWidth) {
-    for (int64_t f = features.begin; f < features.end; f += kWidth) {
-      const int64_t left = features.end - f;
-      const int lanes = left < kWidth ? static_cast<int>(left) : kWidth;
-      Floats rows[kWidth];
-      // Rows beyond the last feature are room behind the tile: they are not stored.
-      const Element* from =
-          static_cast<const Element*>(tile) + f * shape.row + t / kWidth * shape.vector;
-      for (int i = 0; i < kWidth; ++i) rows[i] = LoadElements(from + i * shape.row);
-      Transpose(rows);
-      const int count = batch - t < kWidth ? static_cast<int>(batch - t) : kWidth;
-      for (int r = 0; r < count; ++r) {
+    const int valid = batch - t < kWidth ? static_cast<int>(batch - t) : kWidth;
+    const Element* column = static_cast<const Element*>(tile) + t / kWidth * shape.vector;
+    ForEachRun(features, [&](int64_t f, auto count) __attribute__((always_inline)) {
+      for (int i = 0; i < count; i += kWidth) {
+        Floats rows[kWidth];
+        // Rows beyond the last feature are room behind the tile: they are not stored.
+        const Element* from = column + (f + i) * shape.row;
+        for (int l = 0; l < kWidth; ++l) rows[l] = LoadElements(from + l * shape.row);
+        Transpose(rows);
+        for (int r = 0; r < kWidth; ++r) Store(runs.row[r] + i, rows[r]);
+      }
+      for (int r = 0; r < valid; ++r) {
         float* to = y + (t + r) * stride + f;
-        if (lanes == kWidth) {
-          Store(to, rows[r]);
-        } else {
-          StorePart(to, rows[r], lanes);
+        for (int i = 0; i < count; i += kWidth) {
+          const Floats part = Load(runs.row[r] + i);
+          if (count - i < kWidth) {
+            StorePart(to + i, part, count - i);
+          } else {
+            Store(to + i, part);
+          }
         }
       }
-    }
+    });
   }
 }
 

@@ -49,90 +49,74 @@ NFCOMPILE_INLINE void LoadPairs(const uint16_t* a, const uint16_t* b, __m512i (&
   }
 }
 
-// The residual of the vectors of a strip, in the order of the sums.
-template <int kVectors>
-NFCOMPILE_INLINE void LoadResidual(const float* p, Floats (&residual)[kVectors]) {
-  if constexpr (kVectors == 1) {
-    residual[0] = Load(p);
-  } else {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; v += 2) {
-      const __m512 front = _mm512_loadu_ps(p + v * kWidth);
-      const __m512 back = _mm512_loadu_ps(p + (v + 1) * kWidth);
-      residual[v] = reinterpret_cast<Floats>(_mm512_shuffle_f32x4(front, back, 0x88));
-      residual[v + 1] = reinterpret_cast<Floats>(_mm512_shuffle_f32x4(front, back, 0xdd));
-    }
-  }
-}
+// See TileEnding: vectors follow each other in memory.
+struct LanesOfPairs {
+  using Element = uint16_t;
 
-template <int kVectors>
-NFCOMPILE_INLINE void LoadResidual(const uint16_t* p, Floats (&residual)[kVectors]) {
-  if constexpr (kVectors == 1) {
-    residual[0] = Widen(p);
-  } else {
+  template <int kVectors>
+  static NFCOMPILE_INLINE void Get(const float* p, int64_t, Floats (&to)[kVectors]) {
+    if constexpr (kVectors == 1) {
+      to[0] = Load(p);
+    } else {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; v += 2) {
-      const __m512i bits = LoadBits(p + v * kWidth);
-      const __m512i zero = _mm512_setzero_si512();
-      residual[v] = reinterpret_cast<Floats>(_mm512_unpacklo_epi16(zero, bits));
-      residual[v + 1] = reinterpret_cast<Floats>(_mm512_unpackhi_epi16(zero, bits));
-    }
-  }
-}
-
-template <int kVectors>
-NFCOMPILE_INLINE void StoreInOrder(const TileOperands& operands, int64_t at,
-                                   const Floats (&y)[kVectors]) {
-  auto* wide = static_cast<float*>(operands.y) + at;
-  auto* narrow = static_cast<uint16_t*>(operands.y) + at;
-  if constexpr (kVectors == 1) {
-    if (operands.y_is_float) return Store(wide, y[0]);
-    const __m256bh bits = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(y[0]));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(narrow), reinterpret_cast<__m256i>(bits));
-  } else {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; v += 2) {
-      const auto low = reinterpret_cast<__m512>(y[v]);
-      const auto high = reinterpret_cast<__m512>(y[v + 1]);
-      if (operands.y_is_float) {
-        const __m512i front = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
-        const __m512i back = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
-        const auto a = reinterpret_cast<__m512i>(low);
-        const auto b = reinterpret_cast<__m512i>(high);
-        _mm512_storeu_si512(wide + v * kWidth, _mm512_permutex2var_epi64(a, front, b));
-        _mm512_storeu_si512(wide + (v + 1) * kWidth, _mm512_permutex2var_epi64(a, back, b));
-      } else {
-        const auto bits = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
-        const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
-        _mm512_storeu_si512(narrow + v * kWidth, _mm512_permutexvar_epi64(order, bits));
+      for (int v = 0; v < kVectors; v += 2) {
+        const __m512 front = _mm512_loadu_ps(p + v * kWidth);
+        const __m512 back = _mm512_loadu_ps(p + (v + 1) * kWidth);
+        to[v] = reinterpret_cast<Floats>(_mm512_shuffle_f32x4(front, back, 0x88));
+        to[v + 1] = reinterpret_cast<Floats>(_mm512_shuffle_f32x4(front, back, 0xdd));
       }
     }
   }
-}
 
-// The outputs of `row` for kVectors vectors from `first` on, from their sums.
-template <int kVectors>
-NFCOMPILE_INLINE void FinishPairs(const TileOperands& operands, int64_t row, int first,
-                                  const Floats (&sum)[kVectors], AnyNonZero& any) {
-  const float* bias = operands.epilogue.bias;
-  const Floats shift = Splat(bias == nullptr ? 0.0f : bias[row]);
-  const int64_t beside = row * operands.residual_shape.row + first * kWidth;
-  Floats residual[kVectors] = {};
-  if (operands.residual != nullptr && operands.residual_is_float) {
-    LoadResidual<kVectors>(static_cast<const float*>(operands.residual) + beside, residual);
-  } else if (operands.residual != nullptr) {
-    LoadResidual<kVectors>(static_cast<const uint16_t*>(operands.residual) + beside, residual);
+  template <int kVectors>
+  static NFCOMPILE_INLINE void Get(const uint16_t* p, int64_t, Floats (&to)[kVectors]) {
+    if constexpr (kVectors == 1) {
+      to[0] = Widen(p);
+    } else {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; v += 2) {
+        const __m512i bits = LoadBits(p + v * kWidth);
+        const __m512i zero = _mm512_setzero_si512();
+        to[v] = reinterpret_cast<Floats>(_mm512_unpacklo_epi16(zero, bits));
+        to[v + 1] = reinterpret_cast<Floats>(_mm512_unpackhi_epi16(zero, bits));
+      }
+    }
   }
-  Floats y[kVectors];
-#pragma GCC unroll 4
-  for (int v = 0; v < kVectors; ++v) {
-    y[v] = operands.residual == nullptr
-               ? Activate(operands.epilogue, sum[v] + shift)
-               : ActivateWith(operands.epilogue, sum[v] + shift, residual[v]);
-    any.Add(y[v]);
+
+  template <int kVectors>
+  static NFCOMPILE_INLINE void Put(float* p, int64_t, const Floats (&from)[kVectors]) {
+    if constexpr (kVectors == 1) {
+      Store(p, from[0]);
+    } else {
+      const __m512i front = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
+      const __m512i back = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; v += 2) {
+        const auto a = reinterpret_cast<__m512i>(from[v]);
+        const auto b = reinterpret_cast<__m512i>(from[v + 1]);
+        _mm512_storeu_si512(p + v * kWidth, _mm512_permutex2var_epi64(a, front, b));
+        _mm512_storeu_si512(p + (v + 1) * kWidth, _mm512_permutex2var_epi64(a, back, b));
+      }
+    }
   }
-  StoreInOrder<kVectors>(operands, row * operands.y_shape.row + first * kWidth, y);
-}
+
+  template <int kVectors>
+  static NFCOMPILE_INLINE void Put(uint16_t* p, int64_t, const Floats (&from)[kVectors]) {
+    if constexpr (kVectors == 1) {
+      const __m256bh bits = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(from[0]));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(bits));
+    } else {
+      const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; v += 2) {
+        const auto low = reinterpret_cast<__m512>(from[v]);
+        const auto high = reinterpret_cast<__m512>(from[v + 1]);
+        const auto bits = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+        _mm512_storeu_si512(p + v * kWidth, _mm512_permutexvar_epi64(order, bits));
+      }
+    }
+  }
+};
 
 }  // namespace
 }  // namespace nfcompile::NFCOMPILE_ISA

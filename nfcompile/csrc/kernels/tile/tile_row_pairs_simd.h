@@ -58,6 +58,7 @@ template <int kVectors>
 void RunUnitPairs(const TileRows& rows, const TileOperands& operands, Range units,
                   AnyNonZero& any) {
   constexpr int64_t kRow = kVectors * kWidth;
+  const TileEnding<LanesOfPairs> ending(operands);
   float sums[kUnitsTogether<kVectors> * kTileUnitRows][kRow] __attribute__((aligned(64)));
   const int64_t first = units.begin * kTileUnitRows;
   for (int64_t p = 0; p < rows.panels; ++p) {
@@ -71,20 +72,20 @@ void RunUnitPairs(const TileRows& rows, const TileOperands& operands, Range unit
       const int64_t row = segment->row;
       const int32_t count = segment->count;
       float* const waiting = sums[row - first];
-      Floats total[kVectors] = {};
+      Floats total[1][kVectors] = {};
       if (!starts) {
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) total[v] = Load(waiting + v * kWidth);
+        for (int v = 0; v < kVectors; ++v) total[0][v] = Load(waiting + v * kWidth);
       }
-      AddSegmentPairs<kVectors, kRow>(total, count, values, columns, x);
+      AddSegmentPairs<kVectors, kRow>(total[0], count, values, columns, x);
       values += count;
       columns += count;
       if (finishes) {
-        FinishPairs<kVectors>(operands, row, 0, total, any);
+        ending.template Rows<1, kVectors>(&segment->row, 0, total, any);
         continue;
       }
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) Store(waiting + v * kWidth, total[v]);
+      for (int v = 0; v < kVectors; ++v) Store(waiting + v * kWidth, total[0][v]);
     }
   }
 }

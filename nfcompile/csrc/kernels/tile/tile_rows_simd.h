@@ -68,7 +68,7 @@ void RunRowsOf(const TileRows& rows, const TileOperands& operands, Range units, 
   const int64_t y_vector = operands.y_shape.vector;
   const float* const whole = static_cast<const float*>(operands.x) + first * x_vector;
   float* const y = static_cast<float*>(operands.y) + first * y_vector;
-  const float* const bias = operands.epilogue.bias;
+  const TileEnding<LanesInOrder<float>> ending(operands);
   for (int64_t p = 0; p < rows.panels; ++p) {
     const bool starts = p == 0;
     const bool finishes = p + 1 == rows.panels;
@@ -81,23 +81,20 @@ void RunRowsOf(const TileRows& rows, const TileOperands& operands, Range units, 
       const int64_t row = segment->row;
       const int32_t count = segment->count;
       float* const at = y + row * y_row;
-      Floats total[kVectors] = {};
+      Floats total[1][kVectors] = {};
       if (!starts) {
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) total[v] = Load(at + v * y_vector);
+        for (int v = 0; v < kVectors; ++v) total[0][v] = Load(at + v * y_vector);
       }
-      AddSegment<kVectors>(total, count, values, columns, x, x_row, x_vector);
+      AddSegment<kVectors>(total[0], count, values, columns, x, x_row, x_vector);
       values += count;
       columns += count;
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        if (finishes) {
-          const Floats shift = Splat(bias == nullptr ? 0.0f : bias[row]);
-          total[v] = FinishTileVector<float>(operands, total[v] + shift, row, first + v);
-          any.Add(total[v]);
-        }
-        Store(at + v * y_vector, total[v]);
+      if (finishes) {
+        ending.template Rows<1, kVectors>(&segment->row, first, total, any);
+        continue;
       }
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) Store(at + v * y_vector, total[0][v]);
     }
   }
 }

@@ -1,0 +1,152 @@
+// Products over tiles by groups of rows and strips of vectors: the sums of a group for a strip
+// stay in registers. A `Product` says what an entry is:
+//
+//   Element, Lanes    the type of weights and tiles, the order of a sum's lanes (TileEnding)
+//   Vector            what is multiplied with a weight
+//   kColumns          of an entry: neighbours in the columns of a group
+//   kPer              Vectors for each vector of the tile that an entry has
+//   kSums             that the registers hold
+//   Get(x, columns, shape, to)    an entry of the tile
+//   Add(sums, values, x)          sums[r][v] += values of row r times x of vector v
+#ifndef NFCOMPILE_KERNELS_TILE_TILE_STRIPS_SIMD_H_
+#define NFCOMPILE_KERNELS_TILE_TILE_STRIPS_SIMD_H_
+
+#include "kernels/tile/tile_epilogue_simd.h"
+
+namespace nfcompile::NFCOMPILE_ISA {
+namespace {
+
+// Groups that read the same columns, if these are few, read a copy: what lies a power of two
+// apart, as the columns of a butterfly do, competes for one set of the first-level cache and
+// would come from the second for each group.
+constexpr int64_t kMinGathered = 2;   // groups
+constexpr int32_t kMaxGathered = 64;  // columns
+
+// Entries as they lie in the tile.
+template <typename Product, int kVectors>
+struct Scattered {
+  const typename Product::Element* x;
+  const int32_t* columns;
+  const TileShape& shape;
+
+  NFCOMPILE_INLINE void Get(int32_t k,
+                            typename Product::Vector (&to)[kVectors * Product::kPer]) const {
+    Product::template Get<kVectors>(x, columns + k, shape, to);
+  }
+};
+
+// Or copied, one after another.
+template <typename Product, int kVectors>
+class Gathered {
+ public:
+  using Vector = typename Product::Vector;
+
+  NFCOMPILE_INLINE Gathered(const Scattered<Product, kVectors>& from, int32_t count) {
+    for (int32_t k = 0; k < count; k += Product::kColumns) {
+      from.Get(k, entries_[k / Product::kColumns]);
+    }
+  }
+
+  NFCOMPILE_INLINE void Get(int32_t k, Vector (&to)[kVectors * Product::kPer]) const {
+#pragma GCC unroll 8
+    for (int i = 0; i < kVectors * Product::kPer; ++i) {
+      to[i] = entries_[k / Product::kColumns][i];
+    }
+  }
+
+ private:
+  Vector entries_[kMaxGathered / Product::kColumns][kVectors * Product::kPer];
+};
+
+// kRows outputs for kVectors vectors of the tile, from vector `first` on.
+template <typename Product, int kRows, int kVectors, typename Input>
+NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const Input& input,
+                               const TileEnding<typename Product::Lanes>& ending,
+                               const TileGroup& group, int first, AnyNonZero& any) {
+  // Independent sums hide the latency of the multiply-add where the block is small.
+  constexpr int kWanted = Product::kSums / 2 / (kRows * kVectors);
+  constexpr int kChains = kWanted >= 4 ? 4 : kWanted >= 2 ? 2 : 1;
+  constexpr int kStep = Product::kColumns;
+  using Element = typename Product::Element;
+  Floats acc[kChains][kRows][kVectors] = {};
+  const Element* values = weights.values.Data(Element()) + group.value;
+  const auto add = [&](Floats(&sums)[kRows][kVectors], int32_t k)
+                       __attribute__((always_inline)) {
+                         typename Product::Vector x[kVectors * Product::kPer];
+                         input.Get(k, x);
+                         Product::template Add<kRows, kVectors>(sums, values + k * kRows, x);
+                       };
+  int32_t k = 0;
+  for (; k + kChains * kStep <= group.count; k += kChains * kStep) {
+#pragma GCC unroll 4
+    for (int c = 0; c < kChains; ++c) add(acc[c], k + c * kStep);
+  }
+  for (; k < group.count; k += kStep) add(acc[0], k);
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int c = 1; c < kChains; ++c) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[0][r][v] += acc[c][r][v];
+    }
+  }
+  ending.template Rows<kRows, kVectors>(group.row, first, acc[0], any);
+}
+
+// Groups of kRows that read the same columns, for kVectors vectors from `first` on, in the
+// fewest strips that the registers hold sums for.
+template <typename Product, int kRows, int kVectors>
+NFCOMPILE_INLINE void RunSame(const TileWeights& weights, const TileOperands& operands,
+                              const TileEnding<typename Product::Lanes>& ending, Range groups,
+                              int first, AnyNonZero& any) {
+  constexpr int kMost = Product::kSums / kRows;
+  constexpr int kStrips = (kVectors + kMost - 1) / kMost;
+  constexpr int kStrip = (kVectors + kStrips - 1) / kStrips;
+  const auto run = [&](const auto& input) __attribute__((always_inline)) {
+    for (int64_t g = groups.begin; g < groups.end; ++g) {
+      const TileGroup& group = weights.groups.data()[g];
+      RunStrip<Product, kRows, kStrip>(weights, input, ending, group, first, any);
+    }
+  };
+  const TileGroup& one = weights.groups.data()[groups.begin];
+  const TileShape& shape = operands.x_shape;
+  const Scattered<Product, kStrip> scattered{
+      static_cast<const typename Product::Element*>(operands.x) + first * shape.vector,
+      weights.columns.data() + one.column, shape};
+  if (groups.size() >= kMinGathered && one.count <= kMaxGathered) {
+    run(Gathered<Product, kStrip>(scattered, one.count));
+  } else {
+    run(scattered);
+  }
+  if constexpr (kStrip < kVectors) {
+    RunSame<Product, kRows, kVectors - kStrip>(weights, operands, ending, groups,
+                                               first + kStrip, any);
+  }
+}
+
+template <typename Product, int kVectors>
+bool RunGroups(const TileWeights& weights, const TileOperands& operands, Range groups,
+               int first = 0) {
+  const TileEnding<typename Product::Lanes> ending(operands);
+  AnyNonZero any;
+  while (groups.size() > 0) {
+    const Range same = SameColumns(weights, groups);
+    const int rows = weights.groups.data()[same.begin].rows;
+    if (rows == 8) {
+      RunSame<Product, 8, kVectors>(weights, operands, ending, same, first, any);
+    } else if (rows == 4) {
+      RunSame<Product, 4, kVectors>(weights, operands, ending, same, first, any);
+    } else if (rows == 2) {
+      RunSame<Product, 2, kVectors>(weights, operands, ending, same, first, any);
+    } else {
+      RunSame<Product, 1, kVectors>(weights, operands, ending, same, first, any);
+    }
+    groups.begin = same.end;
+  }
+  return any.Found();
+}
+
+}  // namespace
+}  // namespace nfcompile::NFCOMPILE_ISA
+
+#endif  // NFCOMPILE_KERNELS_TILE_TILE_STRIPS_SIMD_H_
