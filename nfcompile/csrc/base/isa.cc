@@ -4,6 +4,9 @@
 #include <cstdlib>
 #include <iterator>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -93,6 +96,19 @@ std::string_view IsaName(Isa isa) {
       return "amx-emulated";
   }
   return "unknown";
+}
+
+bool SplitsVectors() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  unsigned version = 0;
+  unsigned other = 0;
+  if (__builtin_cpu_is("amd") && __get_cpuid(1, &version, &other, &other, &other) != 0) {
+    constexpr unsigned kZen4 = 0x19;  // the family of Zen 3, too, which has no AVX-512
+    return (version >> 8 & 0xf) + (version >> 20 & 0xff) <= kZen4;
+  }
+#endif
+  return false;
 }
 
 std::vector<Isa> UsableIsas() { return Usable(Isa::kAmxBf16); }

@@ -32,6 +32,10 @@ inline Isa Fp32Isa(Isa isa) {
   return VectorIsa(isa) == Isa::kAvx512Bf16 ? Isa::kAvx512 : VectorIsa(isa);
 }
 
+// Whether this processor runs operations on 512 bits in two halves (Zen 4). Where it does not,
+// reads of x limit rows sooner, and tiles that fill half of a vector waste half of its time.
+bool SplitsVectors();
+
 // Instruction sets of this machine (processor and operating system), best first; the
 // environment does not matter here.
 std::vector<Isa> UsableIsas();
