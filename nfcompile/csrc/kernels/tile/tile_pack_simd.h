@@ -11,11 +11,12 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-// Vectors of a row that are moved at a time. Rows often lie a power of two apart: read or
-// written a line at a time, they would compete for one set of the first-level cache, and what
-// reads ahead would see no runs.
+// Vectors of a row that are moved at a time. Where rows lie a multiple of 4 KiB apart, and read
+// or written a line at a time, they would compete for one set of the first-level cache. For
+// reads runs are never slower; for writes lines are, else.
 constexpr int kRunVectors = 8;
 constexpr int kRunFeatures = kRunVectors * kWidth;
+constexpr int64_t kSetsFloats = 1024;
 
 // Runs of neighbouring features of kWidth rows.
 struct Runs {
@@ -29,6 +30,15 @@ NFCOMPILE_INLINE void ForEachRun(Range features, Body body) {
   for (; f + kRunFeatures <= features.end; f += kRunFeatures)
     body(f, std::integral_constant<int, kRunFeatures>());
   if (f < features.end) body(f, static_cast<int>(features.end - f));
+}
+
+// At most `count` lanes.
+NFCOMPILE_INLINE void StoreUpTo(float* p, Floats value, int64_t count) {
+  if (count < kWidth) {
+    StorePart(p, value, static_cast<int>(count));
+  } else {
+    Store(p, value);
+  }
 }
 
 // tile[f, t] = x[t, f] for one vector of t, of which `valid` rows exist.
@@ -74,29 +84,37 @@ bool PackTile(const float* x, int64_t stride, int64_t batch, Range features,
 template <typename Element>
 void UnpackTile(const void* tile, const TileShape& shape, int64_t batch, Range features,
                 float* y, int64_t stride) {
-  Runs runs;
+  const bool competes = stride % kSetsFloats == 0;
   for (int64_t t = 0; t < batch; t += kWidth) {
     const int valid = batch - t < kWidth ? static_cast<int>(batch - t) : kWidth;
     const Element* column = static_cast<const Element*>(tile) + t / kWidth * shape.vector;
+    // Rows beyond the last feature are room behind the tile: they are not stored.
+    const auto transpose = [&](int64_t f, Floats(&rows)[kWidth])
+                               __attribute__((always_inline)) {
+                                 for (int l = 0; l < kWidth; ++l)
+                                   rows[l] = LoadElements(column + (f + l) * shape.row);
+                                 Transpose(rows);
+                               };
+    if (!competes) {
+      for (int64_t f = features.begin; f < features.end; f += kWidth) {
+        Floats rows[kWidth];
+        transpose(f, rows);
+        for (int r = 0; r < valid; ++r)
+          StoreUpTo(y + (t + r) * stride + f, rows[r], features.end - f);
+      }
+      continue;
+    }
+    Runs runs;
     ForEachRun(features, [&](int64_t f, auto count) __attribute__((always_inline)) {
       for (int i = 0; i < count; i += kWidth) {
         Floats rows[kWidth];
-        // Rows beyond the last feature are room behind the tile: they are not stored.
-        const Element* from = column + (f + i) * shape.row;
-        for (int l = 0; l < kWidth; ++l) rows[l] = LoadElements(from + l * shape.row);
-        Transpose(rows);
+        transpose(f + i, rows);
         for (int r = 0; r < kWidth; ++r) Store(runs.row[r] + i, rows[r]);
       }
       for (int r = 0; r < valid; ++r) {
         float* to = y + (t + r) * stride + f;
-        for (int i = 0; i < count; i += kWidth) {
-          const Floats part = Load(runs.row[r] + i);
-          if (count - i < kWidth) {
-            StorePart(to + i, part, count - i);
-          } else {
-            Store(to + i, part);
-          }
-        }
+        for (int i = 0; i < count; i += kWidth)
+          StoreUpTo(to + i, Load(runs.row[r] + i), count - i);
       }
     });
   }

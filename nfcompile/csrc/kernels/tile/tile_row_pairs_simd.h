@@ -55,8 +55,8 @@ constexpr int64_t kUnitsTogether = 8 / kVectors;
 
 // The units `units`, at most so many, of all panels.
 template <int kVectors>
-void RunUnitPairs(const TileRows& rows, const TileOperands& operands, Range units,
-                  AnyNonZero& any) {
+AnyNonZero RunUnitPairs(const TileRows& rows, const TileOperands& operands, Range units) {
+  AnyNonZero any;
   constexpr int64_t kRow = kVectors * kWidth;
   const TileEnding<LanesOfPairs> ending(operands);
   float sums[kUnitsTogether<kVectors> * kTileUnitRows][kRow] __attribute__((aligned(64)));
@@ -88,6 +88,7 @@ void RunUnitPairs(const TileRows& rows, const TileOperands& operands, Range unit
       for (int v = 0; v < kVectors; ++v) Store(waiting + v * kWidth, total[0][v]);
     }
   }
+  return any;
 }
 
 template <int kVectors>
@@ -96,7 +97,7 @@ bool RunAllPairs(const TileRows& rows, const TileOperands& operands, Range units
   constexpr int64_t kStep = kUnitsTogether<kVectors>;
   for (int64_t u = units.begin; u < units.end; u += kStep) {
     const int64_t end = u + kStep < units.end ? u + kStep : units.end;
-    RunUnitPairs<kVectors>(rows, operands, {u, end}, any);
+    any.Add(RunUnitPairs<kVectors>(rows, operands, {u, end}));
   }
   return any.Found();
 }

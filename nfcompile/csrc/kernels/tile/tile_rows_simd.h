@@ -59,8 +59,9 @@ NFCOMPILE_INLINE void AddSegment(Floats (&total)[kVectors], int32_t count, const
 
 // kVectors vectors of a tile, from `first` on. kRow, kVector: as in the shape of x, or 0.
 template <int kVectors, int kRow, int kVector>
-void RunRowsOf(const TileRows& rows, const TileOperands& operands, Range units, int first,
-               AnyNonZero& any) {
+AnyNonZero RunRowsOf(const TileRows& rows, const TileOperands& operands, Range units,
+                     int first) {
+  AnyNonZero any;
   // Local copies: a store could change anything else.
   const int64_t x_row = kRow > 0 ? kRow : operands.x_shape.row;
   const int64_t x_vector = kVector > 0 ? kVector : operands.x_shape.vector;
@@ -97,6 +98,7 @@ void RunRowsOf(const TileRows& rows, const TileOperands& operands, Range units, 
       for (int v = 0; v < kVectors; ++v) Store(at + v * y_vector, total[0][v]);
     }
   }
+  return any;
 }
 
 template <int kVectors>
@@ -105,11 +107,11 @@ void RunVectors(const TileRows& rows, const TileOperands& operands, Range units,
   const TileShape& shape = operands.x_shape;
   constexpr int kAll = kVectors * kWidth;
   if (shape.row == kWidth) {
-    RunRowsOf<kVectors, kWidth, 0>(rows, operands, units, first, any);
+    any.Add(RunRowsOf<kVectors, kWidth, 0>(rows, operands, units, first));
   } else if (kVectors > 1 && shape.row == kAll && shape.vector == kWidth) {
-    RunRowsOf<kVectors, kAll, kWidth>(rows, operands, units, first, any);
+    any.Add(RunRowsOf<kVectors, kAll, kWidth>(rows, operands, units, first));
   } else {
-    RunRowsOf<kVectors, 0, 0>(rows, operands, units, first, any);
+    any.Add(RunRowsOf<kVectors, 0, 0>(rows, operands, units, first));
   }
 }
 
