@@ -23,6 +23,7 @@ struct PairProduct {
   static constexpr int kColumns = 2;
   static constexpr int kPer = 1;
   static constexpr int kSums = 16;
+  static constexpr bool kPrepares = true;
 
   template <int kVectors>
   static NFCOMPILE_INLINE void Get(const uint16_t* x, const int32_t* columns, const TileShape&,

@@ -28,6 +28,7 @@ struct FloatProduct {
   static constexpr int kColumns = 1;
   static constexpr int kPer = 1;
   static constexpr int kSums = kTileSums;
+  static constexpr bool kPrepares = false;
 
   template <int kVectors>
   static NFCOMPILE_INLINE void Get(const float* x, const int32_t* columns,
@@ -59,6 +60,7 @@ struct WidenedProduct {
   static constexpr int kColumns = 2;
   static constexpr int kPer = 2;
   static constexpr int kSums = kTileSums;
+  static constexpr bool kPrepares = true;
 
   template <int kVectors>
   static NFCOMPILE_INLINE void Get(const uint16_t* x, const int32_t* columns,

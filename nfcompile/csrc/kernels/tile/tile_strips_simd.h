@@ -6,6 +6,7 @@
 //   kColumns          of an entry: neighbours in the columns of a group
 //   kPer              Vectors for each vector of the tile that an entry has
 //   kSums             that the registers hold
+//   kPrepares         whether an entry is more than a load
 //   Get(x, columns, shape, to)    an entry of the tile
 //   Add(sums, values, x)          sums[r][v] += values of row r times x of vector v
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_STRIPS_SIMD_H_
@@ -16,9 +17,9 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-// Groups that read the same columns, if these are few, read a copy: what lies a power of two
-// apart, as the columns of a butterfly do, competes for one set of the first-level cache and
-// would come from the second for each group.
+// Where an entry is more than a load, groups that read the same columns, if these are few, read
+// a copy of it. (A copy of floats costs more than it saves, 10 % of a ResNet in blocks,
+// although columns a power of two apart compete for sets of the first-level cache.)
 constexpr int64_t kMinGathered = 2;   // groups
 constexpr int32_t kMaxGathered = 64;  // columns
 
@@ -94,7 +95,7 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const Input& input,
 }
 
 // Groups of kRows that read the same columns, for kVectors vectors from `first` on, in the
-// fewest strips that the registers hold sums for.
+// fewest strips that the registers hold sums for; strip by strip, so that x stays near.
 template <typename Product, int kRows, int kVectors>
 NFCOMPILE_INLINE void RunSame(const TileWeights& weights, const TileOperands& operands,
                               const TileEnding<typename Product::Lanes>& ending, Range groups,
@@ -113,11 +114,12 @@ NFCOMPILE_INLINE void RunSame(const TileWeights& weights, const TileOperands& op
   const Scattered<Product, kStrip> scattered{
       static_cast<const typename Product::Element*>(operands.x) + first * shape.vector,
       weights.columns.data() + one.column, shape};
-  if (groups.size() >= kMinGathered && one.count <= kMaxGathered) {
-    run(Gathered<Product, kStrip>(scattered, one.count));
-  } else {
-    run(scattered);
+  bool gathers = false;
+  if constexpr (Product::kPrepares) {
+    gathers = groups.size() >= kMinGathered && one.count <= kMaxGathered;
+    if (gathers) run(Gathered<Product, kStrip>(scattered, one.count));
   }
+  if (!gathers) run(scattered);
   if constexpr (kStrip < kVectors) {
     RunSame<Product, kRows, kVectors - kStrip>(weights, operands, ending, groups,
                                                first + kStrip, any);
