@@ -32,10 +32,12 @@ NFCOMPILE_INLINE void AddSegmentPairs(Floats (&total)[kVectors], int32_t count,
   };
   int32_t e = 0;
   for (; e + 2 * kChains <= count; e += 2 * kChains) {
-#pragma GCC unroll 4
-    for (int c = 0; c < kChains; ++c) {
+#pragma GCC unroll 2
+    for (int c = 0; c < kChains; c += 2) {
       const int32_t at = e + 2 * c;
-      add(sum[c], x + columns[at] * kRow, x + columns[at + 1] * kRow, SplatPair(values + at));
+      const FourColumns four(columns + at);
+      add(sum[c], x + four[0] * kRow, x + four[1] * kRow, SplatPair(values + at));
+      add(sum[c + 1], x + four[2] * kRow, x + four[3] * kRow, SplatPair(values + at + 2));
     }
   }
   for (; e + 2 <= count; e += 2) {

@@ -28,6 +28,20 @@ constexpr int64_t kTileUnitRows = 64;
 // What columns of a panel are counted in.
 using PanelColumn = uint16_t;
 
+// Four of them, by one load.
+struct FourColumns {
+  __attribute__((always_inline)) explicit FourColumns(const PanelColumn* columns) {
+    __builtin_memcpy(&bits, columns, sizeof(bits));
+  }
+
+  __attribute__((always_inline)) int64_t operator[](int i) const {
+    constexpr int kBits = 8 * sizeof(PanelColumn);
+    return static_cast<int64_t>(bits >> kBits * i & ((1 << kBits) - 1));
+  }
+
+  uint64_t bits;  // little-endian, as all machines that these kernels run on
+};
+
 // The entries of one row in one panel: they follow those of the segment before.
 struct TileSegment {
   int32_t row = 0;

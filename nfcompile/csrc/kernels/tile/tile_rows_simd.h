@@ -3,6 +3,8 @@
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_ROWS_SIMD_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_ROWS_SIMD_H_
 
+#include <type_traits>
+
 #include "kernels/tile/tile_epilogue_simd.h"
 
 namespace nfcompile::NFCOMPILE_ISA {
@@ -11,6 +13,10 @@ namespace {
 constexpr int kQuad = 4;
 // Vectors that run together: two lines of a cache for each column that an entry reads.
 constexpr int kPass = 2 * kLineBytes / (sizeof(float) * kWidth);
+
+// The columns of four entries. Of short vectors instructions are as scarce as loads.
+constexpr bool kWholeLines = kWidth * sizeof(float) >= kLineBytes;
+using Four = std::conditional_t<kWholeLines, FourColumns, const PanelColumn*>;
 
 // Lane l of the result is lane l / kQuad * kQuad + kEntry of `quad`.
 template <int kEntry>
@@ -40,9 +46,10 @@ NFCOMPILE_INLINE void AddSegment(Floats (&total)[kVectors], int32_t count, const
   int32_t e = 0;
   for (; e + kQuad <= count; e += kQuad) {
     const Floats quad = LoadRepeated<kQuad>(values + e);
+    const Four four(columns + e);
     const auto add = [&]<int... kEntry>(std::integer_sequence<int, kEntry...>) {
       (AddScaled(kEntry % kChains == 0 ? total : sum[(kEntry + kChains - 1) % kChains],
-                 SpreadOf<kEntry>(quad), x + columns[e + kEntry] * row, vector),
+                 SpreadOf<kEntry>(quad), x + four[kEntry] * row, vector),
        ...);
     };
     add(std::make_integer_sequence<int, kQuad>());
