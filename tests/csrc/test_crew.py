@@ -48,6 +48,15 @@ def test_it_follows_a_machine_that_changes() -> None:
     assert again[-200:].count(8) > 190
 
 
+def test_it_comes_back_soon_after_others_work_has_passed() -> None:
+    crew = _native.Crew()
+    called(crew, lambda t: 100.0 / t, 100)
+    disturbed = called(crew, lambda t: 900.0 if t > 1 else 100.0, 40)
+    assert disturbed[-1] < 8
+    after = called(crew, lambda t: 100.0 / t, 60)
+    assert after[-20:].count(8) > 15
+
+
 def test_noise_does_not_mislead_it() -> None:
     rng = np.random.default_rng(0)
     noisy = called(_native.Crew(), lambda t: 100 / t * (1 + rng.exponential(0.3)), 3000)

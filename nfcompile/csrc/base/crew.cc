@@ -7,7 +7,8 @@ namespace {
 
 // A choice must be faster by a tenth to be changed to.
 constexpr int64_t kTenths = 9;
-// Runs 4, 8, 16 … 256, and then every 256th, try another number of threads.
+// Runs 4, 8, 16 … 256 after each change, and then every 256th, try another number of threads:
+// what was seen of others' work may have passed.
 constexpr int64_t kFirstTry = 4;
 constexpr int64_t kPeriod = 256;
 // A run moves the estimate by an eighth of the way, or, of what is tried seldom, all the way;
@@ -71,6 +72,7 @@ void Crew::Learn(int64_t rows, int64_t threads, int64_t called, int64_t ns) {
     const bool faster = 10 * entry.ns[c] < kTenths * entry.ns[entry.best];
     if (entry.ns[c] != 0 && faster) {
       entry.best = c;
+      entry.runs = 0;
       break;
     }
   }
