@@ -40,6 +40,9 @@ class Product:
     def panels(self) -> int:
         """Of columns, where rows run over tiles for themselves; else 0."""
     @property
+    def tile_bytes(self) -> int:
+        """Of values and columns for tiles; not of code."""
+    @property
     def amx_columns(self) -> int:
         """Columns of a chunk that the registers of AMX take; 0 where the weight has none."""
     @property

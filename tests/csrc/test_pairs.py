@@ -4,36 +4,18 @@ import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support_products import RNG, Floats, check_product, half
 
 from nfcompile import _native
 
-Floats = NDArray[np.float32]
-
-RNG = np.random.default_rng(0)
 BATCHES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 33]
 ISAS = [isa for isa in _native.test_isas() if isa != "scalar"]
 pytestmark = pytest.mark.parametrize("isa", ISAS)
 
 
-def half(*shape: int) -> Floats:
-    """Random numbers of 8 bits, which bf16 holds: then only sums are rounded, in fp32."""
-    bits = RNG.standard_normal(shape).astype(np.float32).view(np.uint32) + 0x8000
-    return (bits & 0xFFFF0000).view(np.float32)
-
-
 def check(product: _native.Product, weight: Floats) -> None:
-    out, in_ = weight.shape
     for batch in BATCHES:
-        x = np.empty(batch * in_ + 1, np.float32)[1:].reshape(batch, in_)  # off any alignment
-        x[:] = half(batch, in_)
-        memory = np.full(batch * out + 40, np.nan, np.float32)
-        y = memory[17 : 17 + batch * out].reshape(batch, out)
-        product.run(x, y, threads=3, form="rows")
-        exact = x.astype(np.float64) @ weight.astype(np.float64).T
-        magnitude = np.abs(x).astype(np.float64) @ np.abs(weight).astype(np.float64).T
-        assert np.all(np.abs(y - exact) <= 2e-6 * magnitude + 1e-30), batch
-        guards = np.concatenate([memory[:17], memory[17 + batch * out :]])
-        assert np.isnan(guards).all(), "wrote outside of y"
+        check_product(product, weight, batch, threads=3, form="rows")
 
 
 def is_paired(isa: str, product: _native.Product) -> bool:

@@ -98,17 +98,27 @@ std::string_view IsaName(Isa isa) {
   return "unknown";
 }
 
-bool SplitsVectors() {
+bool HasFullWidthAvx512() {
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  unsigned version = 0;
-  unsigned other = 0;
-  if (__builtin_cpu_is("amd") && __get_cpuid(1, &version, &other, &other, &other) != 0) {
-    constexpr unsigned kZen4 = 0x19;  // the family of Zen 3, too, which has no AVX-512
-    return (version >> 8 & 0xf) + (version >> 20 & 0xff) <= kZen4;
-  }
-#endif
+  // Asked once: in a virtual machine cpuid is slow.
+  static const bool has = [] {
+    unsigned version = 0;
+    unsigned other = 0;
+    __builtin_cpu_init();
+    const bool known = __builtin_cpu_is("amd") && HasAvx512() &&
+                       __get_cpuid(1, &version, &other, &other, &other) != 0;
+    const unsigned family = (version >> 8 & 0xf) + (version >> 20 & 0xff);
+    const unsigned models = version >> 16 & 0xf;  // which sixteen of them
+    constexpr unsigned kZen5 = 0x1a;
+    constexpr unsigned kStrixPoint = 2;
+    constexpr unsigned kKrackan = 6;
+    return known &&
+           (family > kZen5 || (family == kZen5 && models != kStrixPoint && models != kKrackan));
+  }();
+  return has;
+#else
   return false;
+#endif
 }
 
 std::vector<Isa> UsableIsas() { return Usable(Isa::kAmxBf16); }

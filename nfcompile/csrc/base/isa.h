@@ -32,9 +32,11 @@ inline Isa Fp32Isa(Isa isa) {
   return VectorIsa(isa) == Isa::kAvx512Bf16 ? Isa::kAvx512 : VectorIsa(isa);
 }
 
-// Whether this processor runs operations on 512 bits in two halves (Zen 4). Where it does not,
-// reads of x limit rows sooner, and tiles that fill half of a vector waste half of its time.
-bool SplitsVectors();
+// Whether this processor is known to run operations on 512 bits at full width: a Zen 5 that is
+// not double-pumped, as Zen 4 and the Zen 5 of laptops are. Multiply-adds then take half the
+// time, and products over rows, which read x for each of them, are bound by loads earlier.
+// Others, Intel's, count as Zen 4, where thresholds were measured first.
+bool HasFullWidthAvx512();
 
 // Instruction sets of this machine (processor and operating system), best first; the
 // environment does not matter here.

@@ -81,9 +81,8 @@ Kernel::Callees Kernel::Call(int64_t rows) const {
   const bool learned = shared_runs_.load(std::memory_order_relaxed) >= kRunsToLearn;
   const Threads all = SessionThreads();
   const int64_t call = calls_.fetch_add(1, std::memory_order_relaxed);
-  if (!learned) return {{all.most, all.most}, 0};
-  if (call % kCallsToLookAgain == 0) {
-    return {{all.most, all.most}, all.most == all.likely ? all.most : 0};
+  if (!learned || (all.likely < all.most && call % kCallsToLookAgain == 0)) {
+    return {{all.most, all.most}, 0};
   }
   const int64_t called = all.likely == 1 ? 1 : crew_.Call(rows, all.likely);
   return {{called, called}, all.likely};

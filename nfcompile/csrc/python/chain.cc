@@ -150,6 +150,7 @@ void BindProduct(nb::module_& m) {
                      return rows == nullptr ? 0 : rows->panels;
                    })
       .def_prop_ro("out_features", [](const Product& p) { return p.matmul->out_features; })
+      .def_prop_ro("tile_bytes", [](const Product& p) { return p.matmul->tile.bytes(); })
       .def_prop_ro("generated",
                    [](const Product& p) { return p.matmul->code.generated != nullptr; })
       .def_prop_ro("description",

@@ -102,8 +102,8 @@ NFCOMPILE_INLINE void MultiplyGroup(const AmxBlocks& blocks, const AmxGroup& gro
 template <int kTiles, int kVectors>
 NFCOMPILE_INLINE void RunAmxGroup(const AmxBlocks& blocks, const AmxGroup& group,
                                   const Pairs& pairs,
-                                  const TileEnding<LanesInOrder<uint16_t>>& ending, int first,
-                                  AnyNonZero& any) {
+                                  const TileEpilogue<LanesInOrder<uint16_t>>& epilogue,
+                                  int first, AnyNonZero& any) {
   static_assert(kTiles * kVectors <= kAmxSums);
   constexpr int kRow = kAmxSums / 2;  // where the sums of the second tile begin
   alignas(64) float sums[kAmxSums][kAmxRows * kAmxRows];
@@ -115,7 +115,7 @@ NFCOMPILE_INLINE void RunAmxGroup(const AmxBlocks& blocks, const AmxGroup& group
     for (int v = 0; v < kVectors; ++v) {
       total[0][v] = Load(sums[r / kAmxRows * kRow + v] + r % kAmxRows * kAmxRows);
     }
-    ending.template Rows<1, kVectors>(group.row + r, first, total, any);
+    epilogue.template Rows<1, kVectors>(group.row + r, first, total, any);
   }
 }
 
@@ -123,7 +123,7 @@ bool RunGroups(const AmxBlocks& blocks, const TileOperands& operands, Range unit
   const Pairs pairs = PairUp(blocks, operands, blocks.Reads(units));
   const RegisterShapes shapes = ShapesFor(blocks.columns);
   TILE_SHAPE(shapes);
-  const TileEnding<LanesInOrder<uint16_t>> ending(operands);
+  const TileEpilogue<LanesInOrder<uint16_t>> epilogue(operands);
   AnyNonZero any;
   for (int64_t u = units.begin; u < units.end; ++u) {
     const AmxGroup& group = blocks.groups[u];
@@ -131,19 +131,19 @@ bool RunGroups(const AmxBlocks& blocks, const TileOperands& operands, Range unit
     int v = 0;
     if (group.tiles == 2) {
       for (; v + 2 <= vectors; v += 2) {
-        RunAmxGroup<2, 2>(blocks, group, pairs, ending, v, any);
+        RunAmxGroup<2, 2>(blocks, group, pairs, epilogue, v, any);
       }
-      if (v < vectors) RunAmxGroup<2, 1>(blocks, group, pairs, ending, v, any);
+      if (v < vectors) RunAmxGroup<2, 1>(blocks, group, pairs, epilogue, v, any);
       continue;
     }
     for (; v + 4 <= vectors; v += 4) {
-      RunAmxGroup<1, 4>(blocks, group, pairs, ending, v, any);
+      RunAmxGroup<1, 4>(blocks, group, pairs, epilogue, v, any);
     }
     if (v + 2 <= vectors) {
-      RunAmxGroup<1, 2>(blocks, group, pairs, ending, v, any);
+      RunAmxGroup<1, 2>(blocks, group, pairs, epilogue, v, any);
       v += 2;
     }
-    if (v < vectors) RunAmxGroup<1, 1>(blocks, group, pairs, ending, v, any);
+    if (v < vectors) RunAmxGroup<1, 1>(blocks, group, pairs, epilogue, v, any);
   }
   TILE_RELEASE();
   return any.Found();

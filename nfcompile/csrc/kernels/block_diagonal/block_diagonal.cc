@@ -64,7 +64,8 @@ class SimdBlockDiagonalMatMul final : public RowMatMul {
     const bool pairs = weights_.together == 2 && machine_ != Isa::kAmxBf16;
     if (pairs) return kMaxBatchPairs;
     const bool narrow = weights_.values.precision() == Precision::kBfloat16;
-    return !narrow && kernel_.width == 16 && !SplitsVectors() ? kMaxBatchFull : kMaxBatch;
+    return !narrow && kernel_.width == 16 && HasFullWidthAvx512() ? kMaxBatchFullWidth
+                                                                  : kMaxBatch;
   }
 
   int64_t units() const override { return std::max<int64_t>(weights_.groups, 1); }
@@ -97,8 +98,8 @@ class SimdBlockDiagonalMatMul final : public RowMatMul {
 
   // Beyond, tiles are faster: no column is out of place there.
   static constexpr int64_t kMaxBatch = 7;
-  static constexpr int64_t kMaxBatchFull = 12;   // where vectors are not split (Zen 5)
-  static constexpr int64_t kMaxBatchPairs = 16;  // Zen 5, docs/speed.md
+  static constexpr int64_t kMaxBatchFullWidth = 12;  // Zen 5, docs/speed.md
+  static constexpr int64_t kMaxBatchPairs = 16;      // Zen 5, docs/speed.md
 
   const BlockDiagonalKernel& kernel_;
   const Isa machine_;

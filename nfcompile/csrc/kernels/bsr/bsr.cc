@@ -21,10 +21,10 @@ namespace {
 // 16).
 constexpr int64_t kMaxBatchAlone = 128;
 constexpr int64_t kMaxBatchInChain = 16;
-// Where vectors are not split and blocks have one of rows, each multiply-add needs a read of
-// its own (Zen 5).
-constexpr int64_t kMaxBatchFullAlone = 16;
-constexpr int64_t kMaxBatchFullInChain = 14;
+// Where vectors are of full width (Zen 5, docs/speed.md) and blocks have one of rows: two
+// multiply-adds could begin in each cycle, and each reads an element of x.
+constexpr int64_t kMaxBatchFullWidthAlone = 16;
+constexpr int64_t kMaxBatchFullWidthInChain = 14;
 constexpr int64_t kMaxBatchNarrow = 9;  // weights in bf16
 // And products of pairs (Zen 5, docs/speed.md), the second where blocks have more than a vector
 // of rows. Not on machines with AMX, whose tiles are faster.
@@ -80,8 +80,8 @@ class SimdBsrMatMul final : public RowMatMul {
       return weights_.vectors > 1 ? kMaxBatchWidePairs : kMaxBatchPairs;
     }
     if (narrow) return kMaxBatchNarrow;
-    if (weights_.vectors == 1 && kernel_.width == 16 && !SplitsVectors()) {
-      return alone ? kMaxBatchFullAlone : kMaxBatchFullInChain;
+    if (weights_.vectors == 1 && kernel_.width == 16 && HasFullWidthAvx512()) {
+      return alone ? kMaxBatchFullWidthAlone : kMaxBatchFullWidthInChain;
     }
     return alone ? kMaxBatchAlone : kMaxBatchInChain;
   }

@@ -39,7 +39,7 @@ constexpr size_t kLineBytes = 64;  // of a cache
 // Output rows that read the same columns.
 struct TileGroup {
   int64_t value = 0;   // where its entries begin in values
-  int64_t column = 0;  // where they begin in columns
+  int64_t column = 0;  // where they begin in columns; groups may share them
   int32_t count = 0;   // columns
   int32_t rows = 0;    // 1, 2, 4 or 8
   int32_t row[kMaxGroupRows] = {};
@@ -155,18 +155,6 @@ struct TileKernel {
     return {vectors, width, (features + 1) * width};
   }
 };
-
-// The first of `groups` and those behind it that read the same columns and have as many rows.
-inline Range SameColumns(const TileWeights& weights, Range groups) {
-  const TileGroup* all = weights.groups.data();
-  const TileGroup& first = all[groups.begin];
-  int64_t end = groups.begin + 1;
-  while (end < groups.end && all[end].column == first.column && all[end].count == first.count &&
-         all[end].rows == first.rows) {
-    ++end;
-  }
-  return {groups.begin, end};
-}
 
 // Computes the units `units`; returns whether any output is not zero.
 bool RunUnits(const TileKernel& kernel, const TileWeights& weights,

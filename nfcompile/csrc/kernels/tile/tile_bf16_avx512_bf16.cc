@@ -21,13 +21,12 @@ struct PairProduct {
   using Lanes = LanesOfPairs;
   using Vector = __m512i;
   static constexpr int kColumns = 2;
-  static constexpr int kPer = 1;
-  static constexpr int kSums = 16;
-  static constexpr bool kPrepares = true;
+  static constexpr int kVectorsPerEntry = 1;
+  static constexpr bool kCostlyLoad = true;
 
   template <int kVectors>
-  static NFCOMPILE_INLINE void Get(const uint16_t* x, const int32_t* columns, const TileShape&,
-                                   __m512i (&to)[kVectors]) {
+  static NFCOMPILE_INLINE void LoadEntry(const uint16_t* x, const int32_t* columns,
+                                         const TileShape&, __m512i (&to)[kVectors]) {
     constexpr int64_t kRow = kTile * kWidth;
     LoadPairs<kVectors>(x + columns[0] * kRow, x + columns[1] * kRow, to);
   }

@@ -1,4 +1,4 @@
-// The epilogue of epilogue.h where lanes are batch rows: the bias has been added.
+// The epilogue of epilogue.h where lanes are batch rows.
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_EPILOGUE_SIMD_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_EPILOGUE_SIMD_H_
 
@@ -15,13 +15,14 @@ struct LanesInOrder {
   using Element = E;
 
   template <int kVectors, typename T>
-  static NFCOMPILE_INLINE void Get(const T* p, int64_t vector, Floats (&to)[kVectors]) {
+  static NFCOMPILE_INLINE void LoadVectors(const T* p, int64_t vector, Floats (&to)[kVectors]) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) to[v] = LoadElements(p + v * vector);
   }
 
   template <int kVectors, typename T>
-  static NFCOMPILE_INLINE void Put(T* p, int64_t vector, const Floats (&from)[kVectors]) {
+  static NFCOMPILE_INLINE void StoreVectors(T* p, int64_t vector,
+                                            const Floats (&from)[kVectors]) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) StoreElements(p + v * vector, from[v]);
   }
@@ -30,9 +31,9 @@ struct LanesInOrder {
 // The end of a run on one tile, read once: as far as the compiler knows, a store could change
 // all that the operands name.
 template <typename Lanes>
-class TileEnding {
+class TileEpilogue {
  public:
-  NFCOMPILE_INLINE explicit TileEnding(const TileOperands& operands)
+  NFCOMPILE_INLINE explicit TileEpilogue(const TileOperands& operands)
       : operands_(operands),
         bounds_(operands.epilogue),
         bias_(operands.epilogue.bias == nullptr ? &kNoBias : operands.epilogue.bias),
@@ -43,17 +44,17 @@ class TileEnding {
         residual_shape_(operands.residual_shape),
         y_is_float_(operands.y_is_float),
         residual_is_float_(operands.residual_is_float),
-        plain_(bounds_.exact() && (residual_ == nullptr || operands.epilogue.residual_mode ==
-                                                               ResidualMode::kAddBefore)) {}
+        only_bounds_(bounds_.exact() &&
+                     (residual_ == nullptr || AddsFirst(operands.epilogue))) {}
 
   // Ends and stores the sums of outputs `row` for kVectors vectors from `first` on.
   template <int kRows, int kVectors>
   NFCOMPILE_INLINE void Rows(const int32_t* row, int first,
                              const Floats (&sums)[kRows][kVectors], AnyNonZero& any) const {
-    if (!plain_) {
+    if (!only_bounds_) {
       Floats kept[kRows][kVectors];  // not the sums themselves, which stay in registers
       __builtin_memcpy(kept, sums, sizeof(kept));
-      any.Add(RowsAtLength<kRows, kVectors>(row, first, kept));
+      any.Add(AnyEpilogue<kVectors>(row, kRows, first, kept));
       return;
     }
     if (residual_ == nullptr) {
@@ -62,7 +63,7 @@ class TileEnding {
         Floats t[kVectors];
         AddBias<kVectors>(row[r], sums[r], t);
         Bound<kVectors>(t);
-        Put<kVectors>(row[r], first, t, any);
+        StoreRow<kVectors>(row[r], first, t, any);
       }
       return;
     }
@@ -75,7 +76,7 @@ class TileEnding {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) t[v] += residual[v];
       Bound<kVectors>(t);
-      Put<kVectors>(row[r], first, t, any);
+      StoreRow<kVectors>(row[r], first, t, any);
     }
   }
 
@@ -84,12 +85,19 @@ class TileEnding {
   static constexpr bool kAlwaysFloat = sizeof(Element) == sizeof(float);
   static constexpr float kNoBias = 0.0f;
 
-  // Whatever the epilogue: what costs more than a call.
-  template <int kRows, int kVectors>
-  __attribute__((noinline)) AnyNonZero
-  RowsAtLength(const int32_t* row, int first, const Floats (&sums)[kRows][kVectors]) const {
+  // Whether adding the residual after the activation is adding it before.
+  static bool AddsFirst(const Epilogue& epilogue) {
+    return epilogue.residual_mode == ResidualMode::kAddBefore ||
+           (epilogue.residual_mode == ResidualMode::kAddAfter &&
+            epilogue.activation == Activation::kNone);
+  }
+
+  // Whatever the epilogue; a call, so that the usual ones stay short.
+  template <int kVectors>
+  __attribute__((noinline)) AnyNonZero AnyEpilogue(const int32_t* row, int rows, int first,
+                                                   const Floats (*sums)[kVectors]) const {
     AnyNonZero any;  // a result, since an argument would have to lie in memory
-    for (int r = 0; r < kRows; ++r) {
+    for (int r = 0; r < rows; ++r) {
       Floats t[kVectors];
       Floats residual[kVectors] = {};
       AddBias<kVectors>(row[r], sums[r], t);
@@ -99,7 +107,7 @@ class TileEnding {
         t[v] = residual_ == nullptr ? Activate(operands_.epilogue, t[v])
                                     : ActivateWith(operands_.epilogue, t[v], residual[v]);
       }
-      Put<kVectors>(row[r], first, t, any);
+      StoreRow<kVectors>(row[r], first, t, any);
     }
     return any;
   }
@@ -123,22 +131,25 @@ class TileEnding {
     const int64_t vector = residual_shape_.vector;
     const int64_t at = row * residual_shape_.row + first * vector;
     if (kAlwaysFloat || residual_is_float_) {
-      Lanes::template Get<kVectors>(static_cast<const float*>(residual_) + at, vector, to);
+      Lanes::template LoadVectors<kVectors>(static_cast<const float*>(residual_) + at, vector,
+                                            to);
     } else {
-      Lanes::template Get<kVectors>(static_cast<const Element*>(residual_) + at, vector, to);
+      Lanes::template LoadVectors<kVectors>(static_cast<const Element*>(residual_) + at, vector,
+                                            to);
     }
   }
 
   template <int kVectors>
-  NFCOMPILE_INLINE void Put(int64_t row, int first, const Floats (&t)[kVectors],
-                            AnyNonZero& any) const {
+  NFCOMPILE_INLINE void StoreRow(int64_t row, int first, const Floats (&t)[kVectors],
+                                 AnyNonZero& any) const {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) any.Add(t[v]);
     const int64_t at = row * y_shape_.row + first * y_shape_.vector;
     if (kAlwaysFloat || y_is_float_) {
-      Lanes::template Put<kVectors>(static_cast<float*>(y_) + at, y_shape_.vector, t);
+      Lanes::template StoreVectors<kVectors>(static_cast<float*>(y_) + at, y_shape_.vector, t);
     } else {
-      Lanes::template Put<kVectors>(static_cast<Element*>(y_) + at, y_shape_.vector, t);
+      Lanes::template StoreVectors<kVectors>(static_cast<Element*>(y_) + at, y_shape_.vector,
+                                             t);
     }
   }
 
@@ -152,7 +163,7 @@ class TileEnding {
   const TileShape residual_shape_;
   const bool y_is_float_;
   const bool residual_is_float_;
-  const bool plain_;  // bias, residual and bounds are all
+  const bool only_bounds_;  // after bias and residual
 };
 
 }  // namespace

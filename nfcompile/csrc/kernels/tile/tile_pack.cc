@@ -95,21 +95,26 @@ void TilePacker::PackGroups(Precision precision, TileWeights& packed) const {
     group = from;
     group.value = value;
     group.count = static_cast<int32_t>(CeilDiv(from.count, step) * step);
-    // Groups that read the same columns share them. (Where there are none, the next ones
-    // begin.)
-    const int64_t next = column + group.count;
-    group.column =
-        from.count == 0 ? column : places.try_emplace(from.column, column).first->second;
-    if (group.column == column) column = next;
+    // Groups that read the same columns share them.
+    bool writes = false;
+    group.column = column;
+    if (from.count > 0) {  // an empty group begins where the next one does
+      const auto [place, is_new] = places.try_emplace(from.column, column);
+      group.column = place->second;
+      writes = is_new;
+    }
     for (int64_t k = 0; k < group.count; ++k) {
       const bool stored = k < from.count;
-      packed.columns[group.column + k] =
-          stored ? columns_[from.column + k] : static_cast<int32_t>(in_features_);
+      if (writes) {
+        packed.columns[column + k] =
+            stored ? columns_[from.column + k] : static_cast<int32_t>(in_features_);
+      }
       for (int64_t r = 0; r < group.rows; ++r) {
         packed.values.Set(value + (k / step * group.rows + r) * step + k % step,
                           stored ? values_[from.value + k * group.rows + r] : 0.0f);
       }
     }
+    if (writes) column += group.count;
     value += int64_t{group.count} * group.rows;
   }
 }

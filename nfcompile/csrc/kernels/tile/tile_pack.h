@@ -28,6 +28,7 @@ class TilePacker {
     for (int64_t r = 0; r < row_count; ++r) {
       if (rows[r] >= 0) stored.push_back(r);
     }
+    if (stored.empty()) return;
     std::vector<int64_t> kept;
     for (int64_t k = 0; k < count; ++k) {
       if (columns[k] >= 0) kept.push_back(k);

@@ -11,15 +11,16 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-// Vectors of a row that are moved at a time. Where rows lie a multiple of 4 KiB apart, and read
-// or written a line at a time, they would compete for one set of the first-level cache. For
-// reads runs are never slower; for writes lines are, else.
+// Neighbouring vectors of a row that are moved at a time. Rows a multiple of 4 KiB apart that
+// are read or written a line at a time compete for one set of the first-level cache: half the
+// speed (Zen 5, docs/speed.md). Reads gain a little at any distance; writes only there, and
+// lose else.
 constexpr int kRunVectors = 8;
 constexpr int kRunFeatures = kRunVectors * kWidth;
-constexpr int64_t kSetsFloats = 1024;
+constexpr int64_t kPageFloats = 1024;
 
-// Runs of neighbouring features of kWidth rows.
-struct Runs {
+// Runs of features of kWidth rows.
+struct RowBuffer {
   float row[kWidth][kRunFeatures] __attribute__((aligned(64)));
 };
 
@@ -45,9 +46,9 @@ NFCOMPILE_INLINE void StoreUpTo(float* p, Floats value, int64_t count) {
 template <typename Element>
 NFCOMPILE_INLINE void PackStrip(const float* x, int64_t stride, int valid, Range features,
                                 Element* tile, int64_t row, AnyNonZero& any) {
-  Runs runs;
+  RowBuffer buffer;
   for (int r = valid; r < kWidth; ++r) {
-    for (int i = 0; i < kRunFeatures; i += kWidth) Store(runs.row[r] + i, Splat(0.0f));
+    for (int i = 0; i < kRunFeatures; i += kWidth) Store(buffer.row[r] + i, Splat(0.0f));
   }
   ForEachRun(features, [&](int64_t f, auto count) __attribute__((always_inline)) {
     for (int r = 0; r < valid; ++r) {
@@ -55,12 +56,12 @@ NFCOMPILE_INLINE void PackStrip(const float* x, int64_t stride, int valid, Range
       for (int i = 0; i < count; i += kWidth) {
         const Floats part = count - i < kWidth ? LoadPart(from + i, count - i) : Load(from + i);
         any.Add(part);
-        Store(runs.row[r] + i, part);
+        Store(buffer.row[r] + i, part);
       }
     }
     for (int i = 0; i < count; i += kWidth) {
       Floats rows[kWidth];
-      for (int r = 0; r < kWidth; ++r) rows[r] = Load(runs.row[r] + i);
+      for (int r = 0; r < kWidth; ++r) rows[r] = Load(buffer.row[r] + i);
       Transpose(rows);
       const int lanes = count - i < kWidth ? count - i : kWidth;
       for (int l = 0; l < lanes; ++l) StoreElements(tile + (f + i + l) * row, rows[l]);
@@ -84,7 +85,7 @@ bool PackTile(const float* x, int64_t stride, int64_t batch, Range features,
 template <typename Element>
 void UnpackTile(const void* tile, const TileShape& shape, int64_t batch, Range features,
                 float* y, int64_t stride) {
-  const bool competes = stride % kSetsFloats == 0;
+  const bool competes = stride % kPageFloats == 0;
   for (int64_t t = 0; t < batch; t += kWidth) {
     const int valid = batch - t < kWidth ? static_cast<int>(batch - t) : kWidth;
     const Element* column = static_cast<const Element*>(tile) + t / kWidth * shape.vector;
@@ -104,17 +105,17 @@ void UnpackTile(const void* tile, const TileShape& shape, int64_t batch, Range f
       }
       continue;
     }
-    Runs runs;
+    RowBuffer buffer;
     ForEachRun(features, [&](int64_t f, auto count) __attribute__((always_inline)) {
       for (int i = 0; i < count; i += kWidth) {
         Floats rows[kWidth];
         transpose(f + i, rows);
-        for (int r = 0; r < kWidth; ++r) Store(runs.row[r] + i, rows[r]);
+        for (int r = 0; r < kWidth; ++r) Store(buffer.row[r] + i, rows[r]);
       }
       for (int r = 0; r < valid; ++r) {
         float* to = y + (t + r) * stride + f;
         for (int i = 0; i < count; i += kWidth)
-          StoreUpTo(to + i, Load(runs.row[r] + i), count - i);
+          StoreUpTo(to + i, Load(buffer.row[r] + i), count - i);
       }
     });
   }

@@ -49,12 +49,12 @@ NFCOMPILE_INLINE void LoadPairs(const uint16_t* a, const uint16_t* b, __m512i (&
   }
 }
 
-// See TileEnding: vectors follow each other in memory.
+// See TileEpilogue: vectors follow each other in memory.
 struct LanesOfPairs {
   using Element = uint16_t;
 
   template <int kVectors>
-  static NFCOMPILE_INLINE void Get(const float* p, int64_t, Floats (&to)[kVectors]) {
+  static NFCOMPILE_INLINE void LoadVectors(const float* p, int64_t, Floats (&to)[kVectors]) {
     if constexpr (kVectors == 1) {
       to[0] = Load(p);
     } else {
@@ -69,7 +69,7 @@ struct LanesOfPairs {
   }
 
   template <int kVectors>
-  static NFCOMPILE_INLINE void Get(const uint16_t* p, int64_t, Floats (&to)[kVectors]) {
+  static NFCOMPILE_INLINE void LoadVectors(const uint16_t* p, int64_t, Floats (&to)[kVectors]) {
     if constexpr (kVectors == 1) {
       to[0] = Widen(p);
     } else {
@@ -84,7 +84,7 @@ struct LanesOfPairs {
   }
 
   template <int kVectors>
-  static NFCOMPILE_INLINE void Put(float* p, int64_t, const Floats (&from)[kVectors]) {
+  static NFCOMPILE_INLINE void StoreVectors(float* p, int64_t, const Floats (&from)[kVectors]) {
     if constexpr (kVectors == 1) {
       Store(p, from[0]);
     } else {
@@ -101,7 +101,8 @@ struct LanesOfPairs {
   }
 
   template <int kVectors>
-  static NFCOMPILE_INLINE void Put(uint16_t* p, int64_t, const Floats (&from)[kVectors]) {
+  static NFCOMPILE_INLINE void StoreVectors(uint16_t* p, int64_t,
+                                            const Floats (&from)[kVectors]) {
     if constexpr (kVectors == 1) {
       const __m256bh bits = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(from[0]));
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(bits));

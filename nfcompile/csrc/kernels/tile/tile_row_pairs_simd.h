@@ -60,7 +60,7 @@ template <int kVectors>
 AnyNonZero RunUnitPairs(const TileRows& rows, const TileOperands& operands, Range units) {
   AnyNonZero any;
   constexpr int64_t kRow = kVectors * kWidth;
-  const TileEnding<LanesOfPairs> ending(operands);
+  const TileEpilogue<LanesOfPairs> epilogue(operands);
   float sums[kUnitsTogether<kVectors> * kTileUnitRows][kRow] __attribute__((aligned(64)));
   const int64_t first = units.begin * kTileUnitRows;
   for (int64_t p = 0; p < rows.panels; ++p) {
@@ -83,7 +83,7 @@ AnyNonZero RunUnitPairs(const TileRows& rows, const TileOperands& operands, Rang
       values += count;
       columns += count;
       if (finishes) {
-        ending.template Rows<1, kVectors>(&segment->row, 0, total, any);
+        epilogue.template Rows<1, kVectors>(&segment->row, 0, total, any);
         continue;
       }
 #pragma GCC unroll 4

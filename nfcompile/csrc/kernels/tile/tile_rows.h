@@ -39,6 +39,7 @@ struct FourColumns {
     return static_cast<int64_t>(bits >> kBits * i & ((1 << kBits) - 1));
   }
 
+  static_assert(4 * sizeof(PanelColumn) == sizeof(uint64_t));
   uint64_t bits;  // little-endian, as all machines that these kernels run on
 };
 

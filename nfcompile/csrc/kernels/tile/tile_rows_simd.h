@@ -1,5 +1,5 @@
 // The tile kernel of tile_rows.h. Loads bound it: four values come by one, and are spread
-// within the register.
+// within the register; so do their columns, where vectors are whole lines.
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_ROWS_SIMD_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_ROWS_SIMD_H_
 
@@ -68,7 +68,7 @@ NFCOMPILE_INLINE void AddSegment(Floats (&total)[kVectors], int32_t count, const
 template <int kVectors, int kRow, int kVector>
 AnyNonZero RunRowsOf(const TileRows& rows, const TileOperands& operands, Range units,
                      int first) {
-  AnyNonZero any;
+  AnyNonZero any;  // a result, since an argument would have to lie in memory
   // Local copies: a store could change anything else.
   const int64_t x_row = kRow > 0 ? kRow : operands.x_shape.row;
   const int64_t x_vector = kVector > 0 ? kVector : operands.x_shape.vector;
@@ -76,7 +76,7 @@ AnyNonZero RunRowsOf(const TileRows& rows, const TileOperands& operands, Range u
   const int64_t y_vector = operands.y_shape.vector;
   const float* const whole = static_cast<const float*>(operands.x) + first * x_vector;
   float* const y = static_cast<float*>(operands.y) + first * y_vector;
-  const TileEnding<LanesInOrder<float>> ending(operands);
+  const TileEpilogue<LanesInOrder<float>> epilogue(operands);
   for (int64_t p = 0; p < rows.panels; ++p) {
     const bool starts = p == 0;
     const bool finishes = p + 1 == rows.panels;
@@ -98,7 +98,7 @@ AnyNonZero RunRowsOf(const TileRows& rows, const TileOperands& operands, Range u
       values += count;
       columns += count;
       if (finishes) {
-        ending.template Rows<1, kVectors>(&segment->row, first, total, any);
+        epilogue.template Rows<1, kVectors>(&segment->row, first, total, any);
         continue;
       }
 #pragma GCC unroll 4
@@ -109,17 +109,17 @@ AnyNonZero RunRowsOf(const TileRows& rows, const TileOperands& operands, Range u
 }
 
 template <int kVectors>
-void RunVectors(const TileRows& rows, const TileOperands& operands, Range units, int first,
-                AnyNonZero& any) {
+AnyNonZero RunVectors(const TileRows& rows, const TileOperands& operands, Range units,
+                      int first) {
   const TileShape& shape = operands.x_shape;
   constexpr int kAll = kVectors * kWidth;
   if (shape.row == kWidth) {
-    any.Add(RunRowsOf<kVectors, kWidth, 0>(rows, operands, units, first));
-  } else if (kVectors > 1 && shape.row == kAll && shape.vector == kWidth) {
-    any.Add(RunRowsOf<kVectors, kAll, kWidth>(rows, operands, units, first));
-  } else {
-    any.Add(RunRowsOf<kVectors, 0, 0>(rows, operands, units, first));
+    return RunRowsOf<kVectors, kWidth, 0>(rows, operands, units, first);
   }
+  if (kVectors > 1 && shape.row == kAll && shape.vector == kWidth) {
+    return RunRowsOf<kVectors, kAll, kWidth>(rows, operands, units, first);
+  }
+  return RunRowsOf<kVectors, 0, 0>(rows, operands, units, first);
 }
 
 bool RunRows(const TileWeights& weights, const TileOperands& operands, Range units) {
@@ -127,15 +127,15 @@ bool RunRows(const TileWeights& weights, const TileOperands& operands, Range uni
   AnyNonZero any;
   int v = 0;
   for (; v + kPass <= vectors; v += kPass) {
-    RunVectors<kPass>(*weights.rows, operands, units, v, any);
+    any.Add(RunVectors<kPass>(*weights.rows, operands, units, v));
   }
   if constexpr (kPass > 2) {
     if (v + 2 <= vectors) {
-      RunVectors<2>(*weights.rows, operands, units, v, any);
+      any.Add(RunVectors<2>(*weights.rows, operands, units, v));
       v += 2;
     }
   }
-  if (v < vectors) RunVectors<1>(*weights.rows, operands, units, v, any);
+  if (v < vectors) any.Add(RunVectors<1>(*weights.rows, operands, units, v));
   return any.Found();
 }
 

@@ -12,27 +12,18 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-// Sums that are kept in registers: of 32 half, the rest is for x, weights and constants; of 16
-// as many as leave room for three vectors of x and a weight.
-#if defined(__AVX512F__)
-constexpr int kTileSums = 16;
-#else
-constexpr int kTileSums = 12;
-#endif
-
 // Entry k of a group: values [k][r].
 struct FloatProduct {
   using Element = float;
   using Lanes = LanesInOrder<float>;
   using Vector = Floats;
   static constexpr int kColumns = 1;
-  static constexpr int kPer = 1;
-  static constexpr int kSums = kTileSums;
-  static constexpr bool kPrepares = false;
+  static constexpr int kVectorsPerEntry = 1;
+  static constexpr bool kCostlyLoad = false;
 
   template <int kVectors>
-  static NFCOMPILE_INLINE void Get(const float* x, const int32_t* columns,
-                                   const TileShape& shape, Floats (&to)[kVectors]) {
+  static NFCOMPILE_INLINE void LoadEntry(const float* x, const int32_t* columns,
+                                         const TileShape& shape, Floats (&to)[kVectors]) {
     // Rows of whole lines lie one behind the other: see TileKernel::Shape.
     constexpr bool kLines = kWidth * sizeof(float) >= kLineBytes;
     const float* column = x + columns[0] * (kLines ? int64_t{kWidth} : shape.row);
@@ -58,13 +49,12 @@ struct WidenedProduct {
   using Lanes = LanesInOrder<uint16_t>;
   using Vector = Floats;
   static constexpr int kColumns = 2;
-  static constexpr int kPer = 2;
-  static constexpr int kSums = kTileSums;
-  static constexpr bool kPrepares = true;
+  static constexpr int kVectorsPerEntry = 2;
+  static constexpr bool kCostlyLoad = true;
 
   template <int kVectors>
-  static NFCOMPILE_INLINE void Get(const uint16_t* x, const int32_t* columns,
-                                   const TileShape& shape, Floats (&to)[2 * kVectors]) {
+  static NFCOMPILE_INLINE void LoadEntry(const uint16_t* x, const int32_t* columns,
+                                         const TileShape& shape, Floats (&to)[2 * kVectors]) {
 #pragma GCC unroll 2
     for (int i = 0; i < 2; ++i) {
 #pragma GCC unroll 4

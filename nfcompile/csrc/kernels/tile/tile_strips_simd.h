@@ -1,14 +1,13 @@
 // Products over tiles by groups of rows and strips of vectors: the sums of a group for a strip
 // stay in registers. A `Product` says what an entry is:
 //
-//   Element, Lanes    the type of weights and tiles, the order of a sum's lanes (TileEnding)
+//   Element, Lanes    the type of weights and tiles, the order of a sum's lanes (TileEpilogue)
 //   Vector            what is multiplied with a weight
 //   kColumns          of an entry: neighbours in the columns of a group
-//   kPer              Vectors for each vector of the tile that an entry has
-//   kSums             that the registers hold
-//   kPrepares         whether an entry is more than a load
-//   Get(x, columns, shape, to)    an entry of the tile
-//   Add(sums, values, x)          sums[r][v] += values of row r times x of vector v
+//   kVectorsPerEntry  Vectors for each vector of the tile
+//   kCostlyLoad       whether an entry is more than a load
+//   LoadEntry(x, columns, shape, to)   of the tile
+//   Add(sums, values, x)               sums[r][v] += values of row r times x of vector v
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_STRIPS_SIMD_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_STRIPS_SIMD_H_
 
@@ -17,55 +16,78 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
+// Sums that are kept in registers: of 32 half, the rest is for x, weights and constants; of 16
+// as many as leave room for three vectors of x and a weight.
+#if defined(__AVX512F__)
+constexpr int kTileSums = 16;
+#else
+constexpr int kTileSums = 12;
+#endif
+
 // Where an entry is more than a load, groups that read the same columns, if these are few, read
-// a copy of it. (A copy of floats costs more than it saves, 10 % of a ResNet in blocks,
-// although columns a power of two apart compete for sets of the first-level cache.)
-constexpr int64_t kMinGathered = 2;   // groups
-constexpr int32_t kMaxGathered = 64;  // columns
+// a copy of it. (A copy of floats costs more than it saves, 10 % of a ResNet-50 in blocks on
+// Zen 5, docs/speed.md, although columns a power of two apart compete for sets of the
+// first-level cache.)
+constexpr int64_t kMinSharers = 2;  // groups
+constexpr int32_t kMaxCopied = 64;  // columns
+
+// The first of `groups` and those behind it that read the same columns and have as many rows.
+// (An empty group begins where the next one does.)
+NFCOMPILE_INLINE Range SharersOf(const TileWeights& weights, Range groups) {
+  const TileGroup* all = weights.groups.data();
+  const TileGroup& first = all[groups.begin];
+  int64_t end = groups.begin + 1;
+  while (end < groups.end && all[end].column == first.column && all[end].count == first.count &&
+         all[end].rows == first.rows) {
+    ++end;
+  }
+  return {groups.begin, end};
+}
 
 // Entries as they lie in the tile.
 template <typename Product, int kVectors>
-struct Scattered {
+struct InPlace {
   const typename Product::Element* x;
   const int32_t* columns;
   const TileShape& shape;
 
-  NFCOMPILE_INLINE void Get(int32_t k,
-                            typename Product::Vector (&to)[kVectors * Product::kPer]) const {
-    Product::template Get<kVectors>(x, columns + k, shape, to);
+  NFCOMPILE_INLINE void LoadEntry(
+      int32_t k, typename Product::Vector (&to)[kVectors * Product::kVectorsPerEntry]) const {
+    Product::template LoadEntry<kVectors>(x, columns + k, shape, to);
   }
 };
 
 // Or copied, one after another.
 template <typename Product, int kVectors>
-class Gathered {
+class Copied {
  public:
   using Vector = typename Product::Vector;
 
-  NFCOMPILE_INLINE Gathered(const Scattered<Product, kVectors>& from, int32_t count) {
+  NFCOMPILE_INLINE Copied(const InPlace<Product, kVectors>& from, int32_t count) {
     for (int32_t k = 0; k < count; k += Product::kColumns) {
-      from.Get(k, entries_[k / Product::kColumns]);
+      from.LoadEntry(k, entries_[k / Product::kColumns]);
     }
   }
 
-  NFCOMPILE_INLINE void Get(int32_t k, Vector (&to)[kVectors * Product::kPer]) const {
+  NFCOMPILE_INLINE void LoadEntry(int32_t k,
+                                  Vector (&to)[kVectors * Product::kVectorsPerEntry]) const {
 #pragma GCC unroll 8
-    for (int i = 0; i < kVectors * Product::kPer; ++i) {
+    for (int i = 0; i < kVectors * Product::kVectorsPerEntry; ++i) {
       to[i] = entries_[k / Product::kColumns][i];
     }
   }
 
  private:
-  Vector entries_[kMaxGathered / Product::kColumns][kVectors * Product::kPer];
+  Vector entries_[kMaxCopied / Product::kColumns][kVectors * Product::kVectorsPerEntry];
 };
 
 // kRows outputs for kVectors vectors of the tile, from vector `first` on.
 template <typename Product, int kRows, int kVectors, typename Input>
 NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const Input& input,
-                               const TileEnding<typename Product::Lanes>& ending,
+                               const TileEpilogue<typename Product::Lanes>& epilogue,
                                const TileGroup& group, int first, AnyNonZero& any) {
   // Independent sums hide the latency of the multiply-add where the block is small.
-  constexpr int kWanted = Product::kSums / 2 / (kRows * kVectors);
+  constexpr int kWanted = kTileSums / 2 / (kRows * kVectors);
   constexpr int kChains = kWanted >= 4 ? 4 : kWanted >= 2 ? 2 : 1;
   constexpr int kStep = Product::kColumns;
   using Element = typename Product::Element;
@@ -73,8 +95,8 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const Input& input,
   const Element* values = weights.values.Data(Element()) + group.value;
   const auto add = [&](Floats(&sums)[kRows][kVectors], int32_t k)
                        __attribute__((always_inline)) {
-                         typename Product::Vector x[kVectors * Product::kPer];
-                         input.Get(k, x);
+                         typename Product::Vector x[kVectors * Product::kVectorsPerEntry];
+                         input.LoadEntry(k, x);
                          Product::template Add<kRows, kVectors>(sums, values + k * kRows, x);
                        };
   int32_t k = 0;
@@ -91,37 +113,38 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const Input& input,
       for (int v = 0; v < kVectors; ++v) acc[0][r][v] += acc[c][r][v];
     }
   }
-  ending.template Rows<kRows, kVectors>(group.row, first, acc[0], any);
+  epilogue.template Rows<kRows, kVectors>(group.row, first, acc[0], any);
 }
 
 // Groups of kRows that read the same columns, for kVectors vectors from `first` on, in the
 // fewest strips that the registers hold sums for; strip by strip, so that x stays near.
 template <typename Product, int kRows, int kVectors>
 NFCOMPILE_INLINE void RunSame(const TileWeights& weights, const TileOperands& operands,
-                              const TileEnding<typename Product::Lanes>& ending, Range groups,
-                              int first, AnyNonZero& any) {
-  constexpr int kMost = Product::kSums / kRows;
+                              const TileEpilogue<typename Product::Lanes>& epilogue,
+                              Range groups, int first, AnyNonZero& any) {
+  constexpr int kMost = kTileSums / kRows;
   constexpr int kStrips = (kVectors + kMost - 1) / kMost;
   constexpr int kStrip = (kVectors + kStrips - 1) / kStrips;
   const auto run = [&](const auto& input) __attribute__((always_inline)) {
     for (int64_t g = groups.begin; g < groups.end; ++g) {
       const TileGroup& group = weights.groups.data()[g];
-      RunStrip<Product, kRows, kStrip>(weights, input, ending, group, first, any);
+      RunStrip<Product, kRows, kStrip>(weights, input, epilogue, group, first, any);
     }
   };
   const TileGroup& one = weights.groups.data()[groups.begin];
   const TileShape& shape = operands.x_shape;
-  const Scattered<Product, kStrip> scattered{
+  const InPlace<Product, kStrip> in_place{
       static_cast<const typename Product::Element*>(operands.x) + first * shape.vector,
       weights.columns.data() + one.column, shape};
-  bool gathers = false;
-  if constexpr (Product::kPrepares) {
-    gathers = groups.size() >= kMinGathered && one.count <= kMaxGathered;
-    if (gathers) run(Gathered<Product, kStrip>(scattered, one.count));
+  bool copies = false;
+  // Smaller groups, the last rows of a block, share with none of their size.
+  if constexpr (Product::kCostlyLoad && kRows >= kMaxGroupRows / 2) {
+    copies = groups.size() >= kMinSharers && one.count > 0 && one.count <= kMaxCopied;
+    if (copies) run(Copied<Product, kStrip>(in_place, one.count));
   }
-  if (!gathers) run(scattered);
+  if (!copies) run(in_place);
   if constexpr (kStrip < kVectors) {
-    RunSame<Product, kRows, kVectors - kStrip>(weights, operands, ending, groups,
+    RunSame<Product, kRows, kVectors - kStrip>(weights, operands, epilogue, groups,
                                                first + kStrip, any);
   }
 }
@@ -129,19 +152,19 @@ NFCOMPILE_INLINE void RunSame(const TileWeights& weights, const TileOperands& op
 template <typename Product, int kVectors>
 bool RunGroups(const TileWeights& weights, const TileOperands& operands, Range groups,
                int first = 0) {
-  const TileEnding<typename Product::Lanes> ending(operands);
+  const TileEpilogue<typename Product::Lanes> epilogue(operands);
   AnyNonZero any;
   while (groups.size() > 0) {
-    const Range same = SameColumns(weights, groups);
+    const Range same = SharersOf(weights, groups);
     const int rows = weights.groups.data()[same.begin].rows;
     if (rows == 8) {
-      RunSame<Product, 8, kVectors>(weights, operands, ending, same, first, any);
+      RunSame<Product, 8, kVectors>(weights, operands, epilogue, same, first, any);
     } else if (rows == 4) {
-      RunSame<Product, 4, kVectors>(weights, operands, ending, same, first, any);
+      RunSame<Product, 4, kVectors>(weights, operands, epilogue, same, first, any);
     } else if (rows == 2) {
-      RunSame<Product, 2, kVectors>(weights, operands, ending, same, first, any);
+      RunSame<Product, 2, kVectors>(weights, operands, epilogue, same, first, any);
     } else {
-      RunSame<Product, 1, kVectors>(weights, operands, ending, same, first, any);
+      RunSame<Product, 1, kVectors>(weights, operands, epilogue, same, first, any);
     }
     groups.begin = same.end;
   }
