@@ -33,15 +33,6 @@ NFCOMPILE_INLINE void ForEachRun(Range features, Body body) {
   if (f < features.end) body(f, static_cast<int>(features.end - f));
 }
 
-// At most `count` lanes.
-NFCOMPILE_INLINE void StoreUpTo(float* p, Floats value, int64_t count) {
-  if (count < kWidth) {
-    StorePart(p, value, static_cast<int>(count));
-  } else {
-    Store(p, value);
-  }
-}
-
 // tile[f, t] = x[t, f] for one vector of t, of which `valid` rows exist.
 template <typename Element>
 NFCOMPILE_INLINE void PackStrip(const float* x, int64_t stride, int valid, Range features,
@@ -85,7 +76,7 @@ bool PackTile(const float* x, int64_t stride, int64_t batch, Range features,
 template <typename Element>
 void UnpackTile(const void* tile, const TileShape& shape, int64_t batch, Range features,
                 float* y, int64_t stride) {
-  const bool competes = stride % kPageFloats == 0;
+  const bool competes = stride % kPageFloats == 0 && features.end % kWidth == 0;
   for (int64_t t = 0; t < batch; t += kWidth) {
     const int valid = batch - t < kWidth ? static_cast<int>(batch - t) : kWidth;
     const Element* column = static_cast<const Element*>(tile) + t / kWidth * shape.vector;
@@ -100,8 +91,15 @@ void UnpackTile(const void* tile, const TileShape& shape, int64_t batch, Range f
       for (int64_t f = features.begin; f < features.end; f += kWidth) {
         Floats rows[kWidth];
         transpose(f, rows);
-        for (int r = 0; r < valid; ++r)
-          StoreUpTo(y + (t + r) * stride + f, rows[r], features.end - f);
+        const int64_t left = features.end - f;
+        for (int r = 0; r < valid; ++r) {
+          float* to = y + (t + r) * stride + f;
+          if (left < kWidth) {
+            StorePart(to, rows[r], static_cast<int>(left));
+          } else {
+            Store(to, rows[r]);
+          }
+        }
       }
       continue;
     }
@@ -114,8 +112,8 @@ void UnpackTile(const void* tile, const TileShape& shape, int64_t batch, Range f
       }
       for (int r = 0; r < valid; ++r) {
         float* to = y + (t + r) * stride + f;
-        for (int i = 0; i < count; i += kWidth)
-          StoreUpTo(to + i, Load(buffer.row[r] + i), count - i);
+        // Whole vectors: so is the stride, and ranges are cut at multiples of 64.
+        for (int i = 0; i < count; i += kWidth) Store(to + i, Load(buffer.row[r] + i));
       }
     });
   }

@@ -1,16 +1,9 @@
 // Products over tiles by groups of rows and strips of vectors: the sums of a group for a strip
-// stay in registers. A `Product` says what an entry is:
-//
-//   Element, Lanes    the type of weights and tiles, the order of a sum's lanes (TileEpilogue)
-//   Vector            what is multiplied with a weight
-//   kColumns          of an entry: neighbours in the columns of a group
-//   kVectorsPerEntry  Vectors for each vector of the tile
-//   kCostlyLoad       whether an entry is more than a load
-//   LoadEntry(x, columns, shape, to)   of the tile
-//   Add(sums, values, x)               sums[r][v] += values of row r times x of vector v
+// stay in registers. What is multiplied is up to a `Product`, see tile_entries_simd.h.
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_STRIPS_SIMD_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_STRIPS_SIMD_H_
 
+#include "kernels/tile/tile_entries_simd.h"
 #include "kernels/tile/tile_epilogue_simd.h"
 
 namespace nfcompile::NFCOMPILE_ISA {
@@ -23,63 +16,6 @@ constexpr int kTileSums = 16;
 #else
 constexpr int kTileSums = 12;
 #endif
-
-// Where an entry is more than a load, groups that read the same columns, if these are few, read
-// a copy of it. (A copy of floats costs more than it saves, 10 % of a ResNet-50 in blocks on
-// Zen 5, docs/speed.md, although columns a power of two apart compete for sets of the
-// first-level cache.)
-constexpr int64_t kMinSharers = 2;  // groups
-constexpr int32_t kMaxCopied = 64;  // columns
-
-// The first of `groups` and those behind it that read the same columns and have as many rows.
-// (An empty group begins where the next one does.)
-NFCOMPILE_INLINE Range SharersOf(const TileWeights& weights, Range groups) {
-  const TileGroup* all = weights.groups.data();
-  const TileGroup& first = all[groups.begin];
-  int64_t end = groups.begin + 1;
-  while (end < groups.end && all[end].column == first.column && all[end].count == first.count &&
-         all[end].rows == first.rows) {
-    ++end;
-  }
-  return {groups.begin, end};
-}
-
-// Entries as they lie in the tile.
-template <typename Product, int kVectors>
-struct InPlace {
-  const typename Product::Element* x;
-  const int32_t* columns;
-  const TileShape& shape;
-
-  NFCOMPILE_INLINE void LoadEntry(
-      int32_t k, typename Product::Vector (&to)[kVectors * Product::kVectorsPerEntry]) const {
-    Product::template LoadEntry<kVectors>(x, columns + k, shape, to);
-  }
-};
-
-// Or copied, one after another.
-template <typename Product, int kVectors>
-class Copied {
- public:
-  using Vector = typename Product::Vector;
-
-  NFCOMPILE_INLINE Copied(const InPlace<Product, kVectors>& from, int32_t count) {
-    for (int32_t k = 0; k < count; k += Product::kColumns) {
-      from.LoadEntry(k, entries_[k / Product::kColumns]);
-    }
-  }
-
-  NFCOMPILE_INLINE void LoadEntry(int32_t k,
-                                  Vector (&to)[kVectors * Product::kVectorsPerEntry]) const {
-#pragma GCC unroll 8
-    for (int i = 0; i < kVectors * Product::kVectorsPerEntry; ++i) {
-      to[i] = entries_[k / Product::kColumns][i];
-    }
-  }
-
- private:
-  Vector entries_[kMaxCopied / Product::kColumns][kVectors * Product::kVectorsPerEntry];
-};
 
 // kRows outputs for kVectors vectors of the tile, from vector `first` on.
 template <typename Product, int kRows, int kVectors, typename Input>
