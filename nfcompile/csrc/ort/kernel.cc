@@ -15,9 +15,14 @@ constexpr size_t kX = 0;
 
 // ONNX Runtime does not tell how many threads a session has: no more than there are cores, and
 // after some runs, as many as have come.
-constexpr int64_t kRunsToLearn = 4;
-// Now and then all cores are called again: threads may have been late until now.
+constexpr int64_t kRunsToLearn = 8;
+// Now and then all cores are called again, at calls 16, 32, 64 and every 64th: threads may have
+// been late until now, as where others' work kept them from coming to the first runs.
 constexpr int64_t kCallsToLookAgain = 64;
+
+bool LooksAgain(int64_t call) {
+  return call % kCallsToLookAgain == 0 || (call & (call - 1)) == 0;
+}
 
 int64_t MostThreads() {
   cpu_set_t cores;
@@ -81,7 +86,7 @@ Kernel::Callees Kernel::Call(int64_t rows) const {
   const bool learned = shared_runs_.load(std::memory_order_relaxed) >= kRunsToLearn;
   const Threads all = SessionThreads();
   const int64_t call = calls_.fetch_add(1, std::memory_order_relaxed);
-  if (!learned || (all.likely < all.most && call % kCallsToLookAgain == 0)) {
+  if (!learned || (all.likely < all.most && LooksAgain(call))) {
     return {{all.most, all.most}, 0};
   }
   const int64_t called = all.likely == 1 ? 1 : crew_.Call(rows, all.likely);
