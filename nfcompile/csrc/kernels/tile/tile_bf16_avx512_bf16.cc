@@ -31,15 +31,12 @@ struct PairProduct {
     LoadPairs<kVectors>(x + columns[0] * kRow, x + columns[1] * kRow, to);
   }
 
-  template <int kRows, int kVectors>
-  static NFCOMPILE_INLINE void Add(Floats (&sums)[kRows][kVectors], const uint16_t* values,
-                                   const __m512i (&x)[kVectors]) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const __m512i w = SplatPair(values + 2 * r);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = AddPairs(sums[r][v], x[v], w);
-    }
+  static NFCOMPILE_INLINE __m512i Weight(const uint16_t* values, int r, int) {
+    return SplatPair(values + 2 * r);
+  }
+
+  static NFCOMPILE_INLINE Floats MultiplyAdd(Floats sum, __m512i x, __m512i weight) {
+    return AddPairs(sum, x, weight);
   }
 };
 

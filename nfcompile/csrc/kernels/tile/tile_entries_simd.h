@@ -2,12 +2,13 @@
 // one is:
 //
 //   Element, Lanes    the type of weights and tiles, the order of a sum's lanes (TileEpilogue)
-//   Vector            what is multiplied with a weight
+//   Vector            of x and of weights
 //   kColumns          of an entry: neighbours in the columns of a group
 //   kVectorsPerEntry  Vectors for each vector of the tile
 //   kCostlyLoad       whether an entry is more than a load
 //   LoadEntry(x, columns, shape, to)   of the tile
-//   Add(sums, values, x)               sums[r][v] += values of row r times x of vector v
+//   Weight(values, r, i)               what Vector i of an entry is multiplied with in row r
+//   MultiplyAdd(sum, x, weight)
 #ifndef NFCOMPILE_KERNELS_TILE_TILE_ENTRIES_SIMD_H_
 #define NFCOMPILE_KERNELS_TILE_TILE_ENTRIES_SIMD_H_
 

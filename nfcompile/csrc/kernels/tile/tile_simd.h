@@ -12,11 +12,20 @@
 namespace nfcompile::NFCOMPILE_ISA {
 namespace {
 
-// Entry k of a group: values [k][r].
-struct FloatProduct {
-  using Element = float;
-  using Lanes = LanesInOrder<float>;
+// A product in fp32, of tiles of E.
+template <typename E>
+struct Fp32Product {
+  using Element = E;
+  using Lanes = LanesInOrder<E>;
   using Vector = Floats;
+
+  static NFCOMPILE_INLINE Floats MultiplyAdd(Floats sum, Floats x, Floats weight) {
+    return sum + weight * x;
+  }
+};
+
+// Entry k of a group: values [k][r].
+struct FloatProduct : Fp32Product<float> {
   static constexpr int kColumns = 1;
   static constexpr int kVectorsPerEntry = 1;
   static constexpr bool kCostlyLoad = false;
@@ -31,23 +40,13 @@ struct FloatProduct {
     for (int v = 0; v < kVectors; ++v) to[v] = Load(column + v * shape.vector);
   }
 
-  template <int kRows, int kVectors>
-  static NFCOMPILE_INLINE void Add(Floats (&sums)[kRows][kVectors], const float* values,
-                                   const Floats (&x)[kVectors]) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const Floats value = Splat(values[r]);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sums[r][v] += value * x[v];
-    }
+  static NFCOMPILE_INLINE Floats Weight(const float* values, int r, int) {
+    return Splat(values[r]);
   }
 };
 
 // Entries k and k + 1 of a group: values [r][2].
-struct WidenedProduct {
-  using Element = uint16_t;
-  using Lanes = LanesInOrder<uint16_t>;
-  using Vector = Floats;
+struct WidenedProduct : Fp32Product<uint16_t> {
   static constexpr int kColumns = 2;
   static constexpr int kVectorsPerEntry = 2;
   static constexpr bool kCostlyLoad = true;
@@ -64,18 +63,8 @@ struct WidenedProduct {
     }
   }
 
-  template <int kRows, int kVectors>
-  static NFCOMPILE_INLINE void Add(Floats (&sums)[kRows][kVectors], const uint16_t* values,
-                                   const Floats (&x)[2 * kVectors]) {
-#pragma GCC unroll 2
-    for (int i = 0; i < 2; ++i) {
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        const Floats value = Splat(FromBfloat16(values[2 * r + i]));
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) sums[r][v] += value * x[i * kVectors + v];
-      }
-    }
+  static NFCOMPILE_INLINE Floats Weight(const uint16_t* values, int r, int i) {
+    return Splat(FromBfloat16(values[2 * r + i]));
   }
 };
 

@@ -17,6 +17,24 @@ constexpr int kTileSums = 16;
 constexpr int kTileSums = 12;
 #endif
 
+// Adds an entry to the sums of kRows outputs.
+template <typename Product, int kRows, int kVectors>
+NFCOMPILE_INLINE void AddEntry(
+    Floats (&sums)[kRows][kVectors], const typename Product::Element* values,
+    const typename Product::Vector (&x)[kVectors * Product::kVectorsPerEntry]) {
+#pragma GCC unroll 2
+  for (int i = 0; i < Product::kVectorsPerEntry; ++i) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const auto weight = Product::Weight(values, r, i);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        sums[r][v] = Product::MultiplyAdd(sums[r][v], x[i * kVectors + v], weight);
+      }
+    }
+  }
+}
+
 // kRows outputs for kVectors vectors of the tile, from vector `first` on.
 template <typename Product, int kRows, int kVectors, typename Input>
 NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const Input& input,
@@ -33,7 +51,7 @@ NFCOMPILE_INLINE void RunStrip(const TileWeights& weights, const Input& input,
                        __attribute__((always_inline)) {
                          typename Product::Vector x[kVectors * Product::kVectorsPerEntry];
                          input.LoadEntry(k, x);
-                         Product::template Add<kRows, kVectors>(sums, values + k * kRows, x);
+                         AddEntry<Product>(sums, values + k * kRows, x);
                        };
   int32_t k = 0;
   for (; k + kChains * kStep <= group.count; k += kChains * kStep) {
